@@ -1,0 +1,1 @@
+"""How Pashe is run."""

@@ -1,0 +1,1 @@
+"""Intake: takes reports over every channel and keeps the cases."""

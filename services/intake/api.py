@@ -1,0 +1,158 @@
+"""Intake's HTTP interface besides the channels: submissions, cases, triage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from services.intake import store
+from services.intake.domain import Triage
+from services.intake.report import Pcode
+from shared.access import Caller, organisation_of, require
+from shared.clock import now
+from shared.database import transaction
+from shared.errors import InvalidBody
+from shared.http import Model, decode_cursor, once, page, parse_json, read_bytes, validate
+from shared.vocabulary import Channel, Concern, Need, Role, Sex, Urgency
+
+if TYPE_CHECKING:
+    from services.intake.service import Intake
+    from shared.runtime import Service
+
+_DESK = (Role.COORDINATOR, Role.SUPERVISOR)
+_SEES = (*_DESK, Role.OPERATIONS, Role.AUDITOR)
+_OWN = (*_SEES, Role.PARTNER, Role.COMMITTEE_MEMBER, Role.OPERATOR)
+
+
+class TriageIn(Model):
+    """A coordinator's triage; a field that is missing stays as it is."""
+
+    about: Literal["person", "place"] | None = None
+    concerns: list[Concern] | None = Field(None, max_length=50)
+    needs: list[Need] | None = Field(None, max_length=50)
+    urgency: Urgency | None = None
+    place: Pcode | None = None
+    age: int | None = Field(None, ge=0, le=120, strict=True)
+    sex: Sex | None = None
+    excluded: list[Annotated[str, Field(max_length=100)]] | None = Field(None, max_length=50)
+    conflict: bool | None = None
+
+
+def _cursor(after: str | None) -> store.Cursor:
+    match decode_cursor(after):
+        case None:
+            return (0, 0)
+        case [int(txid), int(seq)]:
+            return (txid, seq)
+        case _:
+            message = "the cursor is not valid"
+            raise InvalidBody(message)
+
+
+def _shown(row: store.CaseRow) -> dict[str, Any]:
+    return {
+        "case_id": row.case_id,
+        "submission_id": row.submission_id,
+        "status": row.status,
+        "facts": row.facts,
+        "version": row.version,
+        "changed_at": row.changed_at,
+    }
+
+
+def organisation(caller: Caller) -> str:
+    """Return what the row-level policies of intake compare with."""
+    return organisation_of(caller) or caller.actor
+
+
+def version_of(request: Request) -> int | None:
+    """Return the version named by If-Match, or None without one.
+
+    Raises:
+        InvalidBody: it is not a version.
+
+    """
+    value = request.headers.get("if-match", "").strip().removeprefix("W/").strip('"')
+    if not value or value == "*":
+        return None
+    if not value.isdigit():
+        message = "If-Match must hold a version number"
+        raise InvalidBody(message)
+    return int(value)
+
+
+def make_router(service: Service, intake: Intake) -> APIRouter:
+    """Make the routes for the desk and for those who see their own reports."""
+    router = APIRouter(prefix="/intake/v1", tags=["cases"])
+    limit = Query(50, ge=1, le=200)
+
+    @router.get("/submissions", response_model=None)
+    async def submissions(
+        _: Annotated[Caller, Depends(require(*_SEES))],
+        channel: Channel | None = None,
+        after: str | None = None,
+        n: Annotated[int, limit] = 50,
+    ) -> Response:
+        """List submissions in order, with what a machine read in them and their case."""
+        async with transaction(service.web, "*") as conn:
+            rows = await store.list_submissions(conn, channel, _cursor(after), n)
+        last = rows[-1]["cursor"] if rows else None
+        items = [{k: v for k, v in row.items() if k != "cursor"} for row in rows]
+        return _json(page(items, last))
+
+    @router.get("/cases", response_model=None)
+    async def cases(
+        caller: Annotated[Caller, Depends(require(*_OWN))],
+        after: str | None = None,
+        n: Annotated[int, limit] = 50,
+    ) -> Response:
+        """List cases in order: all for staff, one's own reports' for others."""
+        async with transaction(service.web, organisation(caller)) as conn:
+            rows = await store.list_cases(conn, _cursor(after), n)
+        return _json(page([_shown(row) for row in rows], rows[-1].cursor if rows else None))
+
+    @router.get("/cases/{case_id}", response_model=None)
+    async def case(case_id: UUID, caller: Annotated[Caller, Depends(require(*_OWN))]) -> Response:
+        """Read the coarse facts of one case; who the person is stays sealed."""
+        row = await intake.show_case(case_id, organisation(caller))
+        return _json(_shown(row), {"ETag": f'"{row.version}"'})
+
+    @router.post("/cases/{case_id}/triage", response_model=None)
+    async def triage(
+        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
+    ) -> Response:
+        """Set what a coordinator concludes; planned referrals follow from it."""
+        raw = await read_bytes(request)
+        body = validate(TriageIn, parse_json(raw) if raw.strip() else {})
+        version = version_of(request)
+        change = Triage(
+            about=body.about,
+            concerns=body.concerns,
+            needs=body.needs,
+            urgency=body.urgency,
+            pcode=body.place,
+            age=body.age,
+            sex=body.sex,
+            excluded=body.excluded,
+            conflict=body.conflict,
+        )
+        async with service.flow.begin() as conn:
+
+            async def act() -> tuple[int, Any]:
+                row = await intake.triage_in(conn, case_id, change, caller, version, now())
+                return 200, _shown(row)
+
+            response = await once(request, conn, raw, act)
+        service.waker.wake()
+        return response
+
+    return router
+
+
+def _json(value: object, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(msgspec.to_builtins(value), headers=headers)

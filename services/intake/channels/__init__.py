@@ -1,0 +1,59 @@
+"""Channels: each a module found by its name, with its own routes, started by `INTAKE_CHANNELS`.
+
+A channel does four things only: authenticate, drop repeats, store the submission encrypted with its
+`report-submitted` event in one commit, answer with a receipt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fastapi import APIRouter
+
+    from services.intake.committer import Committer
+    from services.intake.service import Secrets
+    from services.intake.vault import Vault
+
+NAMES: Final = ("web", "sms")
+"""Every channel that this version has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a channel is given to store a submission."""
+
+    committer: Committer
+    vault: Vault
+    secrets: Secrets
+
+
+class Channel(Protocol):
+    """The one interface of a channel module."""
+
+    @staticmethod
+    def make_router(desk: Desk) -> APIRouter:
+        """Make the routes of this channel."""
+        ...
+
+
+def routers(desk: Desk, only: Iterable[str]) -> list[APIRouter]:
+    """Make the routers of the chosen channels, or of all when none is chosen.
+
+    Raises:
+        KeyError: a chosen channel does not exist.
+
+    """
+    chosen = tuple(only) or NAMES
+    unknown = set(chosen) - set(NAMES)
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    return [
+        import_module(f"services.intake.channels.{name}").make_router(desk)
+        for name in NAMES
+        if name in chosen
+    ]

@@ -1,0 +1,86 @@
+"""The web channel: `POST /intake/v1/reports`, anonymous or with a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from services.intake.report import ReportIn
+from services.intake.service import prepare
+from shared import telemetry
+from shared.access import Caller, any_caller
+from shared.errors import Forbidden, InvalidBody
+from shared.http import parse_json, read_bytes, validate
+from shared.idempotency import Key
+from shared.vocabulary import Channel, Role
+
+if TYPE_CHECKING:
+    from services.intake.channels import Desk
+
+REPORTERS: Final = frozenset(
+    {
+        Role.PARTNER,
+        Role.COMMITTEE_MEMBER,
+        Role.OPERATOR,
+        Role.COORDINATOR,
+        Role.SUPERVISOR,
+    }
+)
+"""Roles that may report in their own name."""
+
+RANDOM_KEY: Final = 22
+"""Characters of an anonymous Idempotency-Key at least: 122 random bits (DECISIONS 19)."""
+
+
+def _key(request: Request, caller: Caller | None, raw: bytes) -> Key | None:
+    value = request.headers.get("idempotency-key")
+    if value is None:
+        return None
+    if caller is None and len(value) < RANDOM_KEY:
+        message = "without a token the Idempotency-Key must be random: a UUID, or 22 characters"
+        raise InvalidBody(message)
+    return Key.of(value, scope=caller.actor if caller else "anonymous", body=raw)
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """Make the route that takes reports as JSON."""
+    router = APIRouter(tags=["reports"])
+
+    @router.post(
+        "/intake/v1/reports",
+        status_code=201,
+        response_model=None,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": ReportIn.model_json_schema()}},
+            }
+        },
+    )
+    async def submit(
+        request: Request, caller: Annotated[Caller | None, Depends(any_caller)]
+    ) -> Response:
+        """Take a report; answer 201 with its receipt once it is stored and in the outbox."""
+        if caller is not None and caller.role not in REPORTERS:
+            raise Forbidden
+        desk.committer.check_room()
+        raw = await read_bytes(request)
+        key = _key(request, caller, raw)
+        report = validate(ReportIn, parse_json(raw))
+        channel = report.channel if caller is not None else Channel.WEB
+        answer = await desk.committer.commit(
+            prepare(
+                report,
+                channel=channel,
+                caller=caller,
+                vault=desk.vault,
+                secrets=desk.secrets,
+                key=key,
+            )
+        )
+        telemetry.SUBMISSIONS_STORED.labels(channel, "stored").inc()
+        return Response(answer, 201, media_type="application/json")
+
+    return router

@@ -1,0 +1,181 @@
+"""Group commit: many submissions share one transaction, and each is answered only after it.
+
+At most two commits are in flight and at most 200 submissions in one; at low load nothing waits. A
+batch that the database refuses is tried row by row, so that one bad row never fails its neighbours.
+When a connection drops with the outcome unknown, the ids are looked up for five seconds
+(DECISIONS 9; PERFORMANCE, levers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from services.intake.store import CommitUnknown
+from shared import telemetry
+from shared.database import Blame, blame
+from shared.errors import Unavailable
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.intake.store import IntakeStore, Prepared
+
+IN_FLIGHT: Final = 2
+"""Commits under way at once."""
+
+BATCH: Final = 200
+"""Submissions in one commit."""
+
+MAX_QUEUE: Final = 1000
+"""Submissions that may wait; more are refused before their body is read."""
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Bytes that may wait."""
+
+LOOK_UP: Final = 5.0
+"""Seconds to look for a submission whose commit had an unknown outcome."""
+
+_log = Log("committer")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    prepared: Prepared
+    done: asyncio.Future[bytes] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Committer:
+    """Commits prepared submissions in groups; one instance a process."""
+
+    def __init__(self, store: IntakeStore, wake: Callable[[], None]) -> None:
+        """Take the store and what to call after each commit."""
+        self._store = store
+        self._wake = wake
+        self._queue: list[_Waiting] = []
+        self._bytes = 0
+        self._more = asyncio.Event()
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def check_room(self) -> None:
+        """Refuse before a body is read when too much waits already.
+
+        Raises:
+            Unavailable: try again after the `Retry-After` it carries.
+
+        """
+        if len(self._queue) >= MAX_QUEUE or self._bytes >= MAX_BYTES:
+            raise Unavailable
+
+    async def commit(self, prepared: Prepared) -> bytes:
+        """Store one submission and return the answer: its own, or the first one of its key.
+
+        Raises:
+            Unavailable: the database is down; nothing was stored, or nothing is known of it.
+            IdempotencyConflict: the key came before with another body.
+
+        """
+        self.check_room()
+        waiting = _Waiting(prepared)
+        self._queue.append(waiting)
+        self._bytes += prepared.size
+        self._more.set()
+        return await waiting.done
+
+    async def run(self) -> None:
+        """Take what waits, commit it, go on; at the end what waits is still committed."""
+        try:
+            while True:
+                await self._more.wait()
+                await self._slots.acquire()
+                group = self._queue[:BATCH]
+                del self._queue[:BATCH]
+                self._bytes -= sum(w.prepared.size for w in group)
+                if not self._queue:
+                    self._more.clear()
+                if not group:
+                    self._slots.release()
+                    continue
+                task = asyncio.create_task(self._group(group))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        finally:
+            group, self._queue = self._queue, []
+            if group:
+                self._running.add(asyncio.create_task(self._group(group)))
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _group(self, group: Sequence[_Waiting]) -> None:
+        try:
+            await self._try_group(group)
+        except Exception as error:  # noqa: BLE001  (each caller gets an answer, whatever happened)
+            for waiting in group:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
+        finally:
+            self._slots.release()
+            self._wake()
+
+    async def _try_group(self, group: Sequence[_Waiting]) -> None:
+        try:
+            answers = await self._store.insert_submissions([w.prepared for w in group])
+        except Exception as error:
+            if isinstance(error, CommitUnknown):
+                await self._look_up(group, error)
+            elif blame(error) in (Blame.WORLD, Blame.RETRY):
+                _log.error("database-away", error, size=len(group))
+                raise Unavailable from error
+            elif len(group) > 1:
+                _log.warning("group-refused", error=telemetry.describe(error), size=len(group))
+                for waiting in group:
+                    with contextlib.suppress(Exception):  # its own caller was told
+                        await self._one(waiting)
+            else:
+                _log.error("submission-refused", error)
+                group[0].done.set_exception(error)
+            return
+        for waiting, answer in zip(group, answers, strict=True):
+            _settle(waiting, answer)
+
+    async def _one(self, waiting: _Waiting) -> None:
+        try:
+            answers = await self._store.insert_submissions([waiting.prepared])
+        except Exception as error:
+            waiting.done.set_exception(error)
+            raise
+        _settle(waiting, answers[0])
+
+    async def _look_up(self, group: Sequence[_Waiting], error: Exception) -> None:
+        """Find out which of a lost commit are there; the rest are answered 503, never 2xx."""
+        _log.error("commit-outcome-unknown", error, size=len(group))
+        ids = [w.prepared.submission_id for w in group]
+        try:
+            async with asyncio.timeout(LOOK_UP):
+                while True:
+                    with contextlib.suppress(Exception):  # the database may come back
+                        found = await self._store.find_submissions(ids)
+                        break
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            found = set()
+        for waiting in group:
+            if waiting.prepared.submission_id in found:
+                waiting.done.set_result(waiting.prepared.answer)
+            elif not waiting.done.done():
+                waiting.done.set_exception(Unavailable())
+
+
+def _settle(waiting: _Waiting, answer: bytes | Exception) -> None:
+    if waiting.done.done():
+        return
+    if isinstance(answer, Exception):
+        waiting.done.set_exception(answer)
+    else:
+        waiting.done.set_result(answer)

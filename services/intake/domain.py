@@ -1,0 +1,306 @@
+"""Intake's decisions, purely: what a report says about each case, and what triage changes.
+
+No clock, id, input or output inside: everything comes as an argument (STYLE).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from shared import places
+from shared.errors import Conflict
+from shared.events import CASES, CaseFacts, ConsentState, Draft
+from shared.vocabulary import Concern, Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from services.intake.reading import Reading
+
+_HERE: Final = Path(__file__).parent
+_SEXUAL: Final = frozenset(
+    {Concern.CHILD_SEXUAL_EXPLOITATION, Concern.CHILD_SEXUAL_ABUSE, "sexual_violence"}
+)
+_AFTER_VIOLENCE: Final = timedelta(hours=120)
+_TREAT_WITHIN: Final = timedelta(hours=72)
+_CHILD_BELOW: Final = 18
+_WIDEST_RANGE: Final = 4
+_UPAZILA_LIKE: Final = ("upazila", "thana", "city_corporation")
+_PLACE_ROLES: Final = ("now", "event", "last_seen", "home", "destination")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A stored submission without anything that names a person: the coarse report."""
+
+    submission_id: UUID
+    channel: str
+    case_ids: tuple[UUID, ...]
+    report: Mapping[str, Any]
+    entitled: bool
+    received_at: datetime
+    test: bool
+
+
+@cache
+def _consent_rules() -> tuple[Mapping[str, Any], ...]:
+    return tuple(tomllib.loads((_HERE / "consent.toml").read_text("utf-8"))["rule"])
+
+
+@cache
+def _usual_needs() -> Mapping[str, list[str]]:
+    return tomllib.loads((_HERE / "needs.toml").read_text("utf-8"))
+
+
+def age_of(age: Mapping[str, Any] | None) -> int | None:
+    """Return one age in whole years, or None when the range says too little.
+
+    A range that straddles 18 or spans more than four years stays unknown, and unknown is treated
+    as a child.
+    """
+    if not age:
+        return None
+    low, high = age.get("min"), age.get("max")
+    if low is None or high is None:
+        known: int | None = low if high is None else high
+        return known
+    if high - low > _WIDEST_RANGE or (low < _CHILD_BELOW <= high):
+        return None
+    return int((low + high) // 2)
+
+
+def place_of(given: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Return (upazila or metropolitan thana, district) P-codes of where help is needed.
+
+    The place with the nearest role counts: now, event, last seen, home; abroad counts as unknown.
+    """
+    inside = [p for p in given if p.get("country", "BD") == "BD" and p.get("pcode")]
+    for role in _PLACE_ROLES:
+        for place in inside:
+            if place.get("role", "event") == role:
+                code = places.coarse(place["pcode"])
+                found = places.find(code)
+                finer = found is not None and found.level in _UPAZILA_LIKE
+                return (code if finer else None), places.district_of(code)
+    return None, None
+
+
+def consent_of(
+    report: Mapping[str, Any], person: Mapping[str, Any] | None, age: int | None, at: datetime
+) -> ConsentState:
+    """Return the consent that counts for a person: given by who may give it at that age.
+
+    A third party's tick is no consent; an alleged or disputed caregiver's is none either.
+    """
+    ref = (person or {}).get("ref")
+    caregiver_alleged = (
+        any(a.get("relation") == "caregiver" for a in report.get("alleged", ()))
+        or (person or {}).get("lives_with_alleged") == "yes"
+    )
+    rule = _rule_at(age or 0, at.date())
+    for consent in report.get("consent", ()):
+        mine = consent.get("person") in (None, ref)
+        by = consent.get("given_by")
+        if not mine or rule is None or "refer" not in consent.get("allows", ()):
+            continue
+        if by not in rule["given_by"] or consent.get("basis") not in rule["basis"]:
+            continue
+        if by == "caregiver" and caregiver_alleged:
+            continue
+        expires = consent.get("expires_at")
+        if expires and datetime.fromisoformat(expires) <= at:
+            continue
+        return ConsentState(
+            given=True,
+            purposes=list(consent.get("purposes", ())),
+            share_identity="share_identity" in consent["allows"],
+            basis=consent["basis"],
+        )
+    return ConsentState()
+
+
+def _rule_at(age: int, day: date) -> Mapping[str, Any] | None:
+    for rule in _consent_rules():
+        begun = rule["from"] <= day
+        ended = bool(rule["to"]) and rule["to"] <= day
+        if begun and not ended and rule["min_age"] <= age <= rule["max_age"]:
+            return rule
+    return None
+
+
+def open_cases(
+    submission: Submission, reading: Reading | None, at: datetime
+) -> list[tuple[UUID, CaseFacts, Draft]]:
+    """Say what each case of a submission is about; one for each person at risk, or one for a place.
+
+    `reading` is what a machine read in free text, or None; what the reporter said by hand wins.
+    Returns nothing when the text was a command and no report.
+    """
+    report = submission.report
+    if reading is not None and reading.command and not reading.concerns:
+        return []
+    at_risk = [p for p in report.get("persons", ()) if p.get("role", "at_risk") == "at_risk"]
+    people: Sequence[Mapping[str, Any] | None] = at_risk or [None]
+    opened = []
+    for case_id, person in zip(submission.case_ids, people, strict=True):
+        facts = _facts(submission, person, reading, at)
+        together = len(people) > 1 and any(p and p.get("with") for p in people)
+        if together:
+            facts = msgspec.structs.replace(
+                facts, household_id=submission.case_ids[0], keep_together=True
+            )
+        draft = Draft(CASES, "case-created", str(case_id), facts, tuple(facts.needs))
+        opened.append((case_id, facts, draft))
+    return opened
+
+
+def _facts(
+    submission: Submission,
+    person: Mapping[str, Any] | None,
+    reading: Reading | None,
+    at: datetime,
+) -> CaseFacts:
+    report = submission.report
+    told = person or {}
+    age = age_of(told.get("age")) if person else (reading.age if reading else None)
+    upazila, district = place_of(report.get("places", ()))
+    if district is None and reading is not None and reading.place is not None:
+        upazila, district = place_of([{"pcode": reading.place}])
+    concerns = list(report.get("concerns", ())) or list(reading.concerns if reading else ())
+    concerns = concerns or [Concern.UNSURE]
+    needs = list(dict.fromkeys(report.get("needs", ()))) or _needs_of(concerns)
+    languages = list(told.get("languages", ()))
+    if not languages and report.get("language"):
+        languages = [report["language"]]
+    return CaseFacts(
+        report_id=submission.submission_id,
+        channel=submission.channel,
+        about=_about(report, person, reading),
+        age=age,
+        sex=_sex(told, reading),
+        upazila=upazila,
+        district=district,
+        concerns=concerns,
+        needs=needs,
+        urgency=_urgency(report, concerns, reading),
+        languages=languages,
+        support=list(told.get("support", ())),
+        consent=consent_of(report, person, age, at),
+        entitled=submission.entitled and bool(report.get("needs")),
+        conflict=_conflict(report, reading),
+        excluded=_excluded(report),
+        medical_until=_medical_until(report, concerns, submission.received_at),
+        keep_together=any(w.get("keep_together") for w in told.get("with", ())),
+        places_needed=int(told.get("count", 1)) + len(told.get("with", ())),
+        count=int(told.get("count", 1)),
+        test=submission.test,
+    )
+
+
+def _about(
+    report: Mapping[str, Any], person: Mapping[str, Any] | None, reading: Reading | None
+) -> str:
+    if person is not None or reading is not None:
+        return "person"
+    if report.get("about") in ("people", "service_wanted"):
+        return "person"
+    return "person" if report.get("reporter", {}).get("kind") == "self" else "place"
+
+
+def _sex(person: Mapping[str, Any], reading: Reading | None) -> str:
+    said = person.get("sex")
+    if said and said != "unknown":
+        return str(said)
+    return (reading.sex if reading is not None and reading.sex else None) or "unknown"
+
+
+def _needs_of(concerns: Sequence[str]) -> list[str]:
+    usual = _usual_needs()
+    return list(dict.fromkeys(need for c in concerns for need in usual.get(c, ())))
+
+
+def _urgency(
+    report: Mapping[str, Any], concerns: Sequence[str], reading: Reading | None
+) -> str | None:
+    if report.get("danger_now") or Concern.SELF_HARM_RISK in concerns:
+        return Urgency.T0
+    return reading.urgency if reading is not None else None
+
+
+def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:
+    named = any(a.get("office") or a.get("provider_id") for a in report.get("alleged", ()))
+    return named or (reading is not None and bool(reading.possible_conflict))
+
+
+def _excluded(report: Mapping[str, Any]) -> list[str]:
+    exclude = report.get("exclude", {})
+    alleged = [a["provider_id"] for a in report.get("alleged", ()) if a.get("provider_id")]
+    return list(dict.fromkeys([*exclude.get("providers", ()), *exclude.get("kinds", ()), *alleged]))
+
+
+def _medical_until(
+    report: Mapping[str, Any], concerns: Sequence[str], received_at: datetime
+) -> datetime | None:
+    if not _SEXUAL.intersection(concerns):
+        return None
+    said = report.get("happened", {}).get("to") or report.get("happened", {}).get("from")
+    happened = datetime.fromisoformat(said) if said else received_at
+    if happened.tzinfo is None:
+        happened = happened.replace(tzinfo=UTC)
+    if received_at - happened > _AFTER_VIOLENCE:
+        return None
+    return happened + _TREAT_WITHIN
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """What a coordinator decides about a case; None leaves a fact as it is."""
+
+    about: str | None = None
+    concerns: Sequence[str] | None = None
+    needs: Sequence[str] | None = None
+    urgency: str | None = None
+    pcode: str | None = None
+    age: int | None = None
+    sex: str | None = None
+    excluded: Sequence[str] | None = None
+    conflict: bool | None = None
+
+
+def triage(case_id: UUID, facts: CaseFacts, change: Triage) -> tuple[CaseFacts, Draft]:
+    """Apply a coordinator's triage; from then on the case is entitled (PRODUCT, Release).
+
+    Raises:
+        Conflict: the case is closed.
+
+    """
+    if facts.status != "open":
+        raise Conflict(None, state=facts.status)
+    upazila, district = facts.upazila, facts.district
+    if change.pcode is not None:
+        upazila, district = place_of([{"pcode": change.pcode}])
+    concerns = list(change.concerns) if change.concerns is not None else facts.concerns
+    needs = list(change.needs) if change.needs is not None else facts.needs or _needs_of(concerns)
+    new = msgspec.structs.replace(
+        facts,
+        about=change.about or facts.about,
+        concerns=concerns,
+        needs=needs,
+        urgency=change.urgency or facts.urgency,
+        upazila=upazila,
+        district=district,
+        age=facts.age if change.age is None else change.age,
+        sex=change.sex or facts.sex,
+        excluded=facts.excluded if change.excluded is None else list(change.excluded),
+        conflict=facts.conflict if change.conflict is None else change.conflict,
+        entitled=True,
+    )
+    return new, Draft(CASES, "case-triaged", str(case_id), new, tuple(new.needs))

@@ -1,0 +1,82 @@
+"""Start intake: `python -m services.intake.main`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from services.intake import api, channels
+from services.intake.committer import Committer
+from services.intake.consumers import Opener
+from services.intake.service import Intake, Secrets
+from services.intake.store import IntakeStore
+from services.intake.vault import Vault
+from shared import runtime
+from shared.clock import now
+from shared.consumer import DurableConsumer
+from shared.errors import SettingsError
+from shared.events import CASES, SUBMISSIONS
+from shared.http import make_app
+from shared.settings import read_key
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+SWEEP = 1.0
+"""Seconds between looks for submissions that nobody opened."""
+
+
+def build() -> tuple[runtime.Service, FastAPI]:
+    """Wire the service in the order it starts.
+
+    Raises:
+        SettingsError: a variable, key or channel name is wrong.
+
+    """
+    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
+    settings = service.settings
+    vault = Vault(read_key(settings, "kek.key"))
+    secrets = Secrets(
+        pepper=read_key(settings, "pepper.key"),
+        index=read_key(settings, "index.key"),
+        receipt_seed=read_key(settings, "signing.key"),
+        issuer=settings.public_url,
+    )
+    committer = Committer(IntakeStore(service.flow, service.outbox), service.waker.wake)
+    intake = Intake(service.flow, service.web, service.outbox, vault)
+    service.consumers.append(
+        DurableConsumer(
+            "intake.opener",
+            (SUBMISSIONS,),
+            Opener(intake, vault),
+            service.flow,
+            guards=True,
+            wake=service.waker.wake,
+        )
+    )
+
+    async def sweep() -> None:
+        while True:
+            if await intake.open_overdue(now()):
+                service.waker.wake()
+            await asyncio.sleep(SWEEP)
+
+    service.checks.append(intake.check_keys)
+    service.tasks += [committer.run, sweep]
+    app = make_app(
+        service,
+        "Pashe intake",
+        "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
+    )
+    try:
+        routers = channels.routers(channels.Desk(committer, vault, secrets), sorted(settings.only))
+    except KeyError as error:
+        message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
+        raise SettingsError(message) from None
+    for router in (*routers, api.make_router(service, intake)):
+        app.include_router(router)
+    return service, app
+
+
+if __name__ == "__main__":
+    runtime.main(build)

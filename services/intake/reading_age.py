@@ -1,0 +1,222 @@
+"""The age that a message says. Pure. A number that may be something else is no age.
+
+Two ages of two children, or a range, are not one age: the person is a child, the age unknown.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import Final
+
+from services.intake.reading_words import LEXICON, fold_word, word_pattern
+from shared.text import ascii_digits
+
+ADULT: Final = 18
+OLDEST: Final = 110
+_BARE: Final = range(5, 31)  # a number beside a person, with no word for years
+_BACK: Final = 3
+_RANGE: Final = re.compile(r"(\d{1,2})[-/](\d{1,2})")
+_NUMBER: Final = re.compile(r"\d{1,3}(?:\.\d+)?")
+_OR: Final = frozenset(map(fold_word, ("to", "or", "theke", "ba", "na", "থেকে", "বা", "না", "কিংবা")))
+_OLD: Final = frozenset(("old", "olds"))
+_BORN: Final = re.compile(
+    r"(?:born|birth|dob|জন্ম|jonmo)\D{0,20}(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """What is said of the age: whole years or None, whether a child, and where it stands."""
+
+    years: int | None
+    minor: bool
+    at: tuple[int, ...]  # positions of ages among the tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    years: int
+    at: int
+    of_self: bool = False
+
+
+@cache
+def _numbers() -> dict[str, int]:
+    with (LEXICON / "ages.toml").open("rb") as file:
+        table = tomllib.load(file)["numbers"]
+    return {fold_word(word): int(value) for value, words in table.items() for word in words}
+
+
+@cache
+def _beside() -> dict[str, re.Pattern[str]]:
+    with (LEXICON / "ages.toml").open("rb") as file:
+        table = tomllib.load(file)["beside"]
+    return {
+        kind: re.compile("|".join(word_pattern(word).rstrip() for word in words))
+        for kind, words in table.items()
+    }
+
+
+def _is(kind: str, token: str) -> bool:
+    return bool(token) and _beside()[kind].fullmatch(token) is not None
+
+
+def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -> Age:
+    """Read the age of the person at risk; `others` says that a child or sibling is named.
+
+    An adult reporter's own age is then not the age of the person.
+    """
+    said, minor = _list_said(tokens)
+    if born := _born(text, today):
+        said.append(born)
+    at = tuple(one.at for one in said)
+    if others:
+        said = [one for one in said if not (one.of_self and one.years >= ADULT)]
+    minors = {one.years for one in said if one.years < ADULT}
+    adults = {one.years for one in said} - minors
+    chosen = minors or adults
+    return Age(
+        years=next(iter(chosen)) if len(chosen) == 1 and not minor else None,
+        minor=minor or bool(minors),
+        at=at,
+    )
+
+
+def _born(text: str, today: date) -> _Said | None:
+    match = _BORN.search(ascii_digits(text[:2_000]))
+    if match is None:
+        return None
+    day, month, year = int(match[1]), int(match[2]), int(match[3])
+    try:
+        born = date(year, month, day)
+    except ValueError:
+        return None
+    years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+    return _Said(years, -1) if 0 <= years <= OLDEST else None
+
+
+def _value(tokens: tuple[str, ...], i: int) -> int | None:
+    token = tokens[i]
+    if _NUMBER.fullmatch(token):
+        value = int(float(token))
+        return value if value <= OLDEST else None
+    return _numbers().get(token)
+
+
+def _list_said(tokens: tuple[str, ...]) -> tuple[list[_Said], bool]:
+    """Return the single ages, and whether a range or a limit says that it is a child."""
+    said: list[_Said] = []
+    minor = False
+    for i, token in enumerate(tokens):
+        if pair := _RANGE.fullmatch(token):
+            minor |= _is_age(tokens, i, i, 10, bare=True) and int(pair[2]) < ADULT
+            continue
+        years = _value(tokens, i)
+        if years is None or _in_range(tokens, i):
+            if years is not None and _range_is_age(tokens, i):
+                minor |= years < ADULT
+            continue
+        if _is_limit(tokens, i):
+            minor |= years <= ADULT
+        elif _is_months(tokens, i):
+            said.append(_Said(0, i))
+        elif _is_age(tokens, i, i, years, bare=token[0].isdigit()) and not _of_other(tokens, i):
+            said.append(_Said(years, i, of_self=_before(tokens, i) in _SELF))
+    return said, minor
+
+
+_SELF: Final = frozenset(map(fold_word, ("আমি", "আমার", "ami", "amar", "i", "im", "my")))
+
+
+def _at(tokens: tuple[str, ...], i: int) -> str:
+    return tokens[i] if 0 <= i < len(tokens) else ""
+
+
+def _before(tokens: tuple[str, ...], i: int) -> str:
+    """Return the word before, over commas, `about` and words for age."""
+    for back in range(1, _BACK + 2):
+        token = _at(tokens, i - back)
+        if not (token in (",", "am") or _is("about", token) or _is("age", token)):
+            return token
+    return ""
+
+
+def _in_range(tokens: tuple[str, ...], i: int) -> bool:
+    for step in (1, -1):
+        joint, other = _at(tokens, i + step), i + 2 * step
+        if joint in _OR and 0 <= other < len(tokens) and _value(tokens, other) is not None:
+            return True
+    follows, precedes = i + 1 < len(tokens), i > 0
+    return (follows and _value(tokens, i + 1) is not None) or (
+        precedes and _value(tokens, i - 1) is not None
+    )
+
+
+def _range_is_age(tokens: tuple[str, ...], i: int) -> bool:
+    return any(
+        _value(tokens, j) is not None and _is("years", _at(tokens, j + 1))
+        for j in range(i, min(i + 3, len(tokens)))
+    ) and not _is("time", _at(tokens, i + 2))
+
+
+def _is_limit(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether this is "under 18" or "১৮ বছরের নিচে"."""
+    j = i + 1 + _is("years", _at(tokens, i + 1))
+    than = 2 if _at(tokens, i - 1) == "than" else 1
+    return _is("under", _at(tokens, j)) or _is("under", _at(tokens, i - than))
+
+
+def _is_months(tokens: tuple[str, ...], i: int) -> bool:
+    unit, after = _at(tokens, i + 1), _at(tokens, i + 2)
+    if not _is("months", unit) or not tokens[i][0].isdigit():
+        return False
+    aged = any(_is("age", _at(tokens, i - back)) for back in (1, 2))
+    return aged or after in _OLD or (unit[-1] in "রr" and _is("people", after))
+
+
+def _is_age(tokens: tuple[str, ...], i: int, last: int, years: int, *, bare: bool) -> bool:
+    before, after = _at(tokens, i - 1), _at(tokens, last + 1)
+    cue = _is_cued(tokens, i)
+    if _is("years", after):
+        beyond = _at(tokens, last + 2)
+        if _is("aged", beyond) or cue:
+            return True
+        return not (_is("since", before) or _is("time", beyond))
+    if _is("units", after) and not _is("people", after):
+        return False
+    if cue or _is("aged", after):
+        return True
+    if not bare or years not in _BARE or _is("before", before):
+        return False
+    if _is("people", _before(tokens, i)) and before != "|":
+        return True
+    if after in ("f", "m"):
+        return True
+    return i == 0 and after == "," and _is("people", _at(tokens, last + 2))
+
+
+def _is_cued(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether a word for age stands before, with at most words like "about" between."""
+    for back in range(1, _BACK + 1):
+        token = _at(tokens, i - back)
+        if _is("age", token):
+            return True
+        if not (token == "," or _is("about", token)):
+            return False
+    return False
+
+
+def _of_other(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether the age is that of a man who does harm, a groom or a parent."""
+    if _is("others", _before(tokens, i)):
+        return True
+    unit, j = _at(tokens, i + 1), i + 2
+    if _at(tokens, j) in _OLD:
+        return _is("others", _at(tokens, j + 1))
+    genitive = unit.endswith(("ের", "er")) or _is("aged", unit)
+    return genitive and any(_is("others", _at(tokens, j + k)) for k in (0, 1))

@@ -1,0 +1,95 @@
+"""Receipts that work on a feature phone: sixteen digits with check digits, or six common words.
+
+Fourteen random digits and two check digits (ISO/IEC 7064, MOD 97-10) make the code; the same number
+in base 256 makes six words. Only an HMAC under a pepper is stored (DECISIONS 19).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.text import ascii_digits
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+DIGITS: Final = 14
+WORDS: Final = 6
+
+
+@cache
+def _word_list() -> tuple[str, ...]:
+    words = tuple(Path(__file__).with_name("words.txt").read_text("utf-8").split())
+    if len(words) != 256 or len(set(words)) != 256:  # noqa: PLR2004  (one word a byte)
+        message = "words.txt must hold 256 different words"
+        raise ValueError(message)
+    return words
+
+
+def _check(body: int) -> int:
+    return 98 - body * 100 % 97
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt's number, 0 to 10¹⁴ − 1; it proves nothing about a person, only about a report."""
+
+    number: int
+
+    @classmethod
+    def new(cls) -> Receipt:
+        """Draw a receipt from the system's random source (46 bits)."""
+        return cls(secrets.randbelow(10**DIGITS))
+
+    @property
+    def code(self) -> str:
+        """Sixteen ASCII digits, the last two being check digits."""
+        return f"{self.number:0{DIGITS}d}{_check(self.number):02d}"
+
+    @property
+    def shown(self) -> str:
+        """The code in four groups, as people read it out."""
+        return " ".join(self.code[i : i + 4] for i in range(0, 16, 4))
+
+    @property
+    def words(self) -> list[str]:
+        """The same number as six common Bangla words."""
+        return [_word_list()[byte] for byte in self.number.to_bytes(WORDS, "big")]
+
+    def digest(self, pepper: bytes) -> bytes:
+        """The only form that is stored: HMAC-SHA256 of the code under the pepper."""
+        return hmac.new(pepper, self.code.encode(), hashlib.sha256).digest()
+
+
+def parse_receipt(text: str) -> Receipt | None:
+    """Read sixteen digits (Bangla or ASCII, any grouping) or six words; None if it is neither."""
+    plain = "".join(c for c in ascii_digits(text) if c not in " -\u00a0\t")
+    if plain.isascii() and plain.isdigit() and len(plain) == DIGITS + 2:
+        number, check = int(plain[:DIGITS]), int(plain[DIGITS:])
+        return Receipt(number) if _check(number) == check else None
+    positions = {word: i for i, word in enumerate(_word_list())}
+    try:
+        raw = bytes(positions[word] for word in text.split())
+    except KeyError:
+        return None
+    number = int.from_bytes(raw, "big")
+    return Receipt(number) if len(raw) == WORDS and number < 10**DIGITS else None
+
+
+def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: str) -> str:
+    """Sign that a report with this receipt was received then (JWS, EdDSA); it names nobody."""
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "iat": int(received_at.timestamp()),
+        "receipt_sha256": hashlib.sha256(receipt.code.encode()).hexdigest(),
+    }
+    return jwt.encode(claims, Ed25519PrivateKey.from_private_bytes(seed), algorithm="EdDSA")

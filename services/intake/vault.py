@@ -1,0 +1,121 @@
+"""The vault: one data key for each subject of a case, so that one person can be erased alone.
+
+AES-256-GCM with a fresh nonce; the AAD binds case, subject, field and version. A data key is
+wrapped by the key-encryption key, and committed to by an HMAC, since GCM alone commits to no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import UUID, uuid4
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["reporter", "person", "alleged"]
+
+NONCE: Final = 12
+"""Bytes of an AES-GCM nonce."""
+
+
+class VaultError(Exception):
+    """A ciphertext or a key is not what it should be; nothing of it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedField:
+    """One sealed value of a subject: nonce and ciphertext, at a version from 1."""
+
+    name: str
+    ciphertext: bytes
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A subject with its wrapped data key and what is sealed under it."""
+
+    subject_id: UUID
+    case_id: UUID
+    kind: Kind
+    ref: str | None
+    wrapped_key: bytes
+    commitment: bytes
+    kek: bytes
+    fields: tuple[SealedField, ...] = field(default=())
+
+
+def _aad(case_id: UUID, subject_id: UUID, name: str, version: int) -> bytes:
+    return b"pashe\x00" + case_id.bytes + subject_id.bytes + f"{name}\x00{version}".encode()
+
+
+def _commitment(key: bytes) -> bytes:
+    return hmac.new(key, b"pashe key commitment", hashlib.sha256).digest()[:16]
+
+
+class Vault:
+    """Seals and opens fields under subjects' keys. Holds the key-encryption key in memory only."""
+
+    def __init__(self, kek: bytes) -> None:
+        """Take the 32-byte key-encryption key."""
+        self._kek = AESGCM(kek)
+        self.fingerprint: Final = hashlib.sha256(b"pashe kek\x00" + kek).digest()[:8]
+
+    def seal(
+        self, case_id: UUID, kind: Kind, ref: str | None, fields: Mapping[str, object]
+    ) -> Subject:
+        """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
+        subject_id = uuid4()
+        key = os.urandom(32)
+        box = AESGCM(key)
+        sealed = []
+        for name, value in fields.items():
+            nonce = os.urandom(NONCE)
+            aad = _aad(case_id, subject_id, name, 1)
+            sealed.append(
+                SealedField(name, nonce + box.encrypt(nonce, msgspec.json.encode(value), aad))
+            )
+        nonce = os.urandom(NONCE)
+        aad = _aad(case_id, subject_id, "key", 0)
+        return Subject(
+            subject_id,
+            case_id,
+            kind,
+            ref,
+            nonce + self._kek.encrypt(nonce, key, aad),
+            _commitment(key),
+            self.fingerprint,
+            tuple(sealed),
+        )
+
+    def open(self, subject: Subject, sealed: SealedField) -> object:
+        """Open one field.
+
+        Raises:
+            VaultError: the key was erased or is another, or the ciphertext was moved or changed.
+
+        """
+        if not subject.wrapped_key:
+            message = "the subject's key was destroyed"
+            raise VaultError(message)
+        try:
+            wrapped = subject.wrapped_key
+            aad = _aad(subject.case_id, subject.subject_id, "key", 0)
+            key = self._kek.decrypt(wrapped[:NONCE], wrapped[NONCE:], aad)
+            if not hmac.compare_digest(_commitment(key), subject.commitment):
+                message = "the data key is not the committed one"
+                raise VaultError(message)
+            data = sealed.ciphertext
+            aad = _aad(subject.case_id, subject.subject_id, sealed.name, sealed.version)
+            return msgspec.json.decode(AESGCM(key).decrypt(data[:NONCE], data[NONCE:], aad))
+        except InvalidTag:
+            message = "the ciphertext does not belong here"
+            raise VaultError(message) from None

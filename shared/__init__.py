@@ -1,0 +1,1 @@
+"""The published language and the plumbing of every service; no business rule."""

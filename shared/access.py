@@ -1,0 +1,143 @@
+"""Who is calling and what they may: bearer tokens signed by the centre (JWT, EdDSA; RFC 8037).
+
+A token carries a pseudonym, a role and an organisation. The acting person is authorised, never the
+calling service (SAFETY 27).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from starlette.requests import Request  # noqa: TC002  (FastAPI reads the annotation)
+
+from shared.errors import Forbidden, Unauthenticated
+from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+AUDIENCE: Final = "pashe"
+"""The `aud` of every token of this centre."""
+
+STAFF: Final = frozenset({Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR})
+"""Roles that see the rows of all organisations; what they may do is decided per verb."""
+
+PROVIDERS: Final = frozenset({Role.PROVIDER_WORKER, Role.PROVIDER_SYSTEM})
+"""Roles that act for one provider and see only its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller. `subject` is a pseudonym, `org` a provider's or partner's id."""
+
+    subject: str
+    role: Role
+    org: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """The caller as an event names it: `role:pseudonym`."""
+        return f"{self.role}:{self.subject}"
+
+
+def organisation_of(caller: Caller | None) -> str:
+    """Return what row-level policies compare with: a provider id, `*` for staff, or empty."""
+    if caller is None:
+        return ""
+    if caller.role in STAFF or caller.role is Role.SERVICE:
+        return "*"
+    return caller.org or ""
+
+
+def make_token(
+    seed: bytes,
+    role: Role,
+    *,
+    subject: str | None = None,
+    org: str | None = None,
+    valid: timedelta = timedelta(hours=12),
+    at: datetime | None = None,
+) -> str:
+    """Sign a bearer token with the centre's 32-byte Ed25519 seed."""
+    issued = at or datetime.now(UTC)
+    claims = {
+        "aud": AUDIENCE,
+        "sub": subject or uuid4().hex[:12],
+        "role": str(role),
+        "org": org,
+        "iat": issued,
+        "exp": issued + valid,
+        "jti": uuid4().hex,
+    }
+    return jwt.encode(claims, Ed25519PrivateKey.from_private_bytes(seed), algorithm="EdDSA")
+
+
+class TokenReader:
+    """Verifies bearer tokens with the centre's public key."""
+
+    def __init__(self, public: bytes) -> None:
+        """Take the raw 32-byte Ed25519 public key."""
+        self._key = Ed25519PublicKey.from_public_bytes(public)
+
+    def read(self, token: str) -> Caller:
+        """Return who the token speaks for.
+
+        Raises:
+            Unauthenticated: it is malformed, expired, for somebody else or of an unknown role.
+
+        """
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["EdDSA"],
+                audience=AUDIENCE,
+                leeway=5,
+                options={"require": ["exp", "sub", "role"]},
+            )
+            org = claims.get("org")
+            subject = claims["sub"]
+            if not isinstance(subject, str) or not (org is None or isinstance(org, str)):
+                raise Unauthenticated
+            return Caller(subject[:64], Role(claims["role"]), org)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise Unauthenticated from None
+
+
+async def any_caller(request: Request) -> Caller | None:
+    """Return the caller, or None for an anonymous one. A bad token is never anonymous.
+
+    Raises:
+        Unauthenticated: an Authorization header came that does not verify.
+
+    """
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    reader: TokenReader = request.app.state.tokens
+    return reader.read(token.strip())
+
+
+def require(*roles: Role) -> Callable[[Request], Awaitable[Caller]]:
+    """Make a FastAPI dependency that lets only these roles pass.
+
+    Provider roles must name their provider. Raises `Unauthenticated` or `Forbidden`.
+    """
+
+    async def dependency(request: Request) -> Caller:
+        caller = await any_caller(request)
+        if caller is None:
+            raise Unauthenticated
+        if caller.role not in roles or (caller.role in PROVIDERS and not caller.org):
+            raise Forbidden
+        return caller
+
+    return dependency

@@ -1,0 +1,161 @@
+"""PostgreSQL: engines with every time-out set, one transaction helper, and what a failure means.
+
+Facts behind it: DECISIONS 12 (whose fault), 20 (roles), 21 (connections); KAFKA-FACTS 25.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CONNECT_TIMEOUT: Final = 3.0
+"""Seconds to open a connection."""
+
+COMMAND_TIMEOUT: Final = 10.0
+"""Seconds that one statement may take before the client gives up."""
+
+
+def make_engine(url: str, *, size: int, name: str) -> AsyncEngine:
+    """Make an engine of at most `size` connections; nothing connects before the first use."""
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT,
+        pool_recycle=1800,
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": COMMAND_TIMEOUT,
+            "server_settings": {
+                "application_name": name,
+                "timezone": "UTC",
+                "lock_timeout": "5s",
+                "idle_in_transaction_session_timeout": "10s",
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(
+    engine: AsyncEngine, organisation: str = ""
+) -> AsyncIterator[AsyncConnection]:
+    """Run one transaction; `organisation` feeds the row-level policies of `<svc>_web`.
+
+    `organisation` is a provider id, `*` for staff who may see all rows, or empty for none.
+    """
+    async with engine.begin() as conn:
+        if organisation:
+            await conn.execute(
+                text("SELECT set_config('pashe.organisation', :o, true)"), {"o": organisation}
+            )
+        yield conn
+
+
+class Blame(Enum):
+    """Whose fault a failure is (DECISIONS 12)."""
+
+    RECORD = "record"
+    WORLD = "world"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+_RECORD_CLASSES = ("22", "23")
+_WORLD_CLASSES = ("08", "53", "55", "57", "58", "XX", "25", "28", "3D", "42")
+_RETRY_STATES = ("40P01", "40001")
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a database error, or None when it is not one."""
+    cause: Any = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def blame(error: BaseException) -> Blame:
+    """Say whether the record, the world or an unknown bug is at fault.
+
+    Class 42 (a missing table or right) and 25 count as the world: the schema is being migrated,
+    and no record is the worse for it.
+    """
+    state = sqlstate_of(error)
+    if state is not None:
+        if state in _RETRY_STATES:
+            return Blame.RETRY
+        if state[:2] in _RECORD_CLASSES:
+            return Blame.RECORD
+        if state[:2] in _WORLD_CLASSES:
+            return Blame.WORLD
+    if isinstance(
+        error,
+        OSError
+        | TimeoutError
+        | asyncio.TimeoutError
+        | PoolTimeoutError
+        | InterfaceError
+        | asyncpg.InterfaceError
+        | asyncpg.PostgresConnectionError,
+    ):
+        return Blame.WORLD
+    if isinstance(error, DBAPIError):
+        cause = error.orig
+        if error.connection_invalidated or (
+            isinstance(cause, BaseException) and "connection" in str(cause).lower()
+        ):
+            return Blame.WORLD
+        inner = getattr(cause, "__cause__", None)
+        if isinstance(inner, OSError | TimeoutError | asyncpg.InterfaceError):
+            return Blame.WORLD
+    return Blame.UNKNOWN
+
+
+async def check_role(engine: AsyncEngine, schema: str) -> None:
+    """Refuse a role that is superuser, bypasses row-level security or owns tables (DECISIONS 20).
+
+    Raises:
+        SettingsError: the role is too strong; the message names it.
+
+    """
+    async with engine.connect() as conn:
+        row = (
+            await conn.execute(
+                text(
+                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS strong,"
+                    " EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
+                    "   ON n.oid = c.relnamespace WHERE n.nspname = :schema"
+                    "   AND c.relowner = r.oid) AS owns"
+                    " FROM pg_roles r WHERE rolname = current_user"
+                ),
+                {"schema": schema},
+            )
+        ).one()
+    if row.strong or row.owns:
+        message = (
+            f"database role {row.name} must be neither superuser, BYPASSRLS nor owner of tables"
+        )
+        raise SettingsError(message)
+
+
+async def schema_version(engine: AsyncEngine) -> str | None:
+    """Return the Alembic revision the schema is at, or None before the first migration."""
+    async with engine.connect() as conn:
+        found = await conn.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+        if not found:
+            return None
+        version = await conn.scalar(text("SELECT version_num FROM alembic_version"))
+        return str(version) if version else None

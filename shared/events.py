@@ -1,0 +1,391 @@
+"""The published language: CloudEvents 1.0 in structured JSON, and the data of each event type.
+
+An event holds references and coarse facts only, never who a person is (DECISIONS 1). Encoding and
+decoding are msgspec's; an unknown field is tolerated, a higher major version is not (DECISIONS 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shared.clock import new_event_id, rfc3339
+from shared.errors import RecordInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SUBMISSIONS: Final = "submissions"
+CASES: Final = "cases"
+REFERRALS: Final = "referrals"
+NOTICES: Final = "notices"
+DIRECTORY: Final = "directory"
+ACCESSES: Final = "accesses"
+STREAMS: Final = (SUBMISSIONS, CASES, REFERRALS, NOTICES, DIRECTORY, ACCESSES)
+
+MAX_VALUE_BYTES: Final = 256 * 1024
+"""A larger event is refused when it is appended; the relay's batch limit is 512 KiB."""
+
+SAFETY_TYPES: Final = frozenset(
+    {"consent-withdrawn", "case-erased", "case-closed", "withdrawal-acknowledged"}
+)
+"""Events that overtake what is parked for their case, and void it (DECISIONS 13)."""
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of the data of events: immutable, named fields only, each new field has a default."""
+
+
+class ReportSubmitted(_Data, frozen=True, kw_only=True):
+    """A channel stored a submission; its content stays encrypted in intake."""
+
+    submission_id: UUID
+    channel: str
+    case_ids: list[UUID]
+    test: bool = False
+
+
+class ConsentState(_Data, frozen=True, kw_only=True):
+    """Whether the person agreed to be referred. `purposes` are needs; empty means every need."""
+
+    given: bool = False
+    purposes: list[str] = []
+    share_identity: bool = False
+    basis: str = "none"
+
+
+class CaseFacts(_Data, frozen=True, kw_only=True):
+    """The coarse facts of a case after the event; every event of `cases` about facts carries all.
+
+    `age` is whole years or null. `upazila` is a P-code of an upazila or metropolitan thana, or
+    null; `district` likewise. `excluded` names provider ids and kinds that must not hear of it.
+    `entitled` says that a signed-in person or partner made the report, or a coordinator triaged
+    the case. `conflict` says that a person must look before anything is released.
+    """
+
+    report_id: UUID
+    channel: str
+    about: str = "person"
+    status: str = "open"
+    age: int | None = None
+    sex: str = "unknown"
+    upazila: str | None = None
+    district: str | None = None
+    concerns: list[str] = []
+    needs: list[str] = []
+    urgency: str | None = None
+    languages: list[str] = []
+    support: list[str] = []
+    consent: ConsentState = ConsentState()
+    entitled: bool = False
+    conflict: bool = False
+    excluded: list[str] = []
+    medical_until: datetime | None = None
+    household_id: UUID | None = None
+    keep_together: bool = False
+    places_needed: int = 1
+    count: int = 1
+    reason: str | None = None
+    test: bool = False
+
+
+class ReferralFacts(_Data, frozen=True, kw_only=True):
+    """One referral after the event. `feed_seq` is its place in the provider's feed, if it has one.
+
+    `state` is one of `ReferralState`; times are UTC; `free_text` never leaves referral.
+    """
+
+    referral_id: UUID
+    need: str
+    urgency: str
+    state: str
+    attempt: int = 1
+    provider_id: str | None = None
+    offer_id: str | None = None
+    feed_seq: int | None = None
+    reason: str | None = None
+    released_by: str | None = None
+    respond_by: datetime | None = None
+    first_contact_by: datetime | None = None
+    deliver_by: datetime | None = None
+    how_much: str | None = None
+    version: int = 1
+    test: bool = False
+
+
+class CapacityChanged(_Data, frozen=True, kw_only=True):
+    """How many places an offer has free; null is unknown."""
+
+    offer_id: str
+    provider_id: str
+    places_free: int | None
+    places_total: int | None = None
+
+
+class OfferListed(_Data, frozen=True, kw_only=True):
+    """An offer as the directory now has it (compacted, upsert by `version`)."""
+
+    offer_id: str
+    provider_id: str
+    needs: list[str]
+    area_level: str
+    area_pcode: str
+    enrolment: str
+    min_age: int | None = None
+    max_age: int | None = None
+    sex: str = "any"
+    version: int = 1
+
+
+class NoticeFacts(_Data, frozen=True, kw_only=True):
+    """A notice after the event. `state` is sent, delivered, failed, unknown or withheld."""
+
+    notice_id: UUID
+    notifier: str
+    about_event: UUID
+    about_type: str
+    state: str
+    referral_id: UUID | None = None
+    subscription_id: UUID | None = None
+    attempt: int = 1
+    reason: str | None = None
+    test: bool = False
+
+
+class HistoryRead(_Data, frozen=True, kw_only=True):
+    """Somebody read a part of the history."""
+
+    reader: str
+    role: str
+    what: str
+
+
+_CASE_TYPES: Final = (
+    "case-created",
+    "case-updated",
+    "case-triaged",
+    "case-assigned",
+    "case-verified",
+    "risk-assessed",
+    "safety-plan-made",
+    "plan-agreed",
+    "contact-recorded",
+    "follow-up-due",
+    "case-split",
+    "cases-linked",
+    "cases-unlinked",
+    "handover-offered",
+    "handover-accepted",
+    "handover-declined",
+    "feedback-received",
+    "consent-given",
+    "consent-withdrawn",
+    "identity-disclosed",
+    "person-data-read",
+    "case-closed",
+    "case-reopened",
+    "case-erased",
+)
+_REFERRAL_TYPES: Final = (
+    "referral-planned",
+    "referral-released",
+    "referral-waiting",
+    "referral-assigned",
+    "referral-accepted",
+    "referral-declined",
+    "referral-expired",
+    "referral-escalated",
+    "first-contact-made",
+    "service-started",
+    "referral-on-hold",
+    "milestone-reached",
+    "service-delivered",
+    "service-failed",
+    "referral-withdrawn",
+    "withdrawal-acknowledged",
+)
+_NOTICE_TYPES: Final = (
+    "notice-sent",
+    "notice-delivered",
+    "notice-failed",
+    "notice-withheld",
+    "subscription-disabled",
+)
+
+DATA_TYPES: Final[dict[str, type[_Data]]] = {
+    "report-submitted": ReportSubmitted,
+    **dict.fromkeys(_CASE_TYPES, CaseFacts),
+    **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
+    "capacity-changed": CapacityChanged,
+    "offer-listed": OfferListed,
+    **dict.fromkeys(_NOTICE_TYPES, NoticeFacts),
+    "history-read": HistoryRead,
+}
+"""Which data each event type carries, in its present version."""
+
+VERSION: Final = 1
+"""The present major version of every event type."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A CloudEvents 1.0 event with the extensions `sequence`, `actor` and `traceparent`."""
+
+    specversion: str = "1.0"
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    dataschema: str
+    sequence: str
+    actor: str
+    traceparent: str | None = None
+    data: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that a decision wants; the outbox gives it its sequence, bytes and signature.
+
+    `subject` is a case id, or the id of an offer or subscription where no case is concerned.
+    `needs` goes into the header, so that a rule skips cases without its need undecoded.
+    """
+
+    stream: str
+    type: str
+    subject: str
+    data: _Data
+    needs: tuple[str, ...] = ()
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A decoded event: the envelope with its typed data."""
+
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    sequence: int
+    actor: str
+    traceparent: str | None
+    data: Any
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_encoder = msgspec.json.Encoder()
+_data_decoders: Final = {name: msgspec.json.Decoder(kind) for name, kind in DATA_TYPES.items()}
+
+
+def schema_of(event_type: str, version: int = VERSION) -> str:
+    """Return the `dataschema` URI of an event type and major version."""
+    return f"urn:pashe:event:{event_type}:{version}"
+
+
+def encode(
+    draft: Draft,
+    *,
+    source: str,
+    sequence: int,
+    at: datetime,
+    actor: str,
+    traceparent: str | None,
+) -> tuple[UUID, bytes]:
+    """Return the event's id and its exact bytes; those bytes are what is signed and committed to.
+
+    Raises:
+        ValueError: the event is larger than `MAX_VALUE_BYTES`.
+
+    """
+    event_id = draft.id or new_event_id()
+    value = _encoder.encode(
+        {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": source,
+            "type": draft.type,
+            "subject": draft.subject,
+            "time": rfc3339(at),
+            "datacontenttype": "application/json",
+            "dataschema": schema_of(draft.type),
+            "sequence": f"{sequence:020d}",
+            "actor": actor,
+            **({"traceparent": traceparent} if traceparent else {}),
+            "data": draft.data,
+        }
+    )
+    if len(value) > MAX_VALUE_BYTES:
+        message = f"event {draft.type} has {len(value)} bytes, more than {MAX_VALUE_BYTES}"
+        raise ValueError(message)
+    return event_id, value
+
+
+class NewerVersion(Exception):  # noqa: N818
+    """The event has a higher major version than this code: hold the partition, never park."""
+
+
+def decode(value: bytes | None) -> Event:
+    """Decode the exact bytes of a record.
+
+    Raises:
+        RecordInvalid: it can never be read (`unreadable`, `unknown-type`, `invalid-schema`).
+        NewerVersion: a newer consumer must be deployed first.
+
+    """
+    if value is None:
+        raise RecordInvalid("unreadable", "no value")
+    try:
+        envelope = _envelopes.decode(value)
+        sequence = int(envelope.sequence)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
+        raise RecordInvalid("unreadable", "not an event") from None
+    prefix, _, version = envelope.dataschema.rpartition(":")
+    if prefix != f"urn:pashe:event:{envelope.type}" or not version.isdigit():
+        raise RecordInvalid("invalid-schema", "dataschema does not fit the type")
+    if int(version) > VERSION:
+        raise NewerVersion(envelope.dataschema)
+    decoder = _data_decoders.get(envelope.type)
+    if decoder is None:
+        raise RecordInvalid("unknown-type", "no such event type")
+    try:
+        data = decoder.decode(envelope.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
+        raise RecordInvalid("invalid-schema", f"data of {envelope.type} is not valid") from None
+    return Event(
+        id=envelope.id,
+        source=envelope.source,
+        type=envelope.type,
+        subject=envelope.subject,
+        time=envelope.time,
+        sequence=sequence,
+        actor=envelope.actor,
+        traceparent=envelope.traceparent,
+        data=data,
+    )
+
+
+def headers_of(
+    event_type: str,
+    sequence: int,
+    needs: Iterable[str],
+    traceparent: str | None,
+    signature: bytes,
+) -> list[tuple[str, bytes]]:
+    """Return the Kafka headers of an event, all ASCII (DECISIONS 2)."""
+    headers = [
+        ("type", event_type.encode("ascii")),
+        ("needs", ",".join(needs).encode("ascii")),
+        ("sequence", str(sequence).encode("ascii")),
+        ("content-type", b"application/cloudevents+json; charset=UTF-8"),
+        ("signature", signature),
+    ]
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode("ascii")))
+    return headers

@@ -1,0 +1,338 @@
+"""HTTP: one FastAPI application a service, problem documents (RFC 9457), health, bodies, cursors.
+
+No answer ever echoes input: validation errors name fields and rules only (SAFETY 25).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from shared import idempotency, telemetry
+from shared.access import any_caller
+from shared.database import Blame, blame
+from shared.errors import InvalidBody, MalformedBody, Problem, TooLarge, Unavailable
+from shared.telemetry import Log
+from shared.text import is_clean
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from shared.runtime import Service
+
+PROBLEM: Final = "application/problem+json"
+PROBLEMS_AT: Final = "urn:pashe:problem:"
+"""Prefix of every problem type; the slugs are stable."""
+
+MAX_BODY: Final = 1_000_000
+"""Bytes of a request body."""
+
+MAX_DEPTH: Final = 32
+"""Nesting of a JSON body."""
+
+_log = Log("http")
+M = TypeVar("M", bound=BaseModel)
+
+
+class Model(BaseModel):
+    """Base of request bodies: unknown fields are an error, and errors hide their input."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
+    )
+
+
+def problem(error: Problem) -> JSONResponse:
+    """Render a problem; extension members are the error's own, never the request's."""
+    body = {
+        "type": f"{PROBLEMS_AT}{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        **({"detail": error.detail} if error.detail else {}),
+        **error.members,
+    }
+    headers = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, error.status, headers, media_type=PROBLEM)
+
+
+def _fields(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Name where and which rule, without the value; map keys of the caller are not echoed."""
+    return [
+        {
+            "field": "/".join(
+                str(part) if isinstance(part, int) or str(part).isidentifier() else "?"
+                for part in error["loc"]
+            )
+            if error["type"] != "extra_forbidden"
+            else "/".join(str(part) for part in error["loc"][:-1]) or "body",
+            "rule": str(error["type"]),
+        }
+        for error in errors
+    ][:20]
+
+
+async def read_bytes(request: Request, limit: int = MAX_BODY) -> bytes:
+    """Read a body of at most `limit` bytes; a larger one is refused before it is read whole.
+
+    Raises:
+        TooLarge: it is larger.
+
+    """
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > limit:
+        raise TooLarge
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > limit:
+            raise TooLarge
+    return bytes(parts)
+
+
+def parse_json(raw: bytes) -> Any:  # noqa: ANN401  (any JSON value)
+    """Parse JSON strictly: UTF-8, no NUL, no lone surrogate, at most `MAX_DEPTH` levels.
+
+    Raises:
+        MalformedBody: it is none of these.
+
+    """
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        raise MalformedBody from None
+    _check(value, MAX_DEPTH)
+    return value
+
+
+def _check(value: Any, levels: int) -> None:  # noqa: ANN401
+    if isinstance(value, str):
+        if not is_clean(value):
+            message = "a text holds a NUL or a lone surrogate"
+            raise MalformedBody(message)
+    elif isinstance(value, dict | list):
+        if levels == 0:
+            message = f"nested more than {MAX_DEPTH} levels"
+            raise MalformedBody(message)
+        for item in value if isinstance(value, list) else [*value, *value.values()]:
+            _check(item, levels - 1)
+
+
+def validate(model: type[M], value: Any) -> M:  # noqa: ANN401
+    """Check a parsed body against its model.
+
+    Raises:
+        InvalidBody: `errors` names each field and the rule it breaks.
+
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidBody(None, errors=_fields(errors)) from None
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """Read, parse and check a JSON body; an empty body counts as `{}`.
+
+    Raises:
+        TooLarge, MalformedBody, InvalidBody: see `read_bytes`, `parse_json`, `validate`.
+
+    """
+    raw = await read_bytes(request)
+    return validate(model, parse_json(raw) if raw.strip() else {})
+
+
+def encode_cursor(value: object) -> str:
+    """Make an opaque cursor of a JSON value."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> Any:  # noqa: ANN401
+    """Return the value inside a cursor, or None without one.
+
+    Raises:
+        InvalidBody: it is not one of our cursors.
+
+    """
+    if not cursor:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, msgspec.MsgspecError, ValueError, UnicodeEncodeError):
+        message = "the cursor is not valid"
+        raise InvalidBody(message) from None
+
+
+def page(items: list[Any], after: object | None) -> dict[str, Any]:
+    """Render a page of a list: `{"items": …, "next": cursor or null}`."""
+    return {"items": items, "next": None if after is None else encode_cursor(after)}
+
+
+async def once(
+    request: Request,
+    conn: AsyncConnection,
+    body: bytes,
+    act: Callable[[], Awaitable[tuple[int, Any]]],
+) -> Response:
+    """Run a change once for an Idempotency-Key, inside the caller's transaction.
+
+    `act` returns status and JSON value. Without the header it simply runs. Raises what `act`
+    raises, and `IdempotencyConflict`.
+    """
+    value = request.headers.get("idempotency-key")
+    caller = await any_caller(request)
+    if value is None:
+        status, answer = await act()
+        return JSONResponse(msgspec.to_builtins(answer), status)
+    scope = f"{caller.actor if caller else 'anonymous'} {request.method} {request.url.path}"
+    key = idempotency.Key.of(value, scope=scope, body=body)
+    await conn.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock($1)", (int.from_bytes(key.digest[:8], "big", signed=True),)
+    )
+    found = await idempotency.find_answer(conn, key)
+    if found is None:
+        status, answer = await act()
+        found = msgspec.json.encode([status, answer])
+        await idempotency.keep_answer(conn, key, found)
+    status, answer = msgspec.json.decode(found)
+    return JSONResponse(answer, status)
+
+
+def _translate(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if blame(error) in (Blame.WORLD, Blame.RETRY):
+        return Unavailable()
+    return _Unexpected()
+
+
+class _Unexpected(Problem):
+    slug, status, title = "unexpected", 500, "Something is wrong here; it has been noted"
+
+
+class _HttpProblem(Problem):
+    """What the framework itself says: no such path, wrong method."""
+
+    def __init__(self, status: int) -> None:
+        names = {
+            404: ("not-found", "Nothing is here"),
+            405: ("method", "This method is not for it"),
+        }
+        slug, title = names.get(status, ("http", "The request cannot be taken"))
+        self.slug, self.status, self.title = slug, status, title  # type: ignore[misc]
+        super().__init__()
+
+
+class _Watch:
+    """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app = app
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        parent = dict(scope["headers"]).get(b"traceparent", b"").decode("ascii", "replace")
+        with telemetry.span(f"{self._name} {scope['method']}", parent or None):
+            try:
+                await self._app(scope, receive, watched)
+            except Exception as error:
+                if status:
+                    raise
+                translated = _translate(error)
+                if translated.status >= 500:  # noqa: PLR2004
+                    _log.error("request-failed", error, status=translated.status)
+                await problem(translated)(scope, receive, watched)
+        route = getattr(scope.get("route"), "path", "none")
+        telemetry.HTTP_SECONDS.labels(route).observe(time.perf_counter() - started)
+        telemetry.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
+
+
+def make_app(service: Service, title: str, description: str) -> FastAPI:
+    """Make the application of a service: problems, health, metrics, OpenAPI, request metrics."""
+    name = service.settings.service
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1",
+        openapi_url=f"/{name}/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.tokens = service.tokens
+
+    app.add_middleware(_Watch, name=name)
+
+    @app.exception_handler(Problem)
+    async def on_problem(_: Request, error: Problem) -> Response:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+        return problem(InvalidBody(None, errors=_fields(error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(_: Request, error: HTTPException) -> Response:
+        return problem(_HttpProblem(error.status_code))
+
+    _add_health(app, service)
+    return app
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    async def live() -> dict[str, str]:
+        """Answer while the event loop turns."""
+        return {"status": "live"}
+
+    async def ready() -> Response:
+        """Answer 200 while the own database answers at a schema this code knows."""
+        report = await service.readiness()
+        return JSONResponse(report, 200 if report["ready"] else 503)
+
+    async def metrics() -> Response:
+        """Answer this process's metrics as OpenMetrics 1.0 text."""
+        await service.refresh_gauges()
+        shown = generate_latest(telemetry.REGISTRY)  # type: ignore[no-untyped-call]
+        return Response(shown, media_type=CONTENT_TYPE_LATEST)
+
+    prefix = f"/{service.settings.service}/v1"
+    for path, endpoint in (("/live", live), ("/ready", ready), ("/metrics", metrics)):
+        app.add_api_route(path, endpoint, include_in_schema=False, response_model=None)
+        app.add_api_route(prefix + path, endpoint, include_in_schema=False, response_model=None)

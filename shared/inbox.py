@@ -1,0 +1,228 @@
+"""What a durable consumer remembers: inbox, heads, attempts, parked (DECISIONS 8, 11–14).
+
+Every function works inside the caller's transaction and takes whole batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import text
+
+from shared.clock import time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from aiokafka import ConsumerRecord
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from shared.events import Event
+
+_ELSE: Final = date(1970, 1, 1)
+_UUID7: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A record to park. `reason` is a stable word, `detail` holds no personal data."""
+
+    record: ConsumerRecord[Any, Any]
+    reason: str
+    detail: str = ""
+
+
+def _day(event_id: UUID) -> date:
+    return time_of(event_id).date() if event_id.version == _UUID7 else _ELSE
+
+
+async def share_consumer(conn: AsyncConnection, consumer: str) -> None:
+    """Keep the replay of this consumer out until the end of the transaction."""
+    await conn.execute(
+        text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:c, 7))"), {"c": consumer}
+    )
+
+
+async def own_consumer(conn: AsyncConnection, consumer: str) -> None:
+    """Keep batches of this consumer out until the end of the transaction."""
+    await conn.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:c, 7))"), {"c": consumer}
+    )
+
+
+async def take(conn: AsyncConnection, consumer: str, ids: Iterable[UUID]) -> set[UUID]:
+    """Enter event ids into the inbox; return those that were not there: only they are handled."""
+    wanted = sorted(set(ids))
+    rows = await conn.execute(
+        text(
+            "INSERT INTO inbox (consumer, event_id, happened_on)"
+            " SELECT :c, id, day FROM unnest(CAST(:ids AS uuid[]), CAST(:days AS date[]))"
+            " AS t (id, day) ORDER BY id ON CONFLICT DO NOTHING RETURNING event_id"
+        ),
+        {"c": consumer, "ids": wanted, "days": [_day(i) for i in wanted]},
+    )
+    return {row.event_id for row in rows}
+
+
+async def give_back(conn: AsyncConnection, consumer: str, ids: Sequence[UUID]) -> None:
+    """Take parked events out of the inbox again, so that their replay is handled."""
+    if ids:
+        await conn.execute(
+            text("DELETE FROM inbox WHERE consumer = :c AND event_id = ANY(CAST(:ids AS uuid[]))"),
+            {"c": consumer, "ids": list(ids)},
+        )
+
+
+async def heads_of(
+    conn: AsyncConnection, consumer: str, events: Sequence[tuple[str, Event]]
+) -> dict[tuple[str, str], int]:
+    """Return the sequence last handled for each (stream, subject) of the events."""
+    rows = await conn.execute(
+        text(
+            "SELECT stream, subject, sequence FROM inbox_heads WHERE consumer = :c"
+            " AND subject = ANY(CAST(:subjects AS text[]))"
+        ),
+        {"c": consumer, "subjects": sorted({event.subject for _, event in events})},
+    )
+    return {(row.stream, row.subject): row.sequence for row in rows}
+
+
+async def move_heads(
+    conn: AsyncConnection, consumer: str, heads: dict[tuple[str, str], int]
+) -> None:
+    """Store the sequence last handled for each (stream, subject); it never goes back."""
+    if heads:
+        places = sorted(heads)
+        await conn.execute(
+            text(
+                "INSERT INTO inbox_heads AS h (consumer, stream, subject, sequence)"
+                " SELECT :c, s, j, n FROM unnest(CAST(:s AS text[]), CAST(:j AS text[]),"
+                " CAST(:n AS bigint[])) AS t (s, j, n) ORDER BY s, j"
+                " ON CONFLICT (consumer, stream, subject)"
+                " DO UPDATE SET sequence = greatest(h.sequence, excluded.sequence)"
+            ),
+            {
+                "c": consumer,
+                "s": [stream for stream, _ in places],
+                "j": [subject for _, subject in places],
+                "n": [heads[place] for place in places],
+            },
+        )
+
+
+async def blocked_keys(conn: AsyncConnection, consumer: str, keys: Iterable[bytes]) -> set[bytes]:
+    """Return the keys of which an earlier record waits for a person."""
+    rows = await conn.execute(
+        text(
+            "SELECT DISTINCT key FROM parked WHERE consumer = :c"
+            " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
+        ),
+        {"c": consumer, "k": sorted(set(keys))},
+    )
+    return {bytes(row.key) for row in rows}
+
+
+async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> None:
+    """Void what waits for these keys: a safety event has overtaken it (DECISIONS 13)."""
+    if keys:
+        await conn.execute(
+            text(
+                "UPDATE parked SET state = 'void', ended_at = now() WHERE consumer = :c"
+                " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
+            ),
+            {"c": consumer, "k": list(keys)},
+        )
+
+
+def _headers(record: ConsumerRecord[Any, Any]) -> str:
+    shown = [
+        [name, value.decode("latin-1") if isinstance(value, bytes) else None]
+        for name, value in record.headers
+    ]
+    plain = msgspec.json.encode(shown).decode()
+    return plain.replace("\\u0000", "\\\\0")  # jsonb cannot hold a NUL
+
+
+async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]) -> int:
+    """Keep records that cannot be handled now; return how many are new in the table."""
+    if not parkings:
+        return 0
+    rows = await conn.execute(
+        text(
+            'INSERT INTO parked (consumer, topic, partition, "offset", key, value, headers,'
+            " reason, detail)"
+            " SELECT :c, t, p, o, k, v, CAST(h AS jsonb), r, d FROM unnest(CAST(:t AS text[]),"
+            " CAST(:p AS smallint[]), CAST(:o AS bigint[]), CAST(:k AS bytea[]),"
+            " CAST(:v AS bytea[]), CAST(:h AS text[]), CAST(:r AS text[]), CAST(:d AS text[]))"
+            " WITH ORDINALITY AS x (t, p, o, k, v, h, r, d, n) ORDER BY n"
+            ' ON CONFLICT (consumer, topic, partition, "offset") DO NOTHING RETURNING id'
+        ),
+        {
+            "c": consumer,
+            "t": [p.record.topic for p in parkings],
+            "p": [p.record.partition for p in parkings],
+            "o": [p.record.offset for p in parkings],
+            "k": [p.record.key for p in parkings],
+            "v": [p.record.value for p in parkings],
+            "h": [_headers(p.record) for p in parkings],
+            "r": [p.reason for p in parkings],
+            "d": [p.detail for p in parkings],
+        },
+    )
+    return len(rows.all())
+
+
+async def begin_attempts(
+    conn: AsyncConnection,
+    consumer: str,
+    records: Sequence[ConsumerRecord[Any, Any]],
+    *,
+    again: bool,
+) -> dict[tuple[str, int, int], int]:
+    """Note that these records are being tried; return how many tries before ended in a death.
+
+    With `again` every count is raised by this try, else only records without a row get one.
+    """
+    rows = await conn.execute(
+        text(
+            'INSERT INTO attempts AS a (consumer, topic, partition, "offset")'
+            " SELECT :c, t, p, o FROM unnest(CAST(:t AS text[]), CAST(:p AS smallint[]),"
+            " CAST(:o AS bigint[])) AS x (t, p, o) ORDER BY t, p, o"
+            ' ON CONFLICT (consumer, topic, partition, "offset")'
+            " DO UPDATE SET deaths = a.deaths + CAST(:again AS integer)"
+            ' RETURNING topic, partition, "offset",'
+            " deaths - CASE WHEN xmax = 0 OR CAST(:again AS integer) = 1 THEN 1 ELSE 0 END"
+            " AS deaths"
+        ),
+        {
+            "c": consumer,
+            "t": [r.topic for r in records],
+            "p": [r.partition for r in records],
+            "o": [r.offset for r in records],
+            "again": int(again),
+        },
+    )
+    return {(row.topic, row.partition, row.offset): row.deaths for row in rows}
+
+
+async def end_attempts(
+    conn: AsyncConnection, consumer: str, records: Sequence[ConsumerRecord[Any, Any]]
+) -> None:
+    """Forget the attempts of records that were handled or parked."""
+    await conn.execute(
+        text(
+            "DELETE FROM attempts a USING unnest(CAST(:t AS text[]), CAST(:p AS smallint[]),"
+            " CAST(:o AS bigint[])) AS x (t, p, o) WHERE a.consumer = :c AND a.topic = x.t"
+            ' AND a.partition = x.p AND a."offset" = x.o'
+        ),
+        {
+            "c": consumer,
+            "t": [r.topic for r in records],
+            "p": [r.partition for r in records],
+            "o": [r.offset for r in records],
+        },
+    )

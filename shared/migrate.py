@@ -1,0 +1,97 @@
+"""Migrations: `python -m shared.migrate SERVICE`, as the owner role, once, under a lock.
+
+Each service keeps its Alembic scripts in `services/<service>/migrations`. The tables of the kernel
+(outbox, inbox, parked, timers …) are made by `create_kernel`, which a first migration calls.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+    from sqlalchemy import Connection
+
+_KERNEL_SQL = Path(__file__).with_name("kernel.sql")
+
+
+def create_kernel(op: Operations, schema: str) -> None:
+    """Create the kernel's tables in a service's schema and grant them to its roles."""
+    for statement in _KERNEL_SQL.read_text("utf-8").replace("{schema}", schema).split("\n\n\n"):
+        if statement.strip():
+            op.get_bind().exec_driver_sql(statement)
+
+
+def config_of(service: str) -> Config:
+    """Return the Alembic configuration of a service; nothing is read from an ini file."""
+    root = Path(__file__).resolve().parent.parent
+    config = Config()
+    config.set_main_option("script_location", str(root / "services" / service / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head_of(service: str) -> str:
+    """Return the newest revision that this code knows for a service."""
+    head = ScriptDirectory.from_config(config_of(service)).get_current_head()
+    return head or ""
+
+
+def known_revisions(service: str) -> frozenset[str]:
+    """Return every revision that this code knows for a service."""
+    script = ScriptDirectory.from_config(config_of(service))
+    return frozenset(revision.revision for revision in script.walk_revisions())
+
+
+def _upgrade(connection: Connection, service: str) -> None:
+    connection.execute(text("SET lock_timeout = '3s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:k)"), {"k": zlib.crc32(service.encode())})
+    connection.execute(text(f'SET search_path = "{service}"'))
+    connection.commit()
+    config = config_of(service)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def run_env(config: Config) -> None:
+    """Run the migrations on the connection that `upgrade` put into the configuration.
+
+    Each service's `migrations/env.py` is one call of this.
+    """
+    connection = config.attributes["connection"]
+    from alembic import context as environment  # noqa: PLC0415  (exists only inside a run)
+
+    environment.configure(connection=connection, transaction_per_migration=True)
+    with environment.begin_transaction():
+        environment.run_migrations()
+
+
+async def upgrade(service: str, owner_url: str) -> None:
+    """Bring a service's schema to the newest revision; a second run at the same time waits."""
+    engine = create_async_engine(
+        owner_url.replace("postgresql://", "postgresql+asyncpg://", 1), hide_parameters=True
+    )
+    try:
+        async with engine.connect() as conn:
+            await conn.run_sync(_upgrade, service)
+    finally:
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    import asyncio
+
+    if len(sys.argv) != 2 or not os.environ.get("DATABASE_OWNER_URL"):  # noqa: PLR2004
+        sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE")
+    asyncio.run(upgrade(sys.argv[1], os.environ["DATABASE_OWNER_URL"]))

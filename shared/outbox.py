@@ -1,0 +1,178 @@
+"""The outbox: events are stored in the transaction that made them true (DECISIONS 7–9).
+
+`append` gives each event its sequence (per stream and subject, from 1, no gaps), its exact bytes
+and its signature. The row of `outbox_heads` is locked until the commit, so that the ids of one
+subject's rows are in commit order, whatever the caller locked before. Only the relay talks to
+Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from shared import events
+from shared.kafka import partition_of
+from shared.telemetry import current_traceparent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from shared.events import Draft
+    from shared.signing import Signer
+
+_HEADS = text("""
+INSERT INTO outbox_heads AS h (stream, subject, sequence)
+SELECT * FROM unnest(CAST(:streams AS text[]), CAST(:subjects AS text[]), CAST(:counts AS bigint[]))
+  AS t (stream, subject, count) ORDER BY stream, subject
+ON CONFLICT (stream, subject) DO UPDATE SET sequence = h.sequence + excluded.sequence
+RETURNING stream, subject, sequence
+""")
+
+_INSERT = text("""
+INSERT INTO outbox (topic, partition, key, event_id, type, sequence, needs, traceparent, value,
+  signature)
+SELECT topic, partition, key, event_id, type, sequence, needs, traceparent, value, signature
+FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS smallint[]), CAST(:keys AS bytea[]),
+  CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:sequences AS bigint[]),
+  CAST(:needs AS text[]), CAST(:traces AS text[]), CAST(:values AS bytea[]),
+  CAST(:signatures AS bytea[]))
+  WITH ORDINALITY AS t (topic, partition, key, event_id, type, sequence, needs, traceparent, value,
+  signature, n)
+ORDER BY n
+""")
+
+_COLUMNS: Final = (
+    "topics",
+    "partitions",
+    "keys",
+    "ids",
+    "types",
+    "sequences",
+    "needs",
+    "traces",
+    "values",
+    "signatures",
+)
+
+NOTIFY_EVERY: Final = 0.003
+"""Seconds over which wake-ups are joined into one NOTIFY."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who acted, when, and in which trace; the same for all events of one use case."""
+
+    at: datetime
+    actor: str
+    traceparent: str | None = None
+
+
+class Outbox:
+    """Appends events of one service; one instance a process."""
+
+    def __init__(self, service: str, signer: Signer) -> None:
+        """Take the service's name (its schema and the events' source) and its event signer."""
+        self._source = f"/{service}"
+        self._signer = signer
+
+    async def append(
+        self,
+        conn: AsyncConnection,
+        drafts: Sequence[tuple[Draft, Stamp]],
+        *,
+        fresh: bool = False,
+    ) -> list[UUID]:
+        """Append events in the given order inside the caller's transaction; return their ids.
+
+        Lock the rows of the cases first, in the order of DECISIONS 14. `fresh` promises that each
+        event is the first and last of its subject in its stream: its sequence is 1 and no head is
+        kept. Call `Waker.wake` after the commit.
+
+        Raises:
+            ValueError: an event is larger than `events.MAX_VALUE_BYTES`.
+
+        """
+        if not drafts:
+            return []
+        tails = {} if fresh else await self._heads(conn, [draft for draft, _ in drafts])
+        columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
+        for draft, stamp in drafts:
+            place = (draft.stream, draft.subject)
+            tails[place] = sequence = tails.get(place, 0) + 1
+            trace = stamp.traceparent or current_traceparent()
+            event_id, value = events.encode(
+                draft,
+                source=self._source,
+                sequence=sequence,
+                at=stamp.at,
+                actor=stamp.actor,
+                traceparent=trace,
+            )
+            key = draft.subject.encode("ascii")
+            row = (
+                draft.stream,
+                partition_of(key),
+                key,
+                event_id,
+                draft.type,
+                sequence,
+                ",".join(draft.needs),
+                trace,
+                value,
+                self._signer.header(value),
+            )
+            for column, item in zip(columns.values(), row, strict=True):
+                column.append(item)
+        await conn.execute(_INSERT, columns)
+        return columns["ids"]  # type: ignore[return-value]
+
+    @staticmethod
+    async def _heads(conn: AsyncConnection, drafts: Sequence[Draft]) -> dict[tuple[str, str], int]:
+        counts = Counter((draft.stream, draft.subject) for draft in drafts)
+        rows = await conn.execute(
+            _HEADS,
+            {
+                "streams": [stream for stream, _ in counts],
+                "subjects": [subject for _, subject in counts],
+                "counts": list(counts.values()),
+            },
+        )
+        return {(r.stream, r.subject): r.sequence - counts[r.stream, r.subject] for r in rows}
+
+
+class Waker:
+    """Tells the relay, wherever it runs, that rows were committed: one NOTIFY for many commits.
+
+    A NOTIFY is a hint only; the relay polls as well (KAFKA-FACTS 16).
+    """
+
+    def __init__(self, engine: AsyncEngine, service: str) -> None:
+        """Take the engine to notify through and the service whose relay listens."""
+        self._engine = engine
+        self._statement = text(f"NOTIFY outbox_{service}")
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """Ask for a NOTIFY soon; never blocks, never fails."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Send joined notifications until cancelled; while the database is down the poll serves."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            with contextlib.suppress(Exception):  # the poll finds the rows anyway
+                async with self._engine.connect() as conn:
+                    await conn.execute(self._statement)
+                    await conn.commit()
+            await asyncio.sleep(NOTIFY_EVERY)

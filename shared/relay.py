@@ -1,0 +1,262 @@
+"""The relay: the only code that sends events to Kafka (DECISIONS 7, 30; KAFKA-FACTS 10–16).
+
+A shard is one topic and partition. Its owner holds a session advisory lock on a connection of its
+own. Each round it reads unsent rows in order of id, sends one batch a shard, and sends the next of
+that shard only after the first was acknowledged. Rows are then marked sent. A batch whose outcome
+is unknown is sent again: consumers drop what they have seen. A standby ends the session of a holder
+that has been silent for three seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared import telemetry
+from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT
+from shared.events import headers_of
+from shared.kafka import PARTITIONS
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from asyncpg import Record
+
+Shard = tuple[str, int]
+
+BATCH_BYTES: Final = 512 * 1024
+"""Largest batch that is sent to one partition at once."""
+
+ROWS_A_SHARD: Final = 400
+"""Rows read for one shard in one round."""
+
+SEND_TIMEOUT: Final = 8.0
+"""Seconds until a batch without acknowledgement counts as unknown and is sent again."""
+
+POLL: Final = 0.5
+"""Seconds between looks at the table when nobody notified."""
+
+BEAT: Final = 1.0
+"""Seconds between signs of life of a holder."""
+
+SILENT: Final = 3.0
+"""Seconds of silence after which a standby ends the holder's session."""
+
+_READ = """
+SELECT r.* FROM unnest($1::text[], $2::smallint[]) AS s (topic, partition)
+CROSS JOIN LATERAL (
+  SELECT id, created_at, topic, partition, key, type, sequence, needs, traceparent, value, signature
+  FROM outbox o
+  WHERE o.topic = s.topic AND o.partition = s.partition AND o.sent_at IS NULL
+    AND o.created_at > $3
+  ORDER BY o.id LIMIT $4
+) r ORDER BY r.topic, r.partition, r.id
+"""
+_MARK = """
+UPDATE outbox o SET sent_at = now()
+FROM unnest($1::bigint[], $2::timestamptz[]) AS d (id, created_at)
+WHERE o.id = d.id AND o.created_at = d.created_at AND o.created_at >= $3 AND o.created_at <= $4
+"""
+_BEAT = """
+INSERT INTO relays (topic, partition, pid)
+SELECT t, p, pg_backend_pid() FROM unnest($1::text[], $2::smallint[]) AS s (t, p)
+ON CONFLICT (topic, partition) DO UPDATE SET pid = excluded.pid, seen_at = clock_timestamp()
+"""
+_END_SILENT = """
+SELECT pg_terminate_backend(r.pid) FROM relays r JOIN pg_locks l ON l.pid = r.pid
+  AND l.locktype = 'advisory' AND l.granted AND l.classid = $3::oid
+WHERE r.topic = ANY($1::text[]) AND r.seen_at < clock_timestamp() - make_interval(secs => $2)
+GROUP BY r.pid
+"""
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Relay:
+    """Relays the outbox of one service; run as many replicas as you like, one works a shard."""
+
+    def __init__(
+        self, service: str, database_url: str, bootstrap: str, topics: Sequence[str]
+    ) -> None:
+        """Take the service (its schema), where database and Kafka are, and the topics it owns."""
+        self._service = service
+        self._url = database_url
+        self._bootstrap = bootstrap
+        self._shards: tuple[Shard, ...] = tuple((t, p) for t in topics for p in range(PARTITIONS))
+        self._space = zlib.crc32(f"relay.{service}".encode()) & 0x7FFFFFFF
+        self._log = Log("relay")
+        self._wake = asyncio.Event()
+        self._owned: set[Shard] = set()
+        self._busy: dict[Shard, asyncio.Task[None]] = {}
+        self._acked: list[Record] = []
+        self._since = _BEGINNING
+
+    async def run(self) -> None:
+        """Relay until cancelled; whatever fails is tried again with a growing pause."""
+        pause = 0.1
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._session()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._log.error("relay-database-lost", error)
+            except KafkaError as error:
+                self._log.error("relay-kafka-lost", error)
+            except Exception as error:  # noqa: BLE001  (the relay must outlive every surprise)
+                self._log.error("relay-failed", error)
+            if asyncio.get_running_loop().time() - started > 10:  # noqa: PLR2004  (healthy run)
+                pause = 0.1
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _session(self) -> None:
+        """One database session and one producer: lock, relay, let go of everything at the end."""
+        conn = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={"application_name": f"{self._service} relay", "timezone": "UTC"},
+        )
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=False,  # a frozen broker then fails a send in bounded time
+            max_batch_size=BATCH_BYTES,
+            max_request_size=BATCH_BYTES * 2,
+            request_timeout_ms=5000,
+            retry_backoff_ms=100,
+        )
+        try:
+            await asyncio.wait_for(producer.start(), 10)
+            await conn.add_listener(f"outbox_{self._service}", lambda *_: self._wake.set())
+            await self._relay(conn, producer)
+        finally:
+            await self._let_go(conn, producer)
+
+    async def _let_go(self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer) -> None:
+        for task in self._busy.values():
+            task.cancel()
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        self._busy.clear()
+        self._acked.clear()
+        self._owned.clear()
+        telemetry.RELAY_SHARDS.set(0)
+        with contextlib.suppress(
+            TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError
+        ):
+            await conn.close(timeout=1)
+        with contextlib.suppress(TimeoutError, KafkaError, OSError):
+            await asyncio.wait_for(producer.stop(), 2)
+
+    async def _relay(self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer) -> None:
+        loop = asyncio.get_running_loop()
+        beat_at = full_at = 0.0
+        while True:
+            if loop.time() >= beat_at:
+                await self._take_and_beat(conn)
+                beat_at = loop.time() + BEAT
+            if loop.time() >= full_at:  # once an hour look at the whole table, else at two days
+                self._since = _BEGINNING
+                full_at = loop.time() + 3600
+            self._wake.clear()
+            await self._mark(conn)
+            found = await self._read_and_send(conn, producer)
+            if not found and not self._acked:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL)
+
+    async def _take_and_beat(self, conn: asyncpg.Connection[Any]) -> None:
+        """Try for shards that nobody holds, tell that we live, end a holder that does not."""
+        free = [shard for shard in self._shards if shard not in self._owned]
+        if free:
+            rows = await conn.fetch(
+                "SELECT k, pg_try_advisory_lock($1, k) AS got FROM unnest($2::int[]) AS k",
+                self._space,
+                [self._shards.index(shard) for shard in free],
+            )
+            self._owned |= {self._shards[row["k"]] for row in rows if row["got"]}
+            telemetry.RELAY_SHARDS.set(len(self._owned))
+            lost = {t for t, _ in self._shards if any(o not in self._owned for o in self._shards)}
+            if lost:
+                ended = await conn.fetch(_END_SILENT, list(lost), SILENT, self._space)
+                if ended:
+                    self._log.warning("relay-holder-ended", sessions=len(ended))
+        if self._owned:
+            owned = sorted(self._owned)
+            await conn.execute(_BEAT, [t for t, _ in owned], [p for _, p in owned])
+
+    async def _mark(self, conn: asyncpg.Connection[Any]) -> None:
+        rows, self._acked = self._acked, []
+        if rows:
+            days = [row["created_at"] for row in rows]
+            await conn.execute(_MARK, [row["id"] for row in rows], days, min(days), max(days))
+            for row in rows:
+                self._busy.pop((row["topic"], row["partition"]), None)
+
+    async def _read_and_send(
+        self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer
+    ) -> int:
+        for shard, task in list(self._busy.items()):
+            if task.done() and task.exception() is not None:
+                self._log.warning("relay-batch-refused", error=telemetry.describe(task.exception()))  # type: ignore[arg-type]
+                telemetry.RELAY_FAILURES.inc()
+                del self._busy[shard]
+        idle = sorted(self._owned - self._busy.keys())
+        if not idle:
+            return 0
+        rows = await conn.fetch(
+            _READ, [t for t, _ in idle], [p for _, p in idle], self._since, ROWS_A_SHARD
+        )
+        if not rows and not self._busy:
+            self._since = datetime.now(UTC) - timedelta(days=2)
+        for shard, batch in _by_shard(rows).items():
+            self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))
+        return len(rows)
+
+    async def _send(self, producer: AIOKafkaProducer, shard: Shard, rows: list[Record]) -> None:
+        """Send the first rows that fit into one batch and wait for its acknowledgement."""
+        topic, partition = shard
+        builder = producer.create_batch()
+        taken = 0
+        for row in rows:
+            fits = builder.append(
+                key=row["key"],
+                value=row["value"],
+                timestamp=None,
+                headers=headers_of(
+                    row["type"],
+                    row["sequence"],
+                    row["needs"].split(",") if row["needs"] else (),
+                    row["traceparent"],
+                    row["signature"],
+                ),
+            )
+            if fits is None:
+                break
+            taken += 1
+        try:
+            future = await asyncio.wait_for(
+                producer.send_batch(builder, topic, partition=partition), SEND_TIMEOUT
+            )
+            await asyncio.wait_for(future, SEND_TIMEOUT)
+        except BaseException:
+            await asyncio.sleep(0.2)  # the same rows are read again: never in a hot loop
+            self._wake.set()
+            raise
+        telemetry.RELAY_SENT.labels(topic).inc(taken)
+        self._acked.extend(rows[:taken])
+        self._wake.set()
+
+
+def _by_shard(rows: Iterable[Record]) -> Mapping[Shard, list[Record]]:
+    found: dict[Shard, list[Record]] = {}
+    for row in rows:
+        found.setdefault((row["topic"], row["partition"]), []).append(row)
+    return found

@@ -1,0 +1,338 @@
+"""The life of a service process: HTTP first, Kafka when it is there, and a stop in order.
+
+`broker.start()` raises while Kafka is down, and a process deployed during an outage must still take
+reports: the broker is started by a supervised task that tries for ever (DECISIONS 16). Stop order:
+HTTP, what the service adds (group commit), consumers, relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+from sqlalchemy import text
+
+from shared import idempotency, telemetry
+from shared.access import TokenReader
+from shared.clock import now
+from shared.database import check_role, make_engine, schema_version
+from shared.errors import SettingsError
+from shared.kafka import PARTITIONS
+from shared.migrate import known_revisions
+from shared.outbox import Outbox, Waker
+from shared.parked import Replayer
+from shared.relay import Relay
+from shared.settings import Settings, load_settings, read_key
+from shared.signing import Signer
+from shared.telemetry import Log
+from shared.timers import TimerKind, TimerLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from fastapi import FastAPI
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from shared.consumer import DurableConsumer
+
+STALL: Final = 30.0
+"""Seconds that a consumer may stand still with lag before the process ends itself."""
+
+LOOK: Final = 5.0
+"""Seconds between looks at lag and gauges."""
+
+_log = Log("runtime")
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything a service process holds; wired once in its `main`."""
+
+    settings: Settings
+    flow: AsyncEngine
+    web: AsyncEngine
+    outbox: Outbox
+    waker: Waker
+    broker: KafkaBroker
+    tokens: TokenReader
+    owns: tuple[str, ...]
+    consumers: list[DurableConsumer[Any]] = field(default_factory=list)
+    timers: list[TimerKind] = field(default_factory=list)
+    tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    checks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    kafka_up: bool = False
+    known: frozenset[str] = frozenset()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the background tasks while HTTP serves; end them in order."""
+        await self._wait_for_schema()
+        own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
+        flow = [
+            asyncio.create_task(self._broker_for_ever(), name="broker"),
+            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._keep_house(), name="house"),
+        ]
+        if self.timers:
+            loop = TimerLoop(self.flow, self.timers, wake=self.waker.wake)
+            flow.append(asyncio.create_task(loop.run(), name="timers"))
+        if self.consumers:
+            replayer = Replayer(self.flow, self.consumers, self.waker.wake)
+            flow.append(asyncio.create_task(replayer.run(), name="replayer"))
+        relay = [asyncio.create_task(self.waker.run(), name="waker")]
+        if self.owns:
+            sender = Relay(
+                self.settings.service,
+                self.settings.database_url,
+                self.settings.kafka_bootstrap,
+                self.owns,
+            )
+            relay.append(asyncio.create_task(sender.run(), name="relay"))
+        _log.info("service-started", replica=self.settings.replica)
+        try:
+            yield
+        finally:
+            await _end(own)
+            for consumer in self.consumers:
+                consumer.stop()
+            with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
+                await asyncio.wait_for(self.broker.stop(), 8)
+            await _end(flow)
+            await _end(relay)
+            await self.flow.dispose()
+            await self.web.dispose()
+            telemetry.flush_spans()
+            _log.info("service-stopped")
+
+    async def _wait_for_schema(self) -> None:
+        """Wait until the schema is one this code knows; refuse a role that is too strong."""
+        said = False
+        while True:
+            try:
+                version = await schema_version(self.flow)
+                if version is not None and version in self.known:
+                    await check_role(self.flow, self.settings.service)
+                    await check_role(self.web, self.settings.service)
+                    for check in self.checks:
+                        await check()
+                    return
+                problem = "schema-not-known"
+            except SettingsError:
+                raise
+            except Exception as error:  # noqa: BLE001  (the database may come later)
+                problem = telemetry.describe(error)
+            if not said:
+                _log.warning("waiting-for-database", why=problem)
+                said = True
+            await asyncio.sleep(0.3)
+
+    async def _broker_for_ever(self) -> None:
+        """Start the consumers once Kafka answers; until then try again, for ever."""
+        for consumer in self.consumers:
+            consumer.attach(self.broker, self.settings.replica)
+        pause = 0.2
+        while True:
+            try:
+                await self.broker.start()
+            except Exception as error:  # noqa: BLE001  (Kafka may come later)
+                _log.warning("kafka-not-there", error=telemetry.describe(error))
+                telemetry.KAFKA_UP.set(0)
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(self.broker.stop(), 5)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 3.0)
+            else:
+                self.kafka_up = True
+                telemetry.KAFKA_UP.set(1)
+                _log.info("kafka-joined", consumers=len(self.consumers))
+                return
+
+    async def _watch(self) -> None:
+        """Measure lag, and end the process when a consumer stands still before waiting records."""
+        topics = sorted({topic for consumer in self.consumers for topic in consumer.topics})
+        if not topics:
+            return
+        places = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
+        still: dict[tuple[str, TopicPartition], tuple[int, float]] = {}
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self.kafka_up:
+                continue
+            ends = await _end_offsets(self.settings.kafka_bootstrap, places)
+            if ends is None:
+                still.clear()
+                continue
+            clock = asyncio.get_running_loop().time()
+            for consumer in self.consumers:
+                if self._stands_still(consumer, ends, still, clock):
+                    _log.error("consumer-stalled", consumer=consumer.name)
+                    os._exit(70)  # restarted by whoever supervises; nothing uncommitted is lost
+
+    @staticmethod
+    def _stands_still(
+        consumer: DurableConsumer[Any],
+        ends: dict[TopicPartition, int],
+        still: dict[tuple[str, TopicPartition], tuple[int, float]],
+        clock: float,
+    ) -> bool:
+        lags: dict[str, int] = {}
+        stalled = False
+        for place in consumer.assigned():
+            position = consumer.positions.get(place)
+            if place not in ends or position is None:
+                continue
+            lag = max(0, ends[place] - position)
+            lags[place.topic] = lags.get(place.topic, 0) + lag
+            mark = (consumer.name, place)
+            before = still.get(mark)
+            if lag == 0 or consumer.held or before is None or before[0] != position:
+                still[mark] = (position, clock)
+            elif clock - before[1] > STALL:
+                stalled = True
+        for topic, lag in lags.items():
+            telemetry.CONSUMER_LAG.labels(consumer.name, topic).set(lag)
+        return stalled
+
+    async def _keep_house(self) -> None:
+        """Make tomorrow's partitions, drop old ones, forget old answers; hourly."""
+        while True:
+            try:
+                async with self.flow.begin() as conn:
+                    await conn.execute(text("SELECT keep_partitions(107, 114)"))
+                    await idempotency.forget_old(conn)
+            except Exception as error:  # noqa: BLE001  (next hour, or when the database is back)
+                _log.warning("housekeeping-failed", error=telemetry.describe(error))
+                await asyncio.sleep(5)
+            else:
+                await asyncio.sleep(3600)
+
+    async def refresh_gauges(self) -> None:
+        """Read outbox depth and parked records for `/metrics`; keep old values if that fails."""
+        with contextlib.suppress(Exception):  # metrics stay visible when the database is down
+            async with asyncio.timeout(1), self.flow.connect() as conn:
+                row = (
+                    await conn.execute(
+                        text(
+                            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS unsent,"
+                            " (SELECT extract(epoch FROM now() - min(created_at)) FROM outbox"
+                            "   WHERE sent_at IS NULL) AS oldest,"
+                            " (SELECT count(*) FROM parked WHERE state = 'waiting') AS parked"
+                        )
+                    )
+                ).one()
+            telemetry.OUTBOX_UNSENT.set(row.unsent)
+            telemetry.OUTBOX_OLDEST.set(float(row.oldest or 0))
+            telemetry.PARKED_WAITING.set(row.parked)
+
+    async def readiness(self) -> dict[str, Any]:
+        """Say whether the own database answers at a known schema; Kafka is told, never required."""
+        version = None
+        with contextlib.suppress(Exception):  # not ready is the answer
+            async with asyncio.timeout(1):
+                version = await schema_version(self.web)
+        return {
+            "ready": version is not None and version in self.known,
+            "schema": version,
+            "kafka": self.kafka_up,
+            "held": sorted(consumer.name for consumer in self.consumers if consumer.held),
+            "time": now().isoformat(),
+        }
+
+
+async def _end_offsets(
+    bootstrap: str, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int] | None:
+    client = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=3000)
+    try:
+        async with asyncio.timeout(4):
+            await client.start()
+            return dict(await client.end_offsets(list(places)))
+    except (KafkaError, OSError, TimeoutError):
+        return None
+    finally:
+        with contextlib.suppress(Exception):  # it only looked
+            await client.stop()
+
+
+async def _forever(task: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task again and again; a surprise is told and paused for."""
+    pause = 0.1
+    while True:
+        try:
+            await task()
+        except Exception as error:  # noqa: BLE001  (a task outlives every surprise)
+            _log.error("task-failed", error, task=getattr(task, "__qualname__", "task"))
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 3.0)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def make_service(name: str, *, owns: Sequence[str], settings: Settings | None = None) -> Service:
+    """Wire what every service has. `owns` are the topics that its relay writes.
+
+    Raises:
+        SettingsError: a variable or key is missing or wrong.
+
+    """
+    settings = settings or load_settings(name)
+    telemetry.setup(settings)
+    flow = make_engine(settings.database_url, size=8, name=f"{name} flow")
+    web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
+    return Service(
+        settings=settings,
+        flow=flow,
+        web=web,
+        outbox=Outbox(name, Signer(read_key(settings, "signing.key"))),
+        waker=Waker(flow, name),
+        broker=KafkaBroker(
+            settings.kafka_bootstrap,
+            client_id=f"{name}.{settings.replica}",
+            apply_types=False,
+            allow_auto_create_topics=False,
+            request_timeout_ms=10_000,
+            graceful_timeout=6,
+            logger=logging.getLogger("faststream"),
+        ),
+        tokens=TokenReader(read_key(settings, "tokens.pub")),
+        owns=tuple(owns),
+        known=known_revisions(name),
+    )
+
+
+def run(service: Service, app: FastAPI) -> None:
+    """Serve until SIGTERM or SIGINT; the exit code is uvicorn's."""
+    uvicorn.run(
+        app,
+        host=service.settings.http_host,
+        port=service.settings.http_port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def main(build: Callable[[], tuple[Service, FastAPI]]) -> None:
+    """Run a service's `main`: one clear line instead of a traceback when settings are wrong."""
+    try:
+        service, app = build()
+    except SettingsError as error:
+        sys.exit(f"pashe: {error}")
+    run(service, app)

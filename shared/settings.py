@@ -1,0 +1,110 @@
+"""Settings: environment variables read once, at the edge, into a frozen value."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every service process is told; addresses are URLs or host:port, times are seconds."""
+
+    service: str
+    database_url: str
+    database_web_url: str
+    kafka_bootstrap: str
+    http_host: str
+    http_port: int
+    replica: str
+    keys_dir: Path
+    public_url: str
+    urls: Mapping[str, str]
+    only: frozenset[str]
+    otlp_endpoint: str
+    trace_ratio: float
+    log_level: str
+    allow_loopback: bool
+
+
+_ONLY = {
+    "intake": "INTAKE_CHANNELS",
+    "referral": "REFERRAL_RULES",
+    "notification": "NOTIFICATION_NOTIFIERS",
+}
+
+
+def load_settings(service: str, env: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of one service process.
+
+    Raises:
+        SettingsError: a variable is missing or wrong; the message names it, never its value.
+
+    """
+    source = os.environ if env is None else env
+
+    def need(name: str) -> str:
+        value = source.get(name, "")
+        if not value:
+            message = f"{name} is not set"
+            raise SettingsError(message)
+        return value
+
+    def number(name: str, default: str, kind: type[int | float]) -> float:
+        try:
+            return kind(source.get(name) or default)
+        except ValueError:
+            message = f"{name} is not a number"
+            raise SettingsError(message) from None
+
+    keys = Path(need("KEYS_DIR"))
+    if not keys.is_dir():
+        message = "KEYS_DIR is not a folder"
+        raise SettingsError(message)
+    only = source.get(_ONLY.get(service, ""), "")
+    flow = need("DATABASE_URL")
+    return Settings(
+        service=service,
+        database_url=flow,
+        database_web_url=source.get("DATABASE_WEB_URL") or flow,
+        kafka_bootstrap=need("KAFKA_BOOTSTRAP"),
+        http_host=source.get("HTTP_HOST") or "127.0.0.1",
+        http_port=int(number("HTTP_PORT", "0", int)),
+        replica=source.get("REPLICA") or "1",
+        keys_dir=keys,
+        public_url=(source.get("PASHE_PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/"),
+        urls={
+            name: source.get(f"{name.upper()}_URL", "").rstrip("/")
+            for name in ("intake", "referral", "notification", "audit")
+        },
+        only=frozenset(word.strip() for word in only.split(",") if word.strip()),
+        otlp_endpoint=source.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/"),
+        trace_ratio=number("OTEL_TRACES_SAMPLER_ARG", "1.0", float),
+        log_level=source.get("LOG_LEVEL") or "INFO",
+        allow_loopback=source.get("NOTIFICATION_ALLOW_LOOPBACK") == "1",
+    )
+
+
+def read_key(settings: Settings, name: str) -> bytes:
+    """Read a 32-byte key kept as 64 hex characters in the keys folder.
+
+    Raises:
+        SettingsError: the file is missing or not 32 bytes of hex.
+
+    """
+    path = settings.keys_dir / name
+    try:
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except (OSError, ValueError):
+        key = b""
+    if len(key) != 32:  # noqa: PLR2004  (bytes of a 256-bit key)
+        message = f"key file {name} is missing or is not 64 hex characters"
+        raise SettingsError(message)
+    return key

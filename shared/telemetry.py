@@ -1,0 +1,240 @@
+"""Logs, metrics and traces; none of them ever holds personal data or an id of a case in a label.
+
+Logs are JSON lines: an event name and fields. Metrics are declared here, all of them, so that a
+name exists once. Traces are OpenTelemetry; the outbox stores the W3C `traceparent`, so that one
+trace runs from the channel to the audit entry.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace.status import Status, StatusCode
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.clock import now, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.trace import Span
+
+    from shared.settings import Settings
+
+REGISTRY: Final = CollectorRegistry()
+"""The one registry of a process."""
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+HTTP_REQUESTS: Final = _counter(
+    "pashe_http_requests", "HTTP requests answered", "method", "route", "status"
+)
+HTTP_SECONDS: Final = Histogram(
+    "pashe_http_request_duration_seconds",
+    "Time to answer an HTTP request",
+    ("route",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+SUBMISSIONS_STORED: Final = _counter(
+    "pashe_submissions", "Submissions stored", "channel", "outcome"
+)
+REFERRAL_STATES: Final = _counter(
+    "pashe_referral_transitions", "Referrals that reached a state", "state", "need"
+)
+NOTICES: Final = _counter("pashe_notices", "Notices by notifier and state", "notifier", "state")
+OUTBOX_UNSENT: Final = _gauge("pashe_outbox_unsent_rows", "Events committed and not yet in Kafka")
+OUTBOX_OLDEST: Final = _gauge(
+    "pashe_outbox_oldest_unsent_seconds", "Age of the oldest event not yet in Kafka"
+)
+RELAY_SENT: Final = _counter("pashe_relay_events", "Events the relay sent", "topic")
+RELAY_FAILURES: Final = _counter("pashe_relay_failures", "Batches that Kafka did not acknowledge")
+RELAY_SHARDS: Final = _gauge("pashe_relay_shards", "Shards this process relays")
+CONSUMED: Final = _counter(
+    "pashe_consumer_records",
+    "Records by what became of them: handled, skipped, duplicate, parked",
+    "consumer",
+    "outcome",
+)
+CONSUMER_LAG: Final = _gauge(
+    "pashe_consumer_lag_records", "Records not yet handled", "consumer", "topic"
+)
+CONSUMER_HELD: Final = _gauge(
+    "pashe_consumer_held", "1 while a consumer waits for the world to come back", "consumer"
+)
+COMMIT_FAILURES: Final = _counter(
+    "pashe_consumer_commit_failures", "Offset commits that failed", "consumer"
+)
+PARKED_WAITING: Final = _gauge("pashe_parked_waiting", "Records that wait for a person")
+UNKNOWN_VALUES: Final = _counter(
+    "pashe_unknown_values", "Open vocabulary values that this version does not know", "field"
+)
+KAFKA_UP: Final = _gauge("pashe_kafka_connected", "1 while the broker's clients are started")
+TIMERS_FIRED: Final = _counter("pashe_timers_fired", "Timers that fired", "kind", "outcome")
+AUDIT_SIZE: Final = _gauge("pashe_audit_entries", "Entries in the log")
+AUDIT_FLAGS: Final = _counter(
+    "pashe_audit_flags", "Entries that are unsigned, wrongly signed, unreadable or gaps", "flag"
+)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line. Only our own loggers' fields and library messages' names pass."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        span = trace.get_current_span().get_span_context()
+        line: dict[str, Any] = {
+            "time": rfc3339(now()),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "event": record.getMessage()[:500],
+        }
+        line.update(getattr(record, "fields", {}))
+        if span.is_valid:
+            line["trace_id"] = f"{span.trace_id:032x}"
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = describe(record.exc_info[1])
+            line["where"] = where(record.exc_info[1])
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class _OncePer(logging.Filter):
+    """Lets the same library message through once in `seconds`: a dead broker writes hundreds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._seen: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("pashe"):
+            return True
+        mark = f"{record.name}:{record.lineno}"
+        if record.created - self._seen.get(mark, 0.0) < self._seconds:
+            return False
+        self._seen[mark] = record.created
+        return True
+
+
+def describe(error: BaseException) -> str:
+    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return f"{type(error).__name__}({state})" if state else type(error).__name__
+
+
+def where(error: BaseException) -> str:
+    """Return file and line of the innermost frame, which hold no data."""
+    tb = error.__traceback__
+    if tb is None:
+        return ""
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"
+
+
+class Log:
+    """A logger that takes an event name and fields, never free text about a person."""
+
+    def __init__(self, name: str) -> None:
+        """Name the part of the program that speaks."""
+        self._logger = logging.getLogger(f"pashe.{name}")
+
+    def info(self, event: str, **fields: object) -> None:
+        """Say what happened."""
+        self._logger.info(event, extra={"fields": fields})
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Say what somebody should look at in working hours."""
+        self._logger.warning(event, extra={"fields": fields})
+
+    def error(self, event: str, error: BaseException | None = None, **fields: object) -> None:
+        """Say what needs somebody now; of the error only its type and place are written."""
+        if error is not None:
+            fields |= {"error": describe(error), "where": where(error)}
+        self._logger.error(event, extra={"fields": fields})
+
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("pashe")
+
+
+def setup(settings: Settings) -> None:
+    """Send logs to stderr as JSON, and spans to the collector if one is named. Once a process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter(settings.service))
+    handler.addFilter(_OncePer(10.0))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for noisy in ("aiokafka", "faststream", "asyncio", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").disabled = True
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+        shutdown_on_exit=False,
+    )
+    if settings.otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    trace.set_tracer_provider(provider)
+
+
+def flush_spans(timeout_ms: int = 1000) -> None:
+    """Send what spans are left, for at most `timeout_ms`; called at the end of a process."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush(timeout_ms)
+
+
+def current_traceparent() -> str | None:
+    """Return the W3C `traceparent` of the present span, or None outside of one."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[Span]:
+    """Run a block in a span, below `traceparent` if given, else below the present span.
+
+    Attributes are names and counts, never about a person.
+    """
+    parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
+    token = otel_context.attach(parent) if parent is not None else None
+    try:
+        with _tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as current:
+            try:
+                yield current
+            except BaseException as error:
+                current.set_status(Status(StatusCode.ERROR, describe(error)))
+                raise
+    finally:
+        if token is not None:
+            otel_context.detach(token)
