@@ -22,7 +22,7 @@ _LONE_UNION: Final = 65
 _FUZZY_TOP: Final = 90
 _FUZZY_DISTRICT: Final = 86
 _FUZZY_INSIDE: Final = 80
-_FUZZY_NATIONAL: Final = 90
+_FUZZY_NATIONAL: Final = 91
 _FUZZY_SHORTEST: Final = 5
 _FUZZY_TOKENS: Final = 60
 _NAME_TOKENS: Final = 4
@@ -48,7 +48,7 @@ class _Token:
     end: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Span:
     first: int
     last: int
@@ -85,7 +85,8 @@ def list_mentions(text: str) -> tuple[Mention, ...]:
     spans += _fuzzy_inside(spans, tokens, index)
     _settle_rest(spans, tokens)
     kept = sorted((span for span in spans if span.hits), key=lambda span: span.first)
-    return tuple(_mention(span, tokens) for span in kept if not _is_parent(span, kept))
+    parents = [span for span in kept if _is_parent(span, kept)]
+    return tuple(_mention(span, parents, tokens) for span in kept if span not in parents)
 
 
 def _exact(tokens: list[_Token], index: NameIndex) -> list[_Span]:
@@ -273,7 +274,7 @@ def _fuzzy_inside(spans: list[_Span], tokens: list[_Token], index: NameIndex) ->
             span.hits |= _closest(tokens[i].word, index.middle_of(district), _FUZZY_INSIDE)
             if not span.hits and any(_near(span, other, tokens) for other in settled):
                 span.hits |= _closest(tokens[i].word, index.unions_of(district), _FUZZY_INSIDE)
-        if not span.hits:
+        if not districts and len(tokens[i].word) > _FUZZY_SHORTEST:
             span.hits = _closest(tokens[i].word, index.middle, _FUZZY_NATIONAL)
         if span.hits:
             many = len(span.hits) > 1
@@ -297,8 +298,16 @@ def _is_parent(span: _Span, spans: list[_Span]) -> bool:
     return False
 
 
-def _mention(span: _Span, tokens: list[_Token]) -> Mention:
-    start, end = tokens[span.first].start, tokens[span.last].end
+def _mention(span: _Span, parents: list[_Span], tokens: list[_Token]) -> Mention:
+    """Make the mention; it covers what the same address says of its upazila or district."""
+    first, last = span.first, span.last
+    for parent in sorted(parents, key=lambda other: -other.first):
+        if parent.last < first and _near(parent, _Span(first, last, {}), tokens):
+            first = parent.first
+    for parent in parents:
+        if parent.first > last and _near(parent, _Span(first, last, {}), tokens):
+            last = parent.last
+    start, end = tokens[first].start, tokens[last].end
     many = len(span.hits) > 1
     candidates = tuple(
         Candidate(code, _level(code), min(score, _TIE) if many else score, reason, start, end)

@@ -15,6 +15,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig  # noqa: TC002  (a value of this module has this type)
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
@@ -242,6 +243,16 @@ class _HttpProblem(Problem):
         super().__init__()
 
 
+_NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans hold the query string, where a gateway puts a number and its text: never."""
+
+
 class _Watch:
     """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
 
@@ -294,6 +305,7 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
         openapi_url=f"/{name}/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         lifespan=lifespan,
     )
     app.state.tokens = service.tokens

@@ -34,10 +34,10 @@ _LATIN_RULES: Final = tuple(
         ("(?<=[aeiu])h$", ""),
     )
 )
-_BANGLA_RULES: Final = tuple(
+_BANGLA_SOFT: Final = tuple(
     (re.compile(pattern), to)
     for pattern, to in (
-        ("[\u200c\u200d\u0981\u09cd]", ""),  # joiners, chandrabindu, hasanta
+        ("[\u200c\u200d\u0981]", ""),  # joiners, chandrabindu
         ("য\u09bc|\u09df", "Y"),
         ("[\u09a1\u09a2]\u09bc|[\u09dc\u09dd]", "র"),
         ("\u09bc", ""),
@@ -50,8 +50,12 @@ _BANGLA_RULES: Final = tuple(
         ("ঊ", "উ"),
         ("ী", "ি"),
         ("ূ", "ু"),
-        (r"(.)\1", r"\1"),
     )
+)
+_BANGLA_RULES: Final = (
+    *_BANGLA_SOFT,
+    (re.compile("\u09cd"), ""),  # hasanta: a doubled or joined consonant is often written single
+    (re.compile(r"(.)\1"), r"\1"),
 )
 _BANGLA_ENDINGS: Final = ("তেই", "তে", "ের", "েই", "েও", "ে", "য়ের", "য়", "রও", "র", "কে")
 _LATIN_ENDINGS: Final = ("te", "er", "r", "ye", "y", "e", "s")
@@ -69,6 +73,14 @@ def fold(word: str) -> str:
     for pattern, to in _LATIN_RULES if _LATIN.search(word) else _BANGLA_RULES:
         folded = pattern.sub(to, folded)
     return folded
+
+
+def soften(word: str) -> str:
+    """Return the key of a `plain` Bangla word of running text: joined consonants stay joined."""
+    softened = word
+    for pattern, to in _BANGLA_SOFT:
+        softened = pattern.sub(to, softened)
+    return softened
 
 
 def stems(word: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ _TREAT_WITHIN: Final = timedelta(hours=72)
 _CHILD_BELOW: Final = 18
 _WIDEST_RANGE: Final = 4
 _UPAZILA_LIKE: Final = ("upazila", "thana", "city_corporation")
+_CONVERSATIONS: Final = ("sms", "whatsapp")
 _PLACE_ROLES: Final = ("now", "event", "last_seen", "home", "destination")
 
 
@@ -116,7 +117,7 @@ def consent_of(
         if by == "caregiver" and caregiver_alleged:
             continue
         expires = consent.get("expires_at")
-        if expires and datetime.fromisoformat(expires) <= at:
+        if expires and _moment(expires) <= at:
             continue
         return ConsentState(
             given=True,
@@ -125,6 +126,12 @@ def consent_of(
             basis=consent["basis"],
         )
     return ConsentState()
+
+
+def _moment(said: str) -> datetime:
+    """Read an RFC 3339 time; one without an offset counts as UTC."""
+    at = datetime.fromisoformat(said)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _rule_at(age: int, day: date) -> Mapping[str, Any] | None:
@@ -142,10 +149,11 @@ def open_cases(
     """Say what each case of a submission is about; one for each person at risk, or one for a place.
 
     `reading` is what a machine read in free text, or None; what the reporter said by hand wins.
-    Returns nothing when the text was a command and no report.
+    Returns nothing when a message was a command and no report; a form is always a report.
     """
     report = submission.report
-    if reading is not None and reading.command and not reading.concerns:
+    commanded = reading is not None and reading.command and not reading.concerns
+    if commanded and submission.channel in _CONVERSATIONS:
         return []
     at_risk = [p for p in report.get("persons", ()) if p.get("role", "at_risk") == "at_risk"]
     people: Sequence[Mapping[str, Any] | None] = at_risk or [None]
@@ -252,9 +260,7 @@ def _medical_until(
     if not _SEXUAL.intersection(concerns):
         return None
     said = report.get("happened", {}).get("to") or report.get("happened", {}).get("from")
-    happened = datetime.fromisoformat(said) if said else received_at
-    if happened.tzinfo is None:
-        happened = happened.replace(tzinfo=UTC)
+    happened = min(_moment(said), received_at) if said else received_at  # a wrong clock is no future
     if received_at - happened > _AFTER_VIOLENCE:
         return None
     return happened + _TREAT_WITHIN

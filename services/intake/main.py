@@ -42,7 +42,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
-    committer = Committer(IntakeStore(service.flow, service.outbox), service.waker.wake)
+    store = IntakeStore(service.flow, service.outbox)
+    committer = Committer(store, service.waker.wake)
     intake = Intake(service.flow, service.web, service.outbox, vault)
     service.consumers.append(
         DurableConsumer(
@@ -69,7 +70,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
     )
     try:
-        routers = channels.routers(channels.Desk(committer, vault, secrets), sorted(settings.only))
+        routers = channels.routers(
+            channels.Desk(committer, store, vault, secrets), sorted(settings.only)
+        )
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None

@@ -59,6 +59,7 @@ _ASK_WORDS: Final = frozenset(
         ),
     ),
 )  # fmt: skip
+_SAYS_NOTHING: Final = re.compile(r"[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\xbf।॥\u2000-\u206f\s]*")
 _ADVERTS: Final = 2
 _COMMAND_WORDS: Final = 6
 
@@ -110,7 +111,7 @@ def read(text: str, *, today: date) -> Reading:
     is_child = _is_child(age, signals)
     heard = frozenset(signals) | {_maturity(is_child)}
     concerns, urgency, rules = _apply_rules(heard)
-    noise = _noise(tokens, signals, concerns)
+    noise = _noise(clean, tokens, signals, concerns)
     where = read_places(clean) if noise is None else Whereabouts()
     return Reading(
         language,
@@ -118,7 +119,7 @@ def read(text: str, *, today: date) -> Reading:
         urgency=None if noise else urgency,
         age=age.years,
         child=is_child,
-        sex=None if noise else read_sex(tokens, age.at),
+        sex=None if noise or age.mixed else read_sex(tokens, age.at),
         place=where.place,
         place_home=where.home,
         place_event=where.event,
@@ -164,9 +165,9 @@ def _apply_rules(
 
 
 def _noise(
-    tokens: tuple[str, ...], signals: dict[str, tuple[str, ...]], concerns: tuple[Concern, ...]
+    text: str, tokens: tuple[str, ...], signals: dict[str, tuple[str, ...]], concerns: tuple[Concern, ...]
 ) -> Noise | None:
-    if not any(token not in (",", "|", "৳") for token in tokens):
+    if not any(token not in (",", "|") for token in tokens) and _SAYS_NOTHING.fullmatch(text):
         return "empty"
     if concerns or "advert" not in signals or "plea" in signals:
         return None

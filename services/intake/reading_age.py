@@ -36,6 +36,7 @@ class Age:
     years: int | None
     minor: bool
     at: tuple[int, ...]  # positions of ages among the tokens
+    mixed: bool = False  # ages of several children
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
         years=next(iter(chosen)) if len(chosen) == 1 and not minor else None,
         minor=minor or bool(minors),
         at=at,
+        mixed=len(minors) > 1,
     )
 
 

@@ -46,7 +46,7 @@ _NOT_AFTER: Final = frozenset(
 _HELPING: Final = frozenset(
     ("হয়", "করে", "হইছে", "হয়েছে", "hoy", "hoi", "kore", "hoyeche", "hoise")
 )
-_NOT_INSIDE: Final = re.compile("(?:নি|নাই|না)$|(?:yni|reni|yna|rena|oyni)$")
+_NOT_INSIDE: Final = re.compile("(?:Y|ে|স|ল)(?:নি|নাই|না)$|(?:[aeo]yni|reni|[aeo]yna|rena)$")
 _NOT_BEFORE: Final = frozenset(
     (
         "not", "never", "no", "dont", "doesnt", "didnt", "isnt", "wasnt", "arent", "werent",
@@ -60,13 +60,13 @@ _SAFE_LENGTH: Final = 5
 def fold_word(word: str) -> str:
     """Return the key of a lower-case word, Bangla or Latin."""
     if not word.isascii():
-        return spelling.fold(spelling.plain(word))
+        return spelling.soften(spelling.plain(word))
     return _FOLD_WHOLE.sub(r"s\1", _fold_start(word))
 
 
 def _fold_start(word: str) -> str:
     if not word.isascii():
-        return spelling.fold(spelling.plain(word))
+        return spelling.soften(spelling.plain(word))
     folded = word
     for pattern, to in _FOLDS:
         folded = pattern.sub(to, folded)

@@ -196,6 +196,18 @@ class IntakeStore:
             return error
         return found if found is not None else prepared.answer
 
+    async def has_message(self, channel: str, gateway: str, mark: bytes) -> bool:
+        """Say whether a channel's message with this repeat mark is stored."""
+        async with self._engine.connect() as conn:
+            found = await conn.scalar(
+                text(
+                    "SELECT 1 FROM submissions WHERE channel = :c AND gateway = :g"
+                    " AND message_key = :m"
+                ),
+                {"c": channel, "g": gateway, "m": mark},
+            )
+        return found is not None
+
     async def find_submissions(self, ids: Iterable[UUID]) -> set[UUID]:
         """Return which of these submissions are stored."""
         async with self._engine.connect() as conn:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from services.intake.committer import Committer
     from services.intake.service import Secrets
+    from services.intake.store import IntakeStore
     from services.intake.vault import Vault
 
 NAMES: Final = ("web", "sms")
@@ -28,6 +29,7 @@ class Desk:
     """What a channel is given to store a submission."""
 
     committer: Committer
+    store: IntakeStore
     vault: Vault
     secrets: Secrets
 

@@ -8,6 +8,7 @@ without a time, the same sender and text within ten minutes. Nothing that a pers
 from __future__ import annotations
 
 import codecs
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -24,8 +25,6 @@ from shared.text import normalise
 from shared.vocabulary import Channel
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from services.intake.channels import Desk
 
 SAME_WITHIN: Final = 600
@@ -105,6 +104,10 @@ def make_router(desk: Desk) -> APIRouter:
             narrative=_clean(message["text"]),
         )
         mark = _mark(desk.secrets.index, message, at)
+        if not (message["id"] or message["time"]):  # it may repeat one of the ten minutes before
+            earlier = _mark(desk.secrets.index, message, at - timedelta(seconds=SAME_WITHIN))
+            if await desk.store.has_message(Channel.SMS, gateway, earlier):
+                mark = earlier
         await desk.committer.commit(
             prepare(
                 report,

@@ -1,0 +1,244 @@
+"""`pashe demo`: the real thing from a report to its delivery, nothing mocked, all over HTTP.
+
+Prints a timeline for each case, totals, and the verification of the history. The exit code is 0 only
+if every submission is in the history and every expected delivery happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import httpx
+from rich.table import Table
+
+from deploy.local.demo.actors import Client, ProviderSystem, WebhookReceiver, by_state
+from deploy.local.demo.cast import MESSAGES, REPORTS
+from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rich.console import Console
+
+    Token = Callable[[Role, str | None], str]
+
+SETTLE: Final = 60.0
+"""Seconds that everything may take to come to rest."""
+
+FINAL: Final = frozenset({"delivered", "failed", "withdrawn", "entered_in_error"})
+"""States of a referral after which nothing more happens."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What this run made and saw."""
+
+    name: str
+    console: Console
+    reporter: Client
+    partner: Client
+    coordinator: Client
+    auditor: Client
+    systems: dict[str, ProviderSystem] = field(default_factory=dict)
+    followers: list[asyncio.Task[None]] = field(default_factory=list)
+    accepted_reports: int = 0
+    submissions: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[str] = field(default_factory=list)
+    released: int = 0
+
+
+async def run(origin: str, token: Token, console: Console) -> int:
+    """Play the demonstration against a running stack; return the exit code, 0 or 1."""
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    async with httpx.AsyncClient(base_url=origin, timeout=20, limits=limits) as http:
+        play = _Run(
+            name=uuid4().hex[:8],
+            console=console,
+            reporter=Client(http),
+            partner=Client(http, token(Role.PARTNER, "example-partner")),
+            coordinator=Client(http, token(Role.COORDINATOR, None)),
+            auditor=Client(http, token(Role.AUDITOR, None)),
+        )
+        receiver = WebhookReceiver()
+        try:
+            return await _play(play, http, token, receiver)
+        finally:
+            for follower in play.followers:
+                follower.cancel()
+            await asyncio.gather(*play.followers, return_exceptions=True)
+            receiver.close()
+
+
+async def _play(
+    play: _Run, http: httpx.AsyncClient, token: Token, receiver: WebhookReceiver
+) -> int:
+    say = play.console.print
+    say("[bold]Provider systems subscribe[/] (server-sent events, and one webhook)")
+    hooked = await _subscribe(play, http, token, receiver)
+    seen = await play.coordinator.all("/intake/v1/submissions", n=200)
+    before = {item["submission_id"] for item in seen}
+    say("[bold]People report[/]: short messages by SMS, twenty reports over several districts")
+    await _send_messages(play)
+    await _send_reports(play)
+    await _until("every submission has been read", lambda: _opened(play, before))
+    say(f"  {len(play.submissions)} submissions, {len(play.cases)} cases")
+    await _until("referrals are planned", lambda: _planned(play))
+    say("[bold]A coordinator releases[/] what a machine may not")
+    await _release(play, http, token)
+    await _until("providers have answered", lambda: _at_rest(play), within=SETTLE)
+    referrals = await _referrals(play)
+    missing = await _check_history(play)
+    expected = {r for system in play.systems.values() for r in system.expected}
+    done = {r["referral_id"] for r in referrals if r["state"] == "delivered"}
+    hooks = await _webhooks(play, hooked, receiver)
+    await _timelines(play, referrals)
+    await _totals(play, referrals, receiver)
+    faults = [
+        f"{len(missing)} submissions are not in the history" if missing else "",
+        f"{len(expected - done)} expected deliveries did not happen" if expected - done else "",
+        "no delivery happened at all" if not expected else "",
+        f"{receiver.bad} webhooks had a wrong signature" if receiver.bad else "",
+        "" if hooks else "a webhook did not arrive",
+    ]
+    for fault in filter(None, faults):
+        say(f"[red]✗ {fault}[/]")
+    return 1 if any(faults) else 0
+
+
+async def _subscribe(
+    play: _Run, http: httpx.AsyncClient, token: Token, receiver: WebhookReceiver
+) -> str:
+    providers = await play.coordinator.all("/referral/v1/providers", kind="ngo")
+    names = sorted(provider["provider_id"] for provider in providers)
+    for number, name in enumerate(names):
+        _follow(play, http, token, name, declines=1 if number % 3 == 0 else 0)
+    hooked = names[0]
+    system = Client(http, token(Role.PROVIDER_SYSTEM, hooked))
+    made = await system.post("/notification/v1/subscriptions", {"url": receiver.url})
+    made.raise_for_status()
+    receiver.secret = made.json()["secret"]
+    return hooked
+
+
+def _follow(
+    play: _Run, http: httpx.AsyncClient, token: Token, name: str, declines: int = 0
+) -> None:
+    if name in play.systems:
+        return
+    secret = token(Role.PROVIDER_SYSTEM, name)
+    system = ProviderSystem(name, Client(http, secret), http, secret, declines)
+    play.systems[name] = system
+    play.followers.append(asyncio.create_task(system.follow()))
+
+
+async def _send_messages(play: _Run) -> None:
+    messages = json.loads(Path(__file__).with_name(MESSAGES).read_text("utf-8"))
+    for number, message in enumerate(messages):
+        form = {
+            "from": f"+880170000{number:04d}",
+            "text": message,
+            "date": "2026-11-25T04:40:00Z",
+            "id": f"demo-{play.name}-{number}",
+        }
+        for _ in range(2):  # a gateway sends it again: it is stored once
+            answer = await play.reporter.form("/intake/channels/sms/external", form)
+            answer.raise_for_status()
+        play.accepted_reports += 1
+
+
+async def _send_reports(play: _Run) -> None:
+    for report in REPORTS:
+        sender = play.partner if report["channel"] == "partner" else play.reporter
+        answer = await sender.post("/intake/v1/reports", report)
+        answer.raise_for_status()
+        play.accepted_reports += 1
+
+
+async def _opened(play: _Run, before: set[str]) -> bool:
+    found = await play.coordinator.all("/intake/v1/submissions", n=200)
+    mine = [item for item in found if item["submission_id"] not in before]
+    play.submissions = mine
+    play.cases = [case_id for item in mine for case_id in item["case_ids"]]
+    settled = all(item["state"] != "received" for item in mine)
+    return settled and len(mine) >= play.accepted_reports
+
+
+async def _referrals(play: _Run) -> list[dict[str, Any]]:
+    found = await play.coordinator.all("/referral/v1/referrals", n=200)
+    mine = set(play.cases)
+    return [referral for referral in found if referral["case_id"] in mine]
+
+
+async def _planned(play: _Run) -> bool:
+    """Every need of every case about a person has a referral."""
+    wanted = set()
+    for case in await play.coordinator.all("/intake/v1/cases", n=200):
+        facts = case["facts"]
+        if case["case_id"] in play.cases and facts and facts["about"] == "person":
+            wanted |= {(case["case_id"], need) for need in facts["needs"]}
+    have = {(r["case_id"], r["need"]) for r in await _referrals(play)}
+    return wanted <= have
+
+
+async def _release(play: _Run, http: httpx.AsyncClient, token: Token) -> None:
+    for referral in await _referrals(play):
+        if referral["state"] != "planned" or "release" not in referral["allowed"]:
+            continue
+        path = f"/referral/v1/referrals/{referral['referral_id']}/release"
+        answer = await play.coordinator.post(path, {})
+        if answer.is_success:
+            play.released += 1
+    for referral in await _referrals(play):  # offices answer too, once something is theirs
+        if referral["provider_id"]:
+            _follow(play, http, token, referral["provider_id"])
+    play.console.print(f"  {play.released} referrals released")
+
+
+async def _at_rest(play: _Run) -> bool:
+    moving = [r for r in await _referrals(play) if r["state"] not in FINAL | {"planned", "waiting"}]
+    for referral in moving:
+        name = referral["provider_id"]
+        if name and name not in play.systems:
+            first = next(iter(play.systems.values()))
+            _follow(play, first.http, play_token(play), name)
+    return not moving
+
+
+def play_token(play: _Run) -> Token:
+    """Return the maker of tokens that this run was given."""
+    return play.token
+
+
+async def _check_history(play: _Run) -> list[str]:
+    """Return the submissions that the history does not hold."""
+    missing = []
+
+    async def look(item: dict[str, Any]) -> None:
+        case_id = item["key"]
+        with contextlib.suppress(httpx.HTTPStatusError):
+            lines = await play.auditor.all(f"/audit/v1/cases/{case_id}/history")
+            if any(line["type"] == "report-submitted" for line in lines):
+                return
+        missing.append(item["submission_id"])
+
+    for item in play.submissions:
+        await look(item)
+    return missing
+
+
+async def _until(
+    what: str, condition: Callable[[], Awaitable[bool]], within: float = SETTLE
+) -> None:
+    try:
+        async with asyncio.timeout(within):
+            while not await condition():
+                await asyncio.sleep(0.25)
+    except TimeoutError:
+        message = f"not within {within:.0f} s: {what}"
+        raise RuntimeError(message) from None

@@ -1,0 +1,372 @@
+"""Notification's decisions, purely: whom an event concerns, what an answer means, what is next.
+
+No clock, id, input or output inside: everything comes as an argument (STYLE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NewType
+from uuid import UUID
+
+import msgspec
+
+from shared.clock import rfc3339
+from shared.errors import RecordInvalid
+from shared.events import DATA_TYPES, NOTICES, Draft, NoticeFacts, ReferralFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from shared.events import Event
+
+SubscriptionId = NewType("SubscriptionId", UUID)
+NoticeId = NewType("NoticeId", UUID)
+ProviderId = NewType("ProviderId", str)
+
+REFERRAL_TYPES: Final = frozenset(
+    name for name, kind in DATA_TYPES.items() if kind is ReferralFacts
+)
+"""Every event type about one referral: what a subscription may ask for."""
+
+USEFUL: Final = timedelta(days=7)
+"""How long an event is worth telling a provider's system; older ones are withheld (DECISIONS 6)."""
+
+USEFUL_FOR: Final[Mapping[str, timedelta]] = {"referral-withdrawn": timedelta(days=100)}
+"""Event types with a time of their own. A withdrawal reaches its recipient however late it is."""
+
+SKEW: Final = timedelta(seconds=5)
+"""How far the clocks of two services may differ before a new subscription misses an event."""
+
+SLOW: Final = timedelta(seconds=1)
+"""A receiver that answers later than this is served in the slow lane next time."""
+
+LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
+"""A longer Retry-After is cut to this."""
+
+_MAX_BIGINT: Final = 2**63 - 1
+_MAX_INTEGER: Final = 2**31 - 1
+
+
+class Standing(StrEnum):
+    """Whether a subscription is served. `dead`: retries ran out; `disabled`: it answered 410."""
+
+    ACTIVE = "active"
+    DEAD = "dead"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+class NoticeState(StrEnum):
+    """What became of a notice."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    WITHHELD = "withheld"
+
+
+class Why(StrEnum):
+    """Why a notice was withheld, failed, or a subscription was disabled."""
+
+    TEST = "test"
+    STALE = "stale"
+    DISABLED = "subscription-disabled"
+    DELETED = "subscription-deleted"
+    EXHAUSTED = "exhausted"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a decision knows of a subscription; `types` None means every referral type."""
+
+    id: SubscriptionId
+    organisation: ProviderId
+    types: frozenset[str] | None
+    standing: Standing
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event in a provider's feed: ids and a state, nothing else. `feed_seq` starts at 1."""
+
+    organisation: ProviderId
+    feed_seq: int
+    event_id: UUID
+    type: str
+    happened_at: datetime
+    case_id: UUID
+    referral_id: UUID
+    state: str
+    version: int
+    test: bool
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One entry to tell one subscription, or why it is not told. Times are UTC."""
+
+    id: NoticeId
+    subscription_id: SubscriptionId
+    entry: Entry
+    state: NoticeState
+    useful_until: datetime
+    reason: Why | None = None
+
+
+def entry_of(event: Event) -> Entry | None:
+    """Return the feed entry of a referral event, or None if it is in no provider's feed.
+
+    Raises:
+        RecordInvalid: its ids, numbers or times can never be stored.
+
+    """
+    facts: ReferralFacts = event.data
+    if facts.provider_id is None or facts.feed_seq is None:
+        return None
+    try:
+        case_id = UUID(event.subject)
+    except ValueError:
+        raise RecordInvalid("invalid-subject", "a referral's subject is a case id") from None
+    if not 1 <= facts.feed_seq <= _MAX_BIGINT or not 0 <= facts.version <= _MAX_INTEGER:
+        raise RecordInvalid("invalid-number", "feed_seq or version is out of range")
+    if event.time.tzinfo is None:
+        raise RecordInvalid("invalid-time", "the time has no offset")
+    return Entry(
+        organisation=ProviderId(facts.provider_id),
+        feed_seq=facts.feed_seq,
+        event_id=event.id,
+        type=event.type,
+        happened_at=event.time,
+        case_id=case_id,
+        referral_id=facts.referral_id,
+        state=facts.state,
+        version=facts.version,
+        test=facts.test,
+        traceparent=event.traceparent,
+    )
+
+
+def useful_for(event_type: str) -> timedelta:
+    """Return how long after it happened an event is worth telling."""
+    return USEFUL_FOR.get(event_type, USEFUL)
+
+
+def plan_notices(
+    entry: Entry,
+    subscriptions: Iterable[Subscription],
+    at: datetime,
+    new_id: Callable[[], UUID],
+) -> list[Notice]:
+    """Decide which subscriptions hear of an entry, and which do not and why.
+
+    A subscription made after the event hears nothing of it: that is what a replay is for.
+    """
+    planned = []
+    until = entry.happened_at + useful_for(entry.type)
+    for subscription in subscriptions:
+        wanted = subscription.types is None or entry.type in subscription.types
+        existed = entry.happened_at >= subscription.created_at - SKEW
+        if not (wanted and existed) or subscription.standing is Standing.DELETED:
+            continue
+        reason: Why | None = None
+        if entry.test:
+            reason = Why.TEST
+        elif subscription.standing is not Standing.ACTIVE:
+            reason = Why.DISABLED
+        elif at > until:
+            reason = Why.STALE
+        state = NoticeState.WITHHELD if reason else NoticeState.WAITING
+        planned.append(
+            Notice(NoticeId(new_id()), subscription.id, entry, state, until, reason)
+        )
+    return planned
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first waiting notice of a subscription. `follows`: the feed's entry before it is here."""
+
+    notice_id: NoticeId
+    entry: Entry
+    attempt: int
+    useful_until: datetime
+    arrived_at: datetime
+    follows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this notice now."""
+
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Withhold:
+    """Do not send what waits; only what is stale when the reason is `stale`."""
+
+    reason: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before `until`, or before something new comes when that is None."""
+
+    until: datetime | None = None
+
+
+Step = Send | Withhold | Rest
+
+
+def next_step(standing: Standing, head: Head | None, at: datetime, gap_wait: timedelta) -> Step:
+    """Decide what a subscription does next.
+
+    An entry whose predecessor in the feed has not arrived waits `gap_wait` for it: cases lie in
+    different partitions, the feed's order is the webhook's order (DECISIONS 17), and nobody waits
+    on a gap for ever (DECISIONS 11).
+    """
+    if head is None:
+        return Rest()
+    if standing is Standing.DELETED:
+        return Withhold(Why.DELETED)
+    if standing is not Standing.ACTIVE:
+        return Withhold(Why.DISABLED)
+    if head.attempt == 0 and at > head.useful_until:
+        return Withhold(Why.STALE)
+    if not head.follows and at < head.arrived_at + gap_wait:
+        return Rest(head.arrived_at + gap_wait)
+    return Send(head)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver said: an HTTP status, or the trouble on the way to it; never its body.
+
+    `trouble` is one of `timeout`, `connection`, `protocol`, `dns`, `target-refused`.
+    """
+
+    took: timedelta
+    status: int | None = None
+    trouble: str | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def word(self) -> str:
+        """A short stable word for logs, metrics and health: `2xx` … `5xx`, or the trouble."""
+        return self.trouble or f"{(self.status or 0) // 100}xx"
+
+
+class Verdict(StrEnum):
+    """What an answer means for the notice and its subscription."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    EXHAUSTED = "exhausted"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict, and when to try again if that is what it says."""
+
+    verdict: Verdict
+    retry_at: datetime | None = None
+
+
+def judge(answer: Answer, failures: int, schedule: Sequence[timedelta], at: datetime) -> Outcome:
+    """Decide what an answer means after `failures` earlier ones without success.
+
+    `schedule` holds the pause before each attempt, the first included. 2xx is success, 3xx is
+    not followed, 410 ends the subscription, 429 and 503 may ask for a longer pause with
+    Retry-After, every other answer is tried again. Source: Standard Webhooks 1.0.
+    """
+    status = answer.status or 0
+    if 200 <= status < 300:  # noqa: PLR2004  (RFC 9110, successful)
+        return Outcome(Verdict.DELIVERED)
+    if status == 410:  # noqa: PLR2004  (RFC 9110, gone)
+        return Outcome(Verdict.GONE)
+    if failures + 1 >= len(schedule):
+        return Outcome(Verdict.EXHAUSTED)
+    pause = schedule[failures + 1]
+    if status in (429, 503) and answer.retry_after is not None:
+        pause = max(pause, min(answer.retry_after, LONGEST_RETRY_AFTER))
+    return Outcome(Verdict.RETRY, at + pause)
+
+
+def render_body(entry: Entry, public_url: str) -> bytes:
+    """Render the thin body of a webhook: ids, the state, and where to read the rest.
+
+    `cursor` is the entry's place in the provider's feed: the same as the `Last-Event-ID` of the
+    event stream and the `after` of a replay.
+    """
+    return msgspec.json.encode(
+        {
+            "type": entry.type,
+            "timestamp": rfc3339(entry.happened_at),
+            "data": {
+                "referral_id": entry.referral_id,
+                "state": entry.state,
+                "cursor": entry.feed_seq,
+                "version": entry.version,
+                "href": f"{public_url}/referral/v1/referrals/{entry.referral_id}",
+            },
+        }
+    )
+
+
+def notice_draft(  # noqa: PLR0913  (the fields of one fact)
+    notifier: str,
+    notice_id: UUID,
+    subscription_id: UUID,
+    entry: Entry,
+    state: NoticeState,
+    attempt: int,
+    reason: Why | None,
+) -> Draft:
+    """Return the event that says what became of a notice; its subject is the case."""
+    return Draft(
+        NOTICES,
+        f"notice-{state}",
+        str(entry.case_id),
+        NoticeFacts(
+            notice_id=notice_id,
+            notifier=notifier,
+            about_event=entry.event_id,
+            about_type=entry.type,
+            state=str(state),
+            referral_id=entry.referral_id,
+            subscription_id=subscription_id,
+            attempt=attempt,
+            reason=str(reason) if reason else None,
+            test=entry.test,
+        ),
+    )
+
+
+def disabled_draft(
+    notifier: str, head: Head, subscription_id: UUID, attempt: int, reason: Why
+) -> Draft:
+    """Return the event that a subscription ended; its subject is the subscription."""
+    return Draft(
+        NOTICES,
+        "subscription-disabled",
+        str(subscription_id),
+        NoticeFacts(
+            notice_id=head.notice_id,
+            notifier=notifier,
+            about_event=head.entry.event_id,
+            about_type=head.entry.type,
+            state=str(NoticeState.FAILED),
+            referral_id=head.entry.referral_id,
+            subscription_id=subscription_id,
+            attempt=attempt,
+            reason=str(reason),
+            test=head.entry.test,
+        ),
+    )

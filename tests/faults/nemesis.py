@@ -1,0 +1,105 @@
+"""The nemesis: kills, stops and freezes the processes of a stack, in an order drawn from a seed.
+
+Each fault waits until the part it struck is ready again before the next one; rounds go over the
+parts, so that no part is struck twice before the others were. The supervisor alone restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+from tests.faults.figures import Fault
+from tests.support.stack import SERVICES, Stack, StackError, gone, send_signal
+
+BACK_WITHIN = 60.0
+"""Seconds after which a part that is not ready again counts as never back."""
+
+FROZEN = 4.0
+"""Seconds that a frozen process stands still: longer than a relay's holder may be silent."""
+
+CALM = 0.4
+"""Seconds of load between two faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often each fault strikes in a run."""
+
+    kills: int = 5
+    terms: int = 0
+    freezes: int = 0
+    brokers: int = 1
+    databases: int = 1
+
+    def rounds(self, rng: random.Random) -> list[tuple[str, str]]:
+        """Return (what, part) in the order of striking."""
+        rows: list[list[tuple[str, str]]] = []
+        for what, times in (("kill", self.kills), ("term", self.terms), ("freeze", self.freezes)):
+            for _ in range(times):
+                row = [(what, part) for part in SERVICES]
+                rng.shuffle(row)
+                rows.append(row)
+        rng.shuffle(rows)
+        plan = [step for row in rows for step in row]
+        for part, times in (("kafka", self.brokers), ("postgres", self.databases)):
+            for _ in range(times):
+                plan.insert(rng.randrange(len(plan) + 1), ("kill", part))
+        return plan
+
+
+@dataclass(slots=True)
+class Nemesis:
+    """Strikes one stack; `faults` is what it did."""
+
+    stack: Stack
+    plan: list[tuple[str, str]]
+    rng: random.Random
+    faults: list[Fault] = field(default_factory=list)
+
+    async def run(self) -> None:
+        for what, part in self.plan:
+            await asyncio.sleep(self.rng.uniform(CALM / 2, CALM * 1.5))
+            self.faults.append(await self._strike(what, part))
+
+    async def _strike(self, what: str, part: str) -> Fault:
+        pid = await asyncio.to_thread(self.stack.pid, part)
+        at = time.monotonic()
+        if what == "freeze":
+            send_signal(pid, signal.SIGSTOP)
+            await asyncio.sleep(FROZEN)
+            send_signal(pid, signal.SIGCONT)
+            return Fault(what, part, at, await self._ready(part, None))
+        number = signal.SIGKILL if what == "kill" else signal.SIGTERM
+        for victim in (pid, *_backends(part, pid)):
+            send_signal(victim, number)
+        await gone(pid, 30)
+        return Fault(what, part, at, await self._ready(part, pid))
+
+    async def _ready(self, part: str, old: int | None) -> float | None:
+        """Wait until the part is ready under another pid than `old`; None if it never is."""
+        until = time.monotonic() + BACK_WITHIN
+        while time.monotonic() < until:
+            try:
+                found: dict[str, Any] = await asyncio.to_thread(self.stack.part, part)
+            except (StackError, StopIteration):
+                found = {}
+            if found.get("ready") and found.get("pid") != old:
+                return time.monotonic()
+            await asyncio.sleep(0.1)
+        return None
+
+
+def _backends(part: str, pid: int) -> list[int]:
+    """Return the backends of a PostgreSQL server, which outlive their postmaster for a moment."""
+    if part != "postgres":
+        return []
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,150 @@
+"""A whole embedded stack of its own for a test: `pashe up --detach` in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+import psutil
+
+from shared.access import make_token
+from shared.vocabulary import Role
+
+SERVICES = ("intake", "referral", "notification", "audit")
+UP_TIMEOUT = 150.0
+"""Seconds that a start may take on a busy machine."""
+
+PASHE = (sys.executable, "-m", "deploy.local.cli")
+
+
+def free_port() -> int:
+    """Return a port of loopback below the ephemeral range that nothing listens on now."""
+    for _ in range(200):
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    message = "no free port"
+    raise RuntimeError(message)
+
+
+class StackError(Exception):
+    """`pashe` ended with an error; the message holds what it printed."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running stack. `env` are further variables that its services get."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def pashe(self, *words: str, timeout: float = UP_TIMEOUT) -> str:
+        """Run the command line against this stack and return what it printed."""
+        environment = {
+            **os.environ,
+            **self.env,
+            "PASHE_HOME": str(self.home),
+            "PASHE_PORT": str(self.port),
+        }
+        done = subprocess.run(
+            [*PASHE, *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"pashe {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
+    def __enter__(self) -> Self:
+        try:
+            self.pashe("up", "--detach")
+        except BaseException:
+            with contextlib.suppress(StackError, subprocess.TimeoutExpired):
+                self.pashe("down")
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pashe("down")
+
+    def status(self) -> dict[str, Any]:
+        """Return `status --json`, asked of the supervisor."""
+        found: dict[str, Any] = json.loads(self.pashe("status", "--json", timeout=30))
+        return found
+
+    def part(self, name: str) -> dict[str, Any]:
+        """Return one part of the status: name, pid, port, ready."""
+        return next(p for p in self.status()["parts"] if p["name"] == name)
+
+    def pid(self, name: str) -> int:
+        return int(self.part(name)["pid"])
+
+    def url(self, name: str) -> str:
+        """Return the base address of a service without the proxy."""
+        return f"http://127.0.0.1:{self.part(name)['port']}"
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Return the variables of a running service."""
+        return dict(psutil.Process(self.pid(service)).environ())
+
+    async def connect(self, service: str) -> asyncpg.Connection[Any]:
+        """Connect to a service's own schema, as its own role."""
+        return await asyncpg.connect(self.environment(service)["DATABASE_URL"], timeout=5)
+
+    @property
+    def seed(self) -> bytes:
+        """The seed that signs bearer tokens."""
+        return bytes.fromhex((self.home / "keys" / "pashe" / "tokens.key").read_text().strip())
+
+    def bearer(
+        self, role: Role, org: str | None = None, subject: str | None = None
+    ) -> dict[str, str]:
+        token = make_token(self.seed, role, org=org, subject=subject)
+        return {"authorization": f"Bearer {token}"}
+
+    def logs(self) -> list[Path]:
+        return sorted((self.home / "logs").rglob("*.log*"))
+
+
+def send_signal(pid: int, number: signal.Signals) -> bool:
+    """Signal one process; False if it was gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def gone(pid: int, bound: float = 15.0) -> bool:
+    """Wait until a process ended, at most `bound` seconds."""
+    until = time.monotonic() + bound
+    while psutil.pid_exists(pid) and time.monotonic() < until:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        await asyncio.sleep(0.02)
+    return not psutil.pid_exists(pid)

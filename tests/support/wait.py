@@ -1,0 +1,43 @@
+"""Waiting for a condition with a bound; a test never sleeps for a guess."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+EVERY = 0.05
+"""Seconds between two looks."""
+
+
+async def eventually(
+    look: Callable[[], T | Awaitable[T]], within: float = 10.0, what: str = "the condition"
+) -> T:
+    """Call `look` (plain or async) until it returns something true, and return that.
+
+    An `AssertionError` that it raises counts as not yet.
+
+    Raises:
+        AssertionError: it did not within `within` seconds.
+
+    """
+    until = time.monotonic() + within
+    while True:
+        problem: object = None
+        try:
+            found = look()
+            value: T = await found if inspect.isawaitable(found) else found
+        except AssertionError as error:
+            problem = error
+        else:
+            if value:
+                return value
+            problem = value
+        if time.monotonic() > until:
+            message = f"{what} did not come within {within} s: {problem!r}"
+            raise AssertionError(message)
+        await asyncio.sleep(EVERY)
