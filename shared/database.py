@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.errors import SettingsError
+from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,6 +93,8 @@ def blame(error: BaseException) -> Blame:
     Class 42 (a missing table or right) and 25 count as the world: the schema is being migrated,
     and no record is the worse for it.
     """
+    if isinstance(error, Problem | RecordInvalid):
+        return Blame.WORLD if isinstance(error, Unavailable) else Blame.RECORD
     state = sqlstate_of(error)
     if state is not None:
         if state in _RETRY_STATES:

@@ -29,15 +29,24 @@ _UUID7: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """A record to park. `reason` is a stable word, `detail` holds no personal data."""
+    """A record to park. `reason` is a stable word, `detail` holds no personal data.
+
+    `state` is `void` when a safety event of the same batch has overtaken it.
+    """
 
     record: ConsumerRecord[Any, Any]
     reason: str
     detail: str = ""
+    state: str = "waiting"
 
 
 def _day(event_id: UUID) -> date:
-    return time_of(event_id).date() if event_id.version == _UUID7 else _ELSE
+    if event_id.version != _UUID7:
+        return _ELSE
+    try:
+        return time_of(event_id).date()
+    except (ValueError, OverflowError, OSError):  # a forged id may name a year after 9999
+        return _ELSE
 
 
 async def share_consumer(conn: AsyncConnection, consumer: str) -> None:
@@ -57,6 +66,8 @@ async def own_consumer(conn: AsyncConnection, consumer: str) -> None:
 async def take(conn: AsyncConnection, consumer: str, ids: Iterable[UUID]) -> set[UUID]:
     """Enter event ids into the inbox; return those that were not there: only they are handled."""
     wanted = sorted(set(ids))
+    if not wanted:
+        return set()
     rows = await conn.execute(
         text(
             "INSERT INTO inbox (consumer, event_id, happened_on)"
@@ -138,13 +149,16 @@ async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> N
         )
 
 
+def _no_nul(shown: str) -> str:
+    return shown.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
 def _headers(record: ConsumerRecord[Any, Any]) -> str:
-    shown = [
-        [name, value.decode("latin-1") if isinstance(value, bytes) else None]
+    shown = [  # bytes as Latin-1 text; jsonb cannot hold a NUL
+        [_no_nul(name), _no_nul(value.decode("latin-1")) if value is not None else None]
         for name, value in record.headers
     ]
-    plain = msgspec.json.encode(shown).decode()
-    return plain.replace("\\u0000", "\\\\0")  # jsonb cannot hold a NUL
+    return msgspec.json.encode(shown).decode()
 
 
 async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]) -> int:
@@ -154,11 +168,13 @@ async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]
     rows = await conn.execute(
         text(
             'INSERT INTO parked (consumer, topic, partition, "offset", key, value, headers,'
-            " reason, detail)"
-            " SELECT :c, t, p, o, k, v, CAST(h AS jsonb), r, d FROM unnest(CAST(:t AS text[]),"
+            " reason, detail, state, ended_at)"
+            " SELECT :c, t, p, o, k, v, CAST(h AS jsonb), r, d, s,"
+            " CASE WHEN s = 'void' THEN now() END FROM unnest(CAST(:t AS text[]),"
             " CAST(:p AS smallint[]), CAST(:o AS bigint[]), CAST(:k AS bytea[]),"
-            " CAST(:v AS bytea[]), CAST(:h AS text[]), CAST(:r AS text[]), CAST(:d AS text[]))"
-            " WITH ORDINALITY AS x (t, p, o, k, v, h, r, d, n) ORDER BY n"
+            " CAST(:v AS bytea[]), CAST(:h AS text[]), CAST(:r AS text[]), CAST(:d AS text[]),"
+            " CAST(:s AS text[]))"
+            " WITH ORDINALITY AS x (t, p, o, k, v, h, r, d, s, n) ORDER BY n"
             ' ON CONFLICT (consumer, topic, partition, "offset") DO NOTHING RETURNING id'
         ),
         {
@@ -171,6 +187,7 @@ async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]
             "h": [_headers(p.record) for p in parkings],
             "r": [p.reason for p in parkings],
             "d": [p.detail for p in parkings],
+            "s": [p.state for p in parkings],
         },
     )
     return len(rows.all())

@@ -28,6 +28,7 @@ ADMIN_WORDS: Final = frozenset(
 )  # fmt: skip
 _BRACKETS: Final = re.compile(r"\(([^)]*)\)")
 _SADAR: Final = re.compile(r"\bSadar\b(?! Dakkhin)")
+_RESPELT: Final = "another spelling of the district"
 _MIDDLE: Final = (Level.UPAZILA, Level.CITY_CORPORATION, Level.THANA)
 
 
@@ -54,7 +55,7 @@ class NameIndex:
 
     def is_common(self, word: str) -> bool:
         """Tell whether this is an everyday word, not to be taken for a misspelt place."""
-        return any(word in words_of(language) for language in ("bn", "banglish", "en"))
+        return any(word in words_of(language) for language in ("bn", "banglish", "en", "common"))
 
     def is_word(self, word: str) -> bool:
         """Tell whether a name is also a word: it names a place only beside another place."""
@@ -68,14 +69,14 @@ def name_index() -> NameIndex:
     folded: dict[str, dict[str, None]] = defaultdict(dict)
     levels: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     reasons: dict[tuple[str, str], str] = {}
-    for name, code, reason in _all_names():
+    for name, code, reason in list_names():
         key = plain(normalise(name))
         exact[key][code] = None
-        folded[fold(key)][code] = None
+        folded[spelling := fold(key)][code] = None
         if reason:
             reasons[key, code] = reason
         for group in _groups(all_places()[code]):
-            levels[group][fold(key)][code] = None
+            levels[group][spelling][code] = None
     sizes = {group: _frozen(names) for group, names in levels.items()}
     return NameIndex(
         plain=_frozen(exact),
@@ -108,27 +109,29 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _all_names() -> Iterator[tuple[str, str, str]]:
+def list_names() -> Iterator[tuple[str, str, str]]:
     """Yield name, code and, for a name that is not the official one, the reason."""
+    aliases = [(row["alias"], row["pcode"], row["reason"]) for row in _rows("aliases.csv")]
+    yield from aliases
     of_districts: dict[str, list[str]] = defaultdict(list)
-    places = all_places()
-    for row in _rows("aliases.csv"):
-        yield row["alias"], row["pcode"], row["reason"]
-        if "spelling of the district" in row["reason"]:
-            of_districts[row["pcode"]].append(row["alias"])
-    for place in places.values():
-        if place.level is Level.COUNTRY:
-            continue
-        names = [place.name_en, place.name_bn, *place.aliases]
-        for name in names:
-            yield name, place.pcode, ""
-            if inner := _BRACKETS.search(name):
-                yield _BRACKETS.sub("", name), place.pcode, ""
-                yield inner[1], place.pcode, "the name in brackets"
+    for alias, code, reason in aliases:
+        if reason == _RESPELT:
+            of_districts[code].append(alias)
+    for place in all_places().values():
+        if place.level is not Level.COUNTRY:
+            yield from _own_names(place)
         if place.level is Level.DISTRICT:
-            of_districts[place.pcode] += names
-    for place in places.values():
-        if place.level in _MIDDLE and _SADAR.search(place.name_en) and place.parent:
+            of_districts[place.pcode] += [place.name_en, place.name_bn, *place.aliases]
+    for place in all_places().values():
+        if place.level in _MIDDLE and _SADAR.search(place.name_en):
             for name in of_districts[district_of(place.pcode) or ""]:
                 for sadar in ("Sadar", "Sodor", "সদর"):
                     yield f"{name} {sadar}", place.pcode, "the sadar of the district"
+
+
+def _own_names(place: Place) -> Iterator[tuple[str, str, str]]:
+    for name in (place.name_en, place.name_bn, *place.aliases):
+        yield name, place.pcode, ""
+        if inner := _BRACKETS.search(name):
+            yield _BRACKETS.sub("", name), place.pcode, ""
+            yield inner[1], place.pcode, "the name in brackets"

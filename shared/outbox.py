@@ -99,7 +99,8 @@ class Outbox:
         kept. Call `Waker.wake` after the commit.
 
         Raises:
-            ValueError: an event is larger than `events.MAX_VALUE_BYTES`.
+            ValueError: an event is larger than `events.MAX_VALUE_BYTES`, or a part of it that
+                becomes a header is not ASCII: the relay could never send it.
 
         """
         if not drafts:
@@ -119,6 +120,8 @@ class Outbox:
                 traceparent=trace,
             )
             key = draft.subject.encode("ascii")
+            signature = self._signer.header(value)
+            events.headers_of(draft.type, sequence, draft.needs, trace, signature)  # or raises here
             row = (
                 draft.stream,
                 partition_of(key),
@@ -129,7 +132,7 @@ class Outbox:
                 ",".join(draft.needs),
                 trace,
                 value,
-                self._signer.header(value),
+                signature,
             )
             for column, item in zip(columns.values(), row, strict=True):
                 column.append(item)

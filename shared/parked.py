@@ -1,4 +1,4 @@
-"""What a person does about parked records: list, show, replay, dismiss; and the replaying itself.
+"""What a person does about parked records: list, replay, dismiss; and the replaying itself.
 
 A replay goes through the inbox, holds the consumer's lock, and takes the records of one key from
 the oldest on until nothing waits (DECISIONS 13). A record parked as `behind` is replayed by itself
@@ -8,6 +8,7 @@ when nothing older of its key waits.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,11 +18,11 @@ from sqlalchemy import text
 from shared import inbox, telemetry
 from shared.database import Blame, blame
 from shared.errors import RecordInvalid
-from shared.events import NewerVersion
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -34,9 +35,87 @@ _KEYS = text("""
 SELECT consumer, key, min(id) AS first FROM parked
 WHERE consumer = ANY(CAST(:consumers AS text[])) AND state IN ('waiting', 'replay')
 GROUP BY consumer, key, CASE WHEN key IS NULL THEN id END
-HAVING bool_or(state = 'replay') OR (array_agg(reason ORDER BY id))[1] = 'behind'
+HAVING (array_agg(state = 'replay' OR reason = 'behind' ORDER BY id))[1]
 ORDER BY 1, 3
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A parked record as a person may see it: where it lies and why, never what it holds.
+
+    `subject` is its key (a case id, in ASCII) or None; `parked_at` is in UTC.
+    """
+
+    id: int
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    subject: str | None
+    reason: str
+    detail: str
+    state: str
+    parked_at: datetime
+
+
+async def list_parked(conn: AsyncConnection, *, after: int = 0, limit: int = 100) -> list[Parked]:
+    """List what waits, oldest first, from the id `after` on; at most `limit` records."""
+    rows = await conn.execute(
+        text(
+            'SELECT id, consumer, topic, partition, "offset", key, reason, detail, state,'
+            " parked_at FROM parked WHERE state IN ('waiting', 'replay') AND id > :after"
+            " ORDER BY id LIMIT :limit"
+        ),
+        {"after": after, "limit": limit},
+    )
+    return [
+        Parked(
+            id=row.id,
+            consumer=row.consumer,
+            topic=row.topic,
+            partition=row.partition,
+            offset=row.offset,
+            subject=bytes(row.key).decode("ascii", "replace") if row.key is not None else None,
+            reason=row.reason,
+            detail=row.detail,
+            state=row.state,
+            parked_at=row.parked_at,
+        )
+        for row in rows
+    ]
+
+
+async def ask_replay(conn: AsyncConnection, parked_id: int) -> int:
+    """Ask for this record and all that wait with its key; return how many, 0 if none waits.
+
+    The process that runs the consumer replays them, in order, within about `EVERY` seconds.
+    """
+    found = await conn.execute(
+        text(
+            "UPDATE parked p SET state = 'replay' FROM"
+            " (SELECT id, consumer, key FROM parked WHERE id = :id) x"
+            " WHERE p.consumer = x.consumer AND (p.id = x.id OR p.key = x.key)"
+            " AND p.state IN ('waiting', 'replay') RETURNING p.id"
+        ),
+        {"id": parked_id},
+    )
+    return len(found.all())
+
+
+async def dismiss(conn: AsyncConnection, parked_id: int, by: str) -> bool:
+    """End a parked record unhandled; what waits behind it goes on. False if it does not wait.
+
+    `by` is the actor, `role:pseudonym`.
+    """
+    found = await conn.execute(
+        text(
+            "UPDATE parked SET state = 'dismissed', ended_at = now(), dismissed_by = :by"
+            " WHERE id = :id AND state IN ('waiting', 'replay') RETURNING id"
+        ),
+        {"id": parked_id, "by": by},
+    )
+    return found.first() is not None
 
 
 class Replayer:
@@ -67,30 +146,32 @@ class Replayer:
         """Replay each key that may be replayed, oldest first; return how many were handled."""
         async with self._engine.connect() as conn:
             keys = (await conn.execute(_KEYS, {"consumers": list(self._consumers)})).all()
-            await conn.rollback()
         done = 0
         for row in keys:
             parked_id: int | None = row.first
             while parked_id is not None and await self._replay(row.consumer, parked_id):
                 done += 1
-                parked_id = await self._next(row.consumer, row.key) if row.key else None
+                parked_id = await self._next(row.consumer, row.key)
         if done:
             self._wake()
         return done
 
-    async def _next(self, consumer: str, key: bytes) -> int | None:
+    async def _next(self, consumer: str, key: bytes | None) -> int | None:
+        """Return the oldest that waits with this key, if it may be replayed."""
         async with self._engine.connect() as conn:
-            found = await conn.scalar(
+            found = await conn.execute(
                 text(
-                    "SELECT min(id) FROM parked WHERE consumer = :c AND key = :k"
-                    " AND state IN ('waiting', 'replay')"
+                    "SELECT id, state = 'replay' OR reason = 'behind' AS may FROM parked"
+                    " WHERE consumer = :c AND key = :k AND state IN ('waiting', 'replay')"
+                    " ORDER BY id LIMIT 1"
                 ),
                 {"c": consumer, "k": key},
             )
-            return int(found) if found is not None else None
+            row = found.first()
+        return int(row.id) if row is not None and row.may else None
 
     async def _replay(self, name: str, parked_id: int) -> bool:
-        """Handle one parked record; False if it failed again, with its new reason kept."""
+        """Handle one parked record; False if it failed again, or the world did."""
         try:
             async with self._engine.begin() as conn:
                 await inbox.own_consumer(conn, name)
@@ -102,23 +183,31 @@ class Replayer:
                     text("UPDATE parked SET state = 'done', ended_at = now() WHERE id = :id"),
                     {"id": parked_id},
                 )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (kept with the record; other keys go on)
             if blame(error) in (Blame.WORLD, Blame.RETRY):
-                raise
+                self._log.warning("replay-waits", consumer=name, error=telemetry.describe(error))
+                return False
             reason = error.reason if isinstance(error, RecordInvalid) else "bug"
-            if isinstance(error, NewerVersion):
-                reason = "newer-version"
-            async with self._engine.begin() as conn:
-                await conn.execute(
-                    text(
-                        "UPDATE parked SET state = 'waiting', reason = CASE WHEN reason = 'behind'"
-                        " THEN :r ELSE reason END, detail = :d WHERE id = :id"
-                    ),
-                    {"r": reason, "d": telemetry.describe(error), "id": parked_id},
-                )
+            await self._put_back(parked_id, reason, telemetry.describe(error))
             self._log.warning("replay-failed", consumer=name, reason=reason)
             return False
         return True
+
+    async def _put_back(self, parked_id: int, reason: str, detail: str) -> None:
+        """Let the record wait for a person again, and with it whatever is behind it."""
+        async with self._engine.begin() as conn:
+            await conn.execute(
+                text(
+                    "UPDATE parked p SET state = 'waiting',"
+                    " reason = CASE WHEN p.id = x.id AND p.reason = 'behind' THEN :r"
+                    " ELSE p.reason END,"
+                    " detail = CASE WHEN p.id = x.id THEN :d ELSE p.detail END"
+                    " FROM (SELECT id, consumer, key FROM parked WHERE id = :id) x"
+                    " WHERE p.consumer = x.consumer AND (p.id = x.id OR p.key = x.key)"
+                    " AND p.state IN ('waiting', 'replay')"
+                ),
+                {"r": reason, "d": detail, "id": parked_id},
+            )
 
 
 async def _lock(conn: AsyncConnection, parked_id: int) -> Any:  # noqa: ANN401  (a row or None)
@@ -134,7 +223,7 @@ async def _lock(conn: AsyncConnection, parked_id: int) -> Any:  # noqa: ANN401  
 
 def _record_of(row: Any) -> ConsumerRecord[Any, Any]:  # noqa: ANN401
     headers = tuple(
-        (name, value.encode("latin-1") if value is not None else None)
+        (name, value.encode("latin-1", "replace") if value is not None else None)
         for name, value in msgspec.json.decode(row.headers)
     )
     return ConsumerRecord(

@@ -223,25 +223,18 @@ class Relay:
     async def _send(self, producer: AIOKafkaProducer, shard: Shard, rows: list[Record]) -> None:
         """Send the first rows that fit into one batch and wait for its acknowledgement."""
         topic, partition = shard
-        builder = producer.create_batch()
-        taken = 0
-        for row in rows:
-            fits = builder.append(
-                key=row["key"],
-                value=row["value"],
-                timestamp=None,
-                headers=headers_of(
-                    row["type"],
-                    row["sequence"],
-                    row["needs"].split(",") if row["needs"] else (),
-                    row["traceparent"],
-                    row["signature"],
-                ),
-            )
-            if fits is None:
-                break
-            taken += 1
         try:
+            builder = producer.create_batch()
+            taken = 0
+            for row in rows:
+                if (
+                    builder.append(
+                        key=row["key"], value=row["value"], timestamp=None, headers=_headers(row)
+                    )
+                    is None
+                ):
+                    break
+                taken += 1
             future = await asyncio.wait_for(
                 producer.send_batch(builder, topic, partition=partition), SEND_TIMEOUT
             )
@@ -253,6 +246,11 @@ class Relay:
         telemetry.RELAY_SENT.labels(topic).inc(taken)
         self._acked.extend(rows[:taken])
         self._wake.set()
+
+
+def _headers(row: Record) -> list[tuple[str, bytes]]:
+    needs = row["needs"].split(",") if row["needs"] else ()
+    return headers_of(row["type"], row["sequence"], needs, row["traceparent"], row["signature"])
 
 
 def _by_shard(rows: Iterable[Record]) -> Mapping[Shard, list[Record]]:

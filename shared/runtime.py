@@ -163,7 +163,7 @@ class Service:
         if not topics:
             return
         places = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
-        still: dict[tuple[str, TopicPartition], tuple[int, float]] = {}
+        still: _Marks = {}
         while True:
             await asyncio.sleep(LOOK)
             if not self.kafka_up:
@@ -172,36 +172,11 @@ class Service:
             if ends is None:
                 still.clear()
                 continue
-            clock = asyncio.get_running_loop().time()
             for consumer in self.consumers:
-                if self._stands_still(consumer, ends, still, clock):
+                progress = await consumer.progress()
+                if _stands_still(consumer, progress, ends, still):
                     _log.error("consumer-stalled", consumer=consumer.name)
                     os._exit(70)  # restarted by whoever supervises; nothing uncommitted is lost
-
-    @staticmethod
-    def _stands_still(
-        consumer: DurableConsumer[Any],
-        ends: dict[TopicPartition, int],
-        still: dict[tuple[str, TopicPartition], tuple[int, float]],
-        clock: float,
-    ) -> bool:
-        lags: dict[str, int] = {}
-        stalled = False
-        for place in consumer.assigned():
-            position = consumer.positions.get(place)
-            if place not in ends or position is None:
-                continue
-            lag = max(0, ends[place] - position)
-            lags[place.topic] = lags.get(place.topic, 0) + lag
-            mark = (consumer.name, place)
-            before = still.get(mark)
-            if lag == 0 or consumer.held or before is None or before[0] != position:
-                still[mark] = (position, clock)
-            elif clock - before[1] > STALL:
-                stalled = True
-        for topic, lag in lags.items():
-            telemetry.CONSUMER_LAG.labels(consumer.name, topic).set(lag)
-        return stalled
 
     async def _keep_house(self) -> None:
         """Make tomorrow's partitions, drop old ones, forget old answers; hourly."""
@@ -244,9 +219,46 @@ class Service:
             "ready": version is not None and version in self.known,
             "schema": version,
             "kafka": self.kafka_up,
-            "held": sorted(consumer.name for consumer in self.consumers if consumer.held),
+            "held": sorted(c.name for c in self.consumers if c.held or c.paused()),
             "time": now().isoformat(),
         }
+
+
+_Marks = dict[tuple[str, TopicPartition], tuple[int | None, float]]
+
+
+def _stands_still(
+    consumer: DurableConsumer[Any],
+    progress: dict[TopicPartition, int | None],
+    ends: dict[TopicPartition, int],
+    still: _Marks,
+) -> bool:
+    """Set the lag gauges; say whether a partition has waiting records and has not moved.
+
+    A consumer that holds because the world is down, and a partition that waits for a newer version,
+    stand still for a reason that a restart does not cure.
+    """
+    clock = asyncio.get_running_loop().time()
+    lags = dict.fromkeys(consumer.topics, 0)
+    excused = consumer.paused()
+    stalled = False
+    for place, end in ends.items():
+        mark = (consumer.name, place)
+        if place not in progress:
+            still.pop(mark, None)
+            continue
+        position = progress[place]
+        lag = max(0, end - position) if position is not None else min(end, 1)
+        lags[place.topic] += lag
+        before = still.get(mark)
+        waits = consumer.held or place in excused
+        if lag == 0 or waits or before is None or before[0] != position:
+            still[mark] = (position, clock)
+        elif clock - before[1] > STALL:
+            stalled = True
+    for topic, lag in lags.items():
+        telemetry.CONSUMER_LAG.labels(consumer.name, topic).set(lag)
+    return stalled
 
 
 async def _end_offsets(

@@ -238,3 +238,25 @@ def span(name: str, traceparent: str | None = None, **attributes: str | int) -> 
     finally:
         if token is not None:
             otel_context.detach(token)
+
+
+SUBSCRIPTIONS: Final = _gauge(
+    "pashe_webhook_subscriptions", "Webhook subscriptions; alert on any that are dead", "standing"
+)
+SUBSCRIPTIONS_ENDED: Final = _counter(
+    "pashe_webhook_subscriptions_ended", "Subscriptions that ended by their receiver", "reason"
+)
+WEBHOOK_SECONDS: Final = Histogram(
+    "pashe_webhook_duration_seconds",
+    "Time of one attempt, by what came of it",
+    ("answer",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+NOTICE_DELAY: Final = Histogram(
+    "pashe_notice_delay_seconds",
+    "Time from an event to its delivered notice",
+    ("notifier",),
+    buckets=(*_SECONDS, 300, 3600, 86400),
+    registry=REGISTRY,
+)

@@ -107,8 +107,8 @@ def detect_language(text: str) -> Language:
 
 
 @cache
-def words_of(language: Language) -> frozenset[str]:
-    """Return the frequent words of `bn`, `banglish` or `en`, in lower case; a word may be in both."""
+def words_of(language: str) -> frozenset[str]:
+    """Return frequent words of `bn`, `banglish`, `en`, or `common` to tell from names of places."""
     with _WORDS.open(encoding="utf-8", newline="") as file:
         return frozenset(row["word"] for row in csv.DictReader(file) if row["language"] == language)
 

@@ -118,7 +118,7 @@ class TimerLoop:
                 fired = await self.round()
             except Exception as error:  # noqa: BLE001  (the loop outlives a lost database)
                 self._log.error("timer-round-failed", error)
-                pause = min(pause * 2, 3.0)
+                pause = min(max(pause * 2, POLL), 3.0)
             else:
                 pause = 0.0 if fired else POLL
             await asyncio.sleep(pause)
@@ -158,9 +158,9 @@ class TimerLoop:
                     return False
                 with telemetry.span(f"timer {timer.kind}"):
                     await kind.fire(conn, timer)
-        except Exception as error:
-            if blame(error) in (Blame.WORLD, Blame.RETRY):
-                raise
+        except Exception as error:  # noqa: BLE001  (it is put off; if that fails, so does the round)
+            if blame(error) is Blame.RETRY:
+                return False  # still there and still due
             self._log.error("timer-failed", error, kind=timer.kind)
             telemetry.TIMERS_FIRED.labels(timer.kind, "failed").inc()
             await self._put_off(timer)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from services.intake.reading_age import ADULT, Age, read_age
+from services.intake.reading_age import Age, read_age
 from services.intake.reading_people import is_plural, read_count, read_sex
 from services.intake.reading_places import Whereabouts, read_places
 from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
@@ -111,7 +111,7 @@ def read(text: str, *, today: date) -> Reading:
     is_child = _is_child(age, signals)
     heard = frozenset(signals) | {_maturity(is_child)}
     concerns, urgency, rules = _apply_rules(heard)
-    noise = _noise(clean, tokens, signals, concerns)
+    noise = None if person or age.at else _noise(clean, tokens, signals, concerns)
     where = read_places(clean) if noise is None else Whereabouts()
     return Reading(
         language,
@@ -119,7 +119,7 @@ def read(text: str, *, today: date) -> Reading:
         urgency=None if noise else urgency,
         age=age.years,
         child=is_child,
-        sex=None if noise or age.mixed else read_sex(tokens, age.at),
+        sex=None if noise or age.mixed else read_sex(tokens, age.at, own=age.own),
         place=where.place,
         place_home=where.home,
         place_event=where.event,
@@ -142,8 +142,8 @@ def read(text: str, *, today: date) -> Reading:
 def _is_child(age: Age, signals: dict[str, tuple[str, ...]]) -> bool | None:
     if age.minor:
         return True
-    if age.years is not None:
-        return age.years < ADULT
+    if age.adult:
+        return False
     if "child" in signals or "child_marriage_word" in signals:
         return True
     if "adult" in signals:
@@ -165,7 +165,10 @@ def _apply_rules(
 
 
 def _noise(
-    text: str, tokens: tuple[str, ...], signals: dict[str, tuple[str, ...]], concerns: tuple[Concern, ...]
+    text: str,
+    tokens: tuple[str, ...],
+    signals: dict[str, tuple[str, ...]],
+    concerns: tuple[Concern, ...],
 ) -> Noise | None:
     if not any(token not in (",", "|") for token in tokens) and _SAYS_NOTHING.fullmatch(text):
         return "empty"

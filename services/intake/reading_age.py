@@ -22,6 +22,11 @@ _BACK: Final = 3
 _RANGE: Final = re.compile(r"(\d{1,2})[-/](\d{1,2})")
 _NUMBER: Final = re.compile(r"\d{1,3}(?:\.\d+)?")
 _OR: Final = frozenset(map(fold_word, ("to", "or", "theke", "ba", "na", "থেকে", "বা", "না", "কিংবা")))
+_AND: Final = frozenset(map(fold_word, ("and", "ar", "আর", "ও", "o", "এবং", "ebong")))
+_LIST_ENDS: Final = _AND | {"", ",", "|"}
+_AT_AGE: Final = frozenset(map(fold_word, ("বয়সে", "boyose", "boyoshe")))
+_THEN: Final = frozenset(map(fold_word, ("তখন", "tokhon", "takhon", "then")))
+_ONE: Final = frozenset(map(fold_word, ("এক", "ek", "one")))
 _OLD: Final = frozenset(("old", "olds"))
 _BORN: Final = re.compile(
     r"(?:born|birth|dob|জন্ম|jonmo)\D{0,20}(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)",
@@ -37,6 +42,8 @@ class Age:
     minor: bool
     at: tuple[int, ...]  # positions of ages among the tokens
     mixed: bool = False  # ages of several children
+    own: bool = False  # the speaker's own age
+    adult: bool = False  # every age said is that of a grown-up person
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class _Said:
     years: int
     at: int
     of_self: bool = False
+    past: bool = False  # the age at some time; another age, if there is one, is that of now
+    then: bool = False  # long ago, so that it is not the age now
 
 
 @cache
@@ -78,14 +87,19 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
     at = tuple(one.at for one in said)
     if others:
         said = [one for one in said if not (one.of_self and one.years >= ADULT)]
+    if any(not one.past for one in said):
+        said = [one for one in said if not one.past]
+    then = any(one.then for one in said)
     minors = {one.years for one in said if one.years < ADULT}
     adults = {one.years for one in said} - minors
     chosen = minors or adults
     return Age(
-        years=next(iter(chosen)) if len(chosen) == 1 and not minor else None,
+        years=next(iter(chosen)) if len(chosen) == 1 and not (minor or then) else None,
         minor=minor or bool(minors),
         at=at,
         mixed=len(minors) > 1,
+        own=bool(chosen) and all(one.of_self for one in said if one.years in chosen),
+        adult=bool(adults) and not (minors or minor or then),
     )
 
 
@@ -127,8 +141,13 @@ def _list_said(tokens: tuple[str, ...]) -> tuple[list[_Said], bool]:
             minor |= years <= ADULT
         elif _is_months(tokens, i):
             said.append(_Said(0, i))
-        elif _is_age(tokens, i, i, years, bare=token[0].isdigit()) and not _of_other(tokens, i):
-            said.append(_Said(years, i, of_self=_before(tokens, i) in _SELF))
+        elif _of_other(tokens, i):
+            continue
+        elif _is_age(tokens, i, i, years, bare=token[0].isdigit()) or _follows(tokens, i, said):
+            own = _before(tokens, i) in _SELF
+            said.append(
+                _Said(years, i, of_self=own, past=_is_past(tokens, i), then=_is_then(tokens, i))
+            )
     return said, minor
 
 
@@ -148,11 +167,32 @@ def _before(tokens: tuple[str, ...], i: int) -> str:
     return ""
 
 
+def _follows(tokens: tuple[str, ...], i: int, said: list[_Said]) -> bool:
+    """Tell whether this number goes on a list of ages: "12, 5 and 1"."""
+    if not said or not tokens[i][0].isdigit() or _at(tokens, i + 1) not in _LIST_ENDS:
+        return False
+    back = i - 1
+    while back >= i - _BACK and _at(tokens, back) in (_AND | {","}):
+        back -= 1
+    return back < i - 1 and any(one.at in (back, back - 1) for one in said)
+
+
+def _is_past(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether the age is that at some event: "১৬ বছর বয়সে", "at the age of 16"."""
+    return _at(tokens, i + 2) in _AT_AGE or _at(tokens, i + 1) in _AT_AGE or _is_then(tokens, i)
+
+
+def _is_then(tokens: tuple[str, ...], i: int) -> bool:
+    return any(_at(tokens, i - back) in _THEN for back in range(1, _BACK + 1))
+
+
 def _in_range(tokens: tuple[str, ...], i: int) -> bool:
     for step in (1, -1):
         joint, other = _at(tokens, i + step), i + 2 * step
         if joint in _OR and 0 <= other < len(tokens) and _value(tokens, other) is not None:
             return True
+    if tokens[i] in _ONE or _at(tokens, i - 1) in _ONE:
+        return False
     follows, precedes = i + 1 < len(tokens), i > 0
     return (follows and _value(tokens, i + 1) is not None) or (
         precedes and _value(tokens, i - 1) is not None
@@ -215,10 +255,15 @@ def _is_cued(tokens: tuple[str, ...], i: int) -> bool:
 
 def _of_other(tokens: tuple[str, ...], i: int) -> bool:
     """Tell whether the age is that of a man who does harm, a groom or a parent."""
+    unit, j = _at(tokens, i + 1), i + 2
+    if _at(tokens, j) in ("er", "এর"):
+        unit, j = "er", j + 1
+    genitive = unit.endswith(("ের", "er")) or _is("aged", unit)
+    old = _at(tokens, j) in _OLD
+    if (genitive or old) and _is("people", _at(tokens, j + old)):
+        return False
     if _is("others", _before(tokens, i)):
         return True
-    unit, j = _at(tokens, i + 1), i + 2
-    if _at(tokens, j) in _OLD:
+    if old:
         return _is("others", _at(tokens, j + 1))
-    genitive = unit.endswith(("ের", "er")) or _is("aged", unit)
     return genitive and any(_is("others", _at(tokens, j + k)) for k in (0, 1))

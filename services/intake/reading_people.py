@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -19,7 +20,30 @@ _PLURAL: Final = re.compile(
     "|children|kids|women|sons|daughters|sisters|brothers|babies)",
 )
 _RANGE: Final = re.compile(r"(\d{1,3})[-/](\d{1,3})")
+_PRONOUNS: Final = {
+    fold_word(word): sex
+    for word, sex in (
+        ("he", Sex.MALE), ("hes", Sex.MALE), ("his", Sex.MALE),
+        ("she", Sex.FEMALE), ("shes", Sex.FEMALE), ("her", Sex.FEMALE),
+    )
+}  # fmt: skip
+_OBJECT_WORDS: Final = (["ke"], ["কে"], ["re"])
+_YEARS: Final = tuple(
+    map(
+        fold_word,
+        ("বছর", "বছরের", "bochor", "bochorer", "bosor", "bosorer", "years", "old", "year"),
+    ),
+)
+_BE: Final = frozenset(map(fold_word, ("is", "was", "about", "only", "just", "age", "aged")))
 _MANY: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    sex: Sex
+    at: int
+    own: bool = False  # the speaker says it of themself
+    done_to: bool = False
 
 
 @cache
@@ -39,40 +63,85 @@ def _endings() -> tuple[str, ...]:
     return tuple(fold_word(ending) for ending in _words()["object_endings"])
 
 
-def read_sex(tokens: tuple[str, ...], ages: tuple[int, ...]) -> Sex | None:
+def read_sex(tokens: tuple[str, ...], ages: tuple[int, ...], *, own: bool = False) -> Sex | None:
     """Return the sex said of the person at risk, None when it is not said or said of several.
 
     The speaker's own word decides first, then the word beside the age, then the one to whom it is
-    done, then what is left if it is of one sex only.
+    done, then what is left if it is of one sex only. When the age is the speaker's `own`, only
+    what they say of themself counts.
     """
     line = " " + " ".join(tokens) + " "
     if _pattern("hijra").search(line):
         return Sex.HIJRA
     line = _pattern("both").sub(lambda match: "_ " * (match[0].count(" ")), line)
-    said = _list_said(line.split(" ")[1:-1])
-    for some in (
-        [sex for sex, _, own, _ in said if own],
-        [sex for sex, at, _, _ in said if any(abs(at - age) <= _NEAR_AGE for age in ages)],
-        [sex for sex, _, _, done_to in said if done_to],
-        [sex for sex, *_ in said],
-    ):
-        if len(set(some)) == 1:
-            return some[0]
-    return None
+    words = line.split(" ")[1:-1]
+    said = _list_said(words)
+    of_self = [one.sex for one in said if one.own]
+    if own:
+        levels = [of_self, [one.sex for one in said if _is_behind(words, one.at, ages)]]
+    else:
+        levels = [
+            of_self,
+            [one.sex for one in said if _is_beside(words, one.at, ages)],
+            [one.sex for one in said if one.done_to],
+            [one.sex for one in said],
+            _list_objects(words) if not said else [],
+        ]
+    return next((some[0] for some in levels if len(set(some)) == 1), None)
 
 
-def _list_said(words: list[str]) -> list[tuple[Sex, int, bool, bool]]:
+def _is_beside(words: list[str], at: int, ages: tuple[int, ...]) -> bool:
+    return any(
+        abs(at - age) <= _NEAR_AGE and "|" not in words[min(at, age) : max(at, age)] for age in ages
+    )
+
+
+def _is_behind(words: list[str], at: int, ages: tuple[int, ...]) -> bool:
+    """Tell whether the word follows the age at once: "boyos 13, meye"."""
+    return any(
+        0 < at - age <= _NEAR_AGE
+        and words[at - 1] in (words[age], ",", *_YEARS)
+        and not words[at].endswith(_endings())
+        for age in ages
+    )
+
+
+def _list_objects(words: list[str]) -> list[Sex]:
+    """Return the sexes of "him" and of a "her" to whom something is done."""
+    found = [Sex.MALE] if "him" in words else []
+    for i, word in enumerate(words):
+        after = words[i + 1] if i + 1 < len(words) else "|"
+        if word == "her" and _pattern("after_her").search(f" {after} "):
+            found.append(Sex.FEMALE)
+    return found
+
+
+def _list_said(words: list[str]) -> list[_Said]:
     said = []
     for i, word in enumerate(words):
         sex = _sex_of(word, words[i - 1] if i else "")
         if sex is None:
+            if word in _PRONOUNS and _is_aged(words, i):
+                said.append(_Said(_PRONOUNS[word], i))
             letter = {"f": Sex.FEMALE, "m": Sex.MALE}.get(word)
             if letter and i and words[i - 1].isdigit():
-                said.append((letter, i, True, False))
+                said.append(_Said(letter, i, own=True))
             continue
-        own = _is_own(words, i)
-        said.append((sex, i, own, word.endswith(_endings())))
+        said.append(
+            _Said(
+                sex,
+                i,
+                own=_is_own(words, i),
+                done_to=word.endswith(_endings()) or words[i + 1 : i + 2] in _OBJECT_WORDS,
+            ),
+        )
     return said
+
+
+def _is_aged(words: list[str], i: int) -> bool:
+    """Tell whether "he" or "she" is said of the one whose age follows: "she is 12"."""
+    after = [word for word in words[i + 1 : i + 4] if word not in _BE]
+    return bool(after) and after[0].isdigit()
 
 
 def _sex_of(word: str, before: str) -> Sex | None:

@@ -22,7 +22,7 @@ READ: Final = 6_000  # characters; the rest of a longer message is for a person
 
 _TOKEN: Final = re.compile(
     "[a-z]+(?:['’`][a-z]+)*|[\u0980-\u09e3\u09f0\u09f1\u200c\u200d]+|\\d+(?:[.,/:-]\\d+)*"
-    "|[।|.!?;\n]|[,()৳$–—-]",
+    "|[।|.!?;\n]|[,()৳$–—]",
 )
 _SENTENCE: Final = frozenset("।|.!?;\n")
 _MONEY: Final = frozenset("৳$")
@@ -98,7 +98,7 @@ def fold_tokens(text: str) -> tuple[str, ...]:
             tokens.append("৳")
         elif raw[0].isdigit():
             tokens.append(raw)
-        elif len(raw) == 1 and raw in ",()–—-":
+        elif len(raw) == 1 and raw in ",()–—":
             tokens.append(",")
         else:
             word = re.sub("['’`]", "", raw) if raw[0] <= "z" else raw

@@ -481,6 +481,7 @@ async def list_submissions(
             "received_at": row.received_at,
             "state": row.state,
             "reading": _json(row.reading),
+            "subject": row.case_ids[0],
             "case_ids": row.case_ids if row.state != "no_case" else [],
             "case_id": row.case_ids[0] if row.state != "no_case" and row.case_ids else None,
             "test": row.test,

@@ -11,11 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NewType
 from uuid import UUID
 
-import msgspec
-
-from shared.clock import rfc3339
 from shared.errors import RecordInvalid
-from shared.events import DATA_TYPES, NOTICES, Draft, NoticeFacts, ReferralFacts
+from shared.events import DATA_TYPES, ReferralFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -182,9 +179,7 @@ def plan_notices(
         elif at > until:
             reason = Why.STALE
         state = NoticeState.WITHHELD if reason else NoticeState.WAITING
-        planned.append(
-            Notice(NoticeId(new_id()), subscription.id, entry, state, until, reason)
-        )
+        planned.append(Notice(NoticeId(new_id()), subscription.id, entry, state, until, reason))
     return planned
 
 
@@ -297,76 +292,3 @@ def judge(answer: Answer, failures: int, schedule: Sequence[timedelta], at: date
     if status in (429, 503) and answer.retry_after is not None:
         pause = max(pause, min(answer.retry_after, LONGEST_RETRY_AFTER))
     return Outcome(Verdict.RETRY, at + pause)
-
-
-def render_body(entry: Entry, public_url: str) -> bytes:
-    """Render the thin body of a webhook: ids, the state, and where to read the rest.
-
-    `cursor` is the entry's place in the provider's feed: the same as the `Last-Event-ID` of the
-    event stream and the `after` of a replay.
-    """
-    return msgspec.json.encode(
-        {
-            "type": entry.type,
-            "timestamp": rfc3339(entry.happened_at),
-            "data": {
-                "referral_id": entry.referral_id,
-                "state": entry.state,
-                "cursor": entry.feed_seq,
-                "version": entry.version,
-                "href": f"{public_url}/referral/v1/referrals/{entry.referral_id}",
-            },
-        }
-    )
-
-
-def notice_draft(  # noqa: PLR0913  (the fields of one fact)
-    notifier: str,
-    notice_id: UUID,
-    subscription_id: UUID,
-    entry: Entry,
-    state: NoticeState,
-    attempt: int,
-    reason: Why | None,
-) -> Draft:
-    """Return the event that says what became of a notice; its subject is the case."""
-    return Draft(
-        NOTICES,
-        f"notice-{state}",
-        str(entry.case_id),
-        NoticeFacts(
-            notice_id=notice_id,
-            notifier=notifier,
-            about_event=entry.event_id,
-            about_type=entry.type,
-            state=str(state),
-            referral_id=entry.referral_id,
-            subscription_id=subscription_id,
-            attempt=attempt,
-            reason=str(reason) if reason else None,
-            test=entry.test,
-        ),
-    )
-
-
-def disabled_draft(
-    notifier: str, head: Head, subscription_id: UUID, attempt: int, reason: Why
-) -> Draft:
-    """Return the event that a subscription ended; its subject is the subscription."""
-    return Draft(
-        NOTICES,
-        "subscription-disabled",
-        str(subscription_id),
-        NoticeFacts(
-            notice_id=head.notice_id,
-            notifier=notifier,
-            about_event=head.entry.event_id,
-            about_type=head.entry.type,
-            state=str(NoticeState.FAILED),
-            referral_id=head.entry.referral_id,
-            subscription_id=subscription_id,
-            attempt=attempt,
-            reason=str(reason),
-            test=head.entry.test,
-        ),
-    )

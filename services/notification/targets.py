@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from ipaddress import IPv4Network
+    from ipaddress import IPv4Network, IPv6Network
 
 Address = IPv4Address | IPv6Address
-Network = "IPv4Network | IPv6Network"
 
 MAX_URL: Final = 2048
 """Characters of a URL."""
@@ -147,9 +146,7 @@ def _check_name(host: str) -> None:
         raise TargetRefused("host-not-allowed")
 
 
-def check_address(
-    address: Address, denied: Iterable[IPv4Network | IPv6Network] = ()
-) -> None:
+def check_address(address: Address, denied: Iterable[IPv4Network | IPv6Network] = ()) -> None:
     """Check that an address is a global unicast one, and on no deny-list.
 
     Raises:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from tests.faults.attempts import Attempt, Kind, Log, Outcome, judge
 
 from shared.access import make_token
-from shared.vocabulary import Role
+from tests.faults.attempts import Attempt, Kind, Log, Outcome, judge
+
+if TYPE_CHECKING:
+    from shared.vocabulary import Role
 
 PATIENCE = 45.0
 """Seconds over which an unknown attempt is sent again."""

@@ -10,11 +10,17 @@ number is missing; *G1a*: seen, though its attempt definitively failed. Pure.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from tests.faults.attempts import EVENT_OF, SUBMITS, Attempt, Kind, Outcome
-from tests.faults.truth import PEOPLE, Entry, Heard, Truth
+from tests.faults.truth import PEOPLE, Submission, Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.faults.truth import Entry, Heard
 
 SHOWN = 5
 """Examples kept of each anomaly."""
@@ -69,13 +75,29 @@ def check(attempts: Sequence[Attempt], truth: Truth) -> Verdict:
     return verdict
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the history shows of submissions; `late` is the word for what it does not show."""
+
+    submitted: frozenset[str]
+    created: frozenset[str]
+    late: str
+
+    @classmethod
+    def of(cls, truth: Truth) -> _Seen:
+        waiting = truth.events.keys() - {e.event_id for e in truth.entries}
+        return cls(
+            frozenset(e.submission_id for e in truth.entries if e.type == "report-submitted"),
+            frozenset(e.subject for e in truth.entries if e.type == "case-created"),
+            "unseen" if waiting else "lost",
+        )
+
+
 def _check_reports(attempts: Sequence[Attempt], truth: Truth, verdict: Verdict) -> None:
-    stored = defaultdict(list)
+    stored: dict[str, list[Submission]] = defaultdict(list)
     for submission in truth.submissions:
         stored[submission.mark].append(submission)
-    submitted = {e.submission_id for e in truth.entries if e.type == "report-submitted"}
-    created = Counter(e.subject for e in truth.entries if e.type == "case-created")
-    waiting = set(truth.events) - {e.event_id for e in truth.entries}
+    seen = _Seen.of(truth)
     for attempt in attempts:
         if attempt.kind not in SUBMITS:
             continue
@@ -86,24 +108,25 @@ def _check_reports(attempts: Sequence[Attempt], truth: Truth, verdict: Verdict) 
             verdict.blame("duplicate effect", f"{attempt.mark}: {len(found)} submissions")
         if attempt.outcome is Outcome.FAIL and found:
             verdict.blame("G1a", f"{attempt.mark}: refused, yet stored")
-        if attempt.outcome is not Outcome.OK:
-            continue
-        if not found:
+        if attempt.outcome is Outcome.OK and not found:
             verdict.blame("lost", f"{attempt.mark}: told 2xx, no submission")
-            continue
-        if attempt.case_ids and set(attempt.case_ids) != set(found[0].case_ids):
-            verdict.blame("lost", f"{attempt.mark}: told other cases than are stored")
-        if found[0].submission_id not in submitted:
-            word = "unseen" if waiting else "lost"
-            verdict.blame(word, f"{attempt.mark}: submission not in the history")
-        if found[0].state == "received":
-            verdict.blame("lost", f"{attempt.mark}: no case within the bound")
-        if found[0].state == "opened":
-            for case_id in found[0].case_ids:
-                if not created[case_id]:
-                    verdict.blame("unseen" if waiting else "lost", f"{case_id}: not in the history")
+        elif attempt.outcome is Outcome.OK:
+            _check_report(attempt, found[0], seen, verdict)
     for mark, found in stored.items():
         verdict.blame("phantom", f"{mark}: {len(found)} submissions nobody made")
+
+
+def _check_report(attempt: Attempt, stored: Submission, seen: _Seen, verdict: Verdict) -> None:
+    """Check one report that was told 2xx."""
+    if attempt.case_ids and set(attempt.case_ids) != set(stored.case_ids):
+        verdict.blame("lost", f"{attempt.mark}: told other cases than are stored")
+    if stored.submission_id not in seen.submitted:
+        verdict.blame(seen.late, f"{attempt.mark}: submission not in the history")
+    if stored.state == "received" or (stored.state == "no_case" and attempt.case_ids):
+        verdict.blame("lost", f"{attempt.mark}: no case within the bound")
+    elif stored.state == "opened":
+        for case_id in set(stored.case_ids) - seen.created:
+            verdict.blame(seen.late, f"{case_id}: case not in the history")
 
 
 def _check_changes(attempts: Sequence[Attempt], truth: Truth, verdict: Verdict) -> None:
@@ -150,7 +173,7 @@ def _check_order(entries: Iterable[Entry], verdict: Verdict) -> None:
 
 
 def _check_row(name: str, numbers: Sequence[int], verdict: Verdict) -> None:
-    for before, after in zip(numbers, numbers[1:], strict=False):
+    for before, after in pairwise(numbers):
         if after < before:
             verdict.blame("inversion", f"{name}: {after} after {before}")
         if after == before:
@@ -166,12 +189,14 @@ def _check_doubles(truth: Truth, verdict: Verdict) -> None:
         ("entries at one index", (e.index for e in truth.entries)),
         ("openings of one case", (e.subject for e in truth.entries if e.type == "case-created")),
         ("cases of one person", (person for _, person in truth.cases)),
-        ("referrals of one (case, need, attempt)", (
-            (r.case_id, r.need, r.attempt) for r in truth.referrals
-        )),
-        ("plans of one referral", (
-            (e.subject, e.sequence) for e in truth.entries if e.type == "referral-planned"
-        )),
+        (
+            "referrals of one (case, need, attempt)",
+            ((r.case_id, r.need, r.attempt) for r in truth.referrals),
+        ),
+        (
+            "plans of one referral",
+            ((e.subject, e.sequence) for e in truth.entries if e.type == "referral-planned"),
+        ),
     )
     for name, items in rows:
         for item, count in Counter(items).items():
@@ -184,28 +209,29 @@ def _check_heard(truth: Truth, verdict: Verdict) -> None:
     for heard in truth.heard:
         by_listener[heard.who].append(heard)
     for who, row in by_listener.items():
-        bodies: dict[str, str] = {}
-        places: list[int] = []
-        for heard in row:
-            first = bodies.setdefault(heard.event_id, heard.body)
-            if first != heard.body:
-                verdict.blame("duplicate effect", f"{who} {heard.event_id}: two bodies")
-            elif heard.place in places:
-                verdict.absorbed += 1
-            if heard.place not in places:
-                if places and heard.place < max(places):
-                    verdict.blame("inversion", f"{who}: place {heard.place} after {max(places)}")
-                places.append(heard.place)
+        _check_listener(who, row, verdict)
         _check_subjects(who, row, verdict)
-        expected = truth.expected.get(who)
-        if expected is not None:
-            for event_id in bodies.keys() - set(expected):
-                verdict.blame("phantom", f"{who} {event_id}: heard, not in the feed")
     for who, expected in truth.expected.items():
         heard_ids = {h.event_id for h in by_listener.get(who, ())}
+        for event_id in heard_ids - set(expected):
+            verdict.blame("phantom", f"{who} {event_id}: heard, not in the feed")
         for event_id in expected:
             if event_id not in heard_ids:
                 verdict.blame("unseen", f"{who} {event_id}: in the feed, never heard")
+
+
+def _check_listener(who: str, row: Sequence[Heard], verdict: Verdict) -> None:
+    """Check that each place comes in order, and that a repeat says the same."""
+    bodies: dict[str, str] = {}
+    places: set[int] = set()
+    for heard in row:
+        if bodies.setdefault(heard.event_id, heard.body) != heard.body:
+            verdict.blame("duplicate effect", f"{who} {heard.event_id}: two bodies")
+        elif heard.place in places:
+            verdict.absorbed += 1
+        elif places and heard.place < max(places):
+            verdict.blame("inversion", f"{who}: place {heard.place} after {max(places)}")
+        places.add(heard.place)
 
 
 def _check_subjects(who: str, row: Sequence[Heard], verdict: Verdict) -> None:

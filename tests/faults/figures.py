@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.faults.attempts import SUBMITS, Attempt, Kind, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.faults.checker import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One injected fault: when it struck and when its part was ready again (None: never)."""
+    """One injected fault: when it struck, from when on its part was down or thawing, and when it
+    was ready again (None: never). Seconds on the monotonic clock.
+    """
 
     what: str
     part: str
     at: float
+    down: float
     ready_at: float | None
 
 
@@ -41,8 +45,8 @@ def quantile(values: Sequence[float], q: float) -> float:
 def recovery(faults: Sequence[Fault], attempts: Sequence[Attempt]) -> dict[str, list[float]]:
     """Return, per kind of fault, seconds until its part served again.
 
-    Where the load speaks to the part, that is the end of the first attempt that *began* after the
-    fault and got a 2xx; elsewhere (consumers only) it is when the part said it was ready.
+    Where the load speaks to the part, that is the end of the first attempt that got a 2xx after
+    the part was down; elsewhere (consumers only) it is when the part said it was ready.
     """
     found: dict[str, list[float]] = {}
     for fault in faults:
@@ -50,7 +54,7 @@ def recovery(faults: Sequence[Fault], attempts: Sequence[Attempt]) -> dict[str, 
         ends = [
             a.ended
             for a in attempts
-            if kinds and a.kind in kinds and a.outcome is Outcome.OK and a.started >= fault.at
+            if kinds and a.kind in kinds and a.outcome is Outcome.OK and a.ended > fault.down
         ]
         back = min(ends) if ends else fault.ready_at
         found.setdefault(f"{fault.what} {fault.part}", []).append(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tests.faults.attempts import Attempt, Kind, Outcome
-from tests.faults.caller import Caller
-
 from shared.vocabulary import Role
+from tests.faults.attempts import Attempt, Kind, Outcome
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.faults.caller import Caller
 
 PLACES = ("BD30260038", "BD30260072", "BD20220090", "BD50100020")
 NEEDS = ("legal_aid", "education", "case_management", "civil_documents")

@@ -7,15 +7,18 @@ parts, so that no part is struck twice before the others were. The supervisor al
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
 from tests.faults.figures import Fault
 from tests.support.stack import SERVICES, Stack, StackError, gone, send_signal
+
+if TYPE_CHECKING:
+    import random
 
 BACK_WITHIN = 60.0
 """Seconds after which a part that is not ready again counts as never back."""
@@ -70,16 +73,21 @@ class Nemesis:
     async def _strike(self, what: str, part: str) -> Fault:
         pid = await asyncio.to_thread(self.stack.pid, part)
         at = time.monotonic()
+        victims = (pid, *_backends(part, pid))
         if what == "freeze":
-            send_signal(pid, signal.SIGSTOP)
+            for victim in victims:
+                send_signal(victim, signal.SIGSTOP)
             await asyncio.sleep(FROZEN)
-            send_signal(pid, signal.SIGCONT)
-            return Fault(what, part, at, await self._ready(part, None))
+            for victim in victims:
+                send_signal(victim, signal.SIGCONT)
+            down = time.monotonic()
+            return Fault(what, part, at, down, await self._ready(part, None))
         number = signal.SIGKILL if what == "kill" else signal.SIGTERM
-        for victim in (pid, *_backends(part, pid)):
+        for victim in victims if what == "kill" else (pid,):
             send_signal(victim, number)
         await gone(pid, 30)
-        return Fault(what, part, at, await self._ready(part, pid))
+        down = time.monotonic()
+        return Fault(what, part, at, down, await self._ready(part, pid))
 
     async def _ready(self, part: str, old: int | None) -> float | None:
         """Wait until the part is ready under another pid than `old`; None if it never is."""
@@ -87,7 +95,7 @@ class Nemesis:
         while time.monotonic() < until:
             try:
                 found: dict[str, Any] = await asyncio.to_thread(self.stack.part, part)
-            except (StackError, StopIteration):
+            except StackError:
                 found = {}
             if found.get("ready") and found.get("pid") != old:
                 return time.monotonic()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from tests.support.stack import Stack
-from tests.support.wait import eventually
 
 from shared.vocabulary import Role
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
 
 CANARY = "CanaryRinaOfTheRiver"
 PROBLEM = "urn:pashe:problem:"
@@ -21,25 +25,28 @@ TABLES = ("submissions", "cases", "subjects", "sealed", "idempotency", "outbox")
 DEEP = 20_000
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("pashe")) as running:
-        yield running
+@pytest.fixture
+def stack(whole_stack: Stack) -> Stack:
+    return whole_stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=stack.origin, timeout=20) as client:
         yield client
 
 
-async def rows(stack: Stack) -> dict[str, int]:
+def rows(stack: Stack) -> dict[str, int]:
     """Count what intake has stored."""
-    conn = await stack.connect("intake")
-    try:
-        return {t: await conn.fetchval(f"SELECT count(*) FROM {t}") for t in TABLES}
-    finally:
-        await conn.close()
+
+    async def count() -> dict[str, int]:
+        conn = await stack.connect("intake")
+        try:
+            return {t: await conn.fetchval(f"SELECT count(*) FROM {t}") for t in TABLES}
+        finally:
+            await conn.close()
+
+    return asyncio.run(count())
 
 
 def report(**fields: Any) -> dict[str, Any]:
@@ -97,7 +104,7 @@ BODIES = {
 }
 
 
-ODD = {
+ODD: dict[str, dict[str, Any]] = {
     "a consent that ends at a time without offset": {
         "persons": [{"ref": "a", "age": {"min": 20, "max": 20}}],
         "consent": [
@@ -140,23 +147,23 @@ def check_problem(answer: httpx.Response, status: int, slug: str) -> None:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_bad_body_is_a_problem_without_echo_and_stores_nothing(
+def test_a_bad_body_is_a_problem_without_echo_and_stores_nothing(
     stack: Stack, http: httpx.Client, name: str
 ) -> None:
     body, status, slug = BODIES[name]
-    before = await rows(stack)
+    before = rows(stack)
     key = {"idempotency-key": str(uuid4())}
     check_problem(http.post("/intake/v1/reports", content=body, headers=key), status, slug)
-    assert await rows(stack) == before
+    assert rows(stack) == before
 
 
-async def test_more_than_a_megabyte_without_a_length_is_refused_too(
+def test_more_than_a_megabyte_without_a_length_is_refused_too(
     stack: Stack, http: httpx.Client
 ) -> None:
-    before = await rows(stack)
+    before = rows(stack)
     parts = (CANARY.encode() * 1000 for _ in range(200))
     check_problem(http.post("/intake/v1/reports", content=parts), 413, "too-large")
-    assert await rows(stack) == before
+    assert rows(stack) == before
 
 
 def test_bad_bodies_leave_nothing_in_the_logs(stack: Stack, http: httpx.Client) -> None:
@@ -167,16 +174,14 @@ def test_bad_bodies_leave_nothing_in_the_logs(stack: Stack, http: httpx.Client) 
 
 @pytest.mark.parametrize("token", ["", "x", "Bearer", f"Bearer {CANARY}", f"Basic {CANARY}"])
 def test_a_bad_token_is_never_anonymous(http: httpx.Client, token: str) -> None:
-    answer = http.post(
-        "/intake/v1/reports", content=text(), headers={"authorization": token}
-    )
+    answer = http.post("/intake/v1/reports", content=text(), headers={"authorization": token})
     check_problem(answer, 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 256, "ñ" * 30])
 def test_a_bad_idempotency_key_is_refused(http: httpx.Client, key: str) -> None:
     answer = http.post(
-        "/intake/v1/reports", content=text(), headers={"idempotency-key": key.encode("latin-1")}
+        "/intake/v1/reports", content=text(), headers={b"idempotency-key": key.encode("latin-1")}
     )
     check_problem(answer, 422, "invalid-body")
 
@@ -212,10 +217,8 @@ def test_the_same_key_of_another_caller_is_another_key(stack: Stack, http: httpx
     assert len(answers) == 2
 
 
-async def test_the_same_key_twenty_times_at_once_is_one_report(
-    stack: Stack, http: httpx.Client
-) -> None:
-    before = await rows(stack)
+def test_the_same_key_twenty_times_at_once_is_one_report(stack: Stack, http: httpx.Client) -> None:
+    before = rows(stack)
     key = {"idempotency-key": str(uuid4())}
 
     def post(_: int) -> httpx.Response:
@@ -225,14 +228,12 @@ async def test_the_same_key_twenty_times_at_once_is_one_report(
         answers = list(pool.map(post, range(20)))
     assert {a.status_code for a in answers} == {201}
     assert len({a.content for a in answers}) == 1
-    assert (await rows(stack))["submissions"] == before["submissions"] + 1
+    assert rows(stack)["submissions"] == before["submissions"] + 1
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_sms_twice_is_one_submission(
-    stack: Stack, http: httpx.Client, method: str
-) -> None:
-    before = await rows(stack)
+def test_an_sms_twice_is_one_submission(stack: Stack, http: httpx.Client, method: str) -> None:
+    before = rows(stack)
     for mark in ({"id": str(uuid4())}, {"date": "2026-01-01T10:00:00Z", "text": str(uuid4())}, {}):
         fields = {"from": "+8801712345678", "text": f"{method} twice {uuid4()}", **mark}
         place = {"params": fields} if method == "GET" else {"data": fields}
@@ -241,20 +242,22 @@ async def test_an_sms_twice_is_one_submission(
             for _ in range(3)
         ]
         assert {a.status_code for a in answers} == {200}
-    assert (await rows(stack))["submissions"] == before["submissions"] + 3
+    assert rows(stack)["submissions"] == before["submissions"] + 3
 
 
 def test_an_sms_of_nobody_about_nothing_is_refused(http: httpx.Client) -> None:
-    check_problem(http.post("/intake/channels/sms/external", data={"x": CANARY}), 422, "invalid-body")
+    check_problem(
+        http.post("/intake/channels/sms/external", data={"x": CANARY}), 422, "invalid-body"
+    )
 
 
 def test_an_unknown_gateway_is_not_found(http: httpx.Client) -> None:
     check_problem(http.post(f"/intake/channels/sms/{CANARY}", data={"from": "1"}), 404, "not-found")
 
 
-async def test_an_sms_in_any_bytes_is_taken(stack: Stack, http: httpx.Client) -> None:
+def test_an_sms_in_any_bytes_is_taken(stack: Stack, http: httpx.Client) -> None:
     """Nothing that a person wrote is refused: not NUL, not a broken encoding, not silence."""
-    before = await rows(stack)
+    before = rows(stack)
     texts = (b"%00%00", b"%ff%fe%d8", b"%ED%A0%80", b"", b"%E0%A6%86" * 8000)
     for number, sent in enumerate(texts):
         body = b"from=%%2B88017000000%d&id=%s&text=%s" % (number, uuid4().hex.encode(), sent)
@@ -264,21 +267,19 @@ async def test_an_sms_in_any_bytes_is_taken(stack: Stack, http: httpx.Client) ->
             headers={"content-type": "application/x-www-form-urlencoded"},
         )
         assert answer.status_code == 200, answer.text
-    assert (await rows(stack))["submissions"] == before["submissions"] + len(texts)
-
-
+    assert rows(stack)["submissions"] == before["submissions"] + len(texts)
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_an_odd_report_gets_a_case(stack: Stack, http: httpx.Client, name: str) -> None:
-    headers = stack.bearer(Role.PARTNER, "example-partner")
-    answer = http.post("/intake/v1/reports", content=text(**ODD[name]), headers=headers)
-    assert answer.status_code == 201, answer.text
-    staff = stack.bearer(Role.COORDINATOR)
-    for case_id in answer.json()["case_ids"]:
+async def test_an_odd_report_gets_a_case(stack: Stack, name: str) -> None:
+    partner, staff = stack.bearer(Role.PARTNER, "example-partner"), stack.bearer(Role.COORDINATOR)
+    async with httpx.AsyncClient(base_url=stack.origin, timeout=20) as client:
+        answer = await client.post("/intake/v1/reports", content=text(**ODD[name]), headers=partner)
+        assert answer.status_code == 201, answer.text
+        for case_id in answer.json()["case_ids"]:
 
-        def opened(case_id: str = case_id) -> bool:
-            found = http.get(f"/intake/v1/cases/{case_id}", headers=staff)
-            return found.status_code == 200 and found.json()["status"] == "open"
+            async def opened(case_id: str = case_id) -> bool:
+                found = await client.get(f"/intake/v1/cases/{case_id}", headers=staff)
+                return found.status_code == 200 and found.json()["status"] == "open"
 
-        await eventually(opened, 15, "the case")
+            await eventually(opened, 15, "the case")

@@ -1,4 +1,4 @@
-"""Outages under a running stack: PostgreSQL down, Kafka down also at start, poison on every stream."""
+"""Outages under a running stack: PostgreSQL down, Kafka down also at start, poison everywhere."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
-from tests.support.stack import SERVICES, Stack, gone, send_signal
-from tests.support.wait import eventually
 
 from shared.events import STREAMS
 from shared.kafka import partition_of
 from shared.vocabulary import Role
+from tests.support.stack import SERVICES, Stack, gone, send_signal
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPORT = {
     "channel": "partner",
@@ -34,16 +36,15 @@ REPORT = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("pashe")) as running:
-        yield running
+@pytest.fixture
+def stack(whole_stack: Stack) -> Stack:
+    return whole_stack
 
 
 @contextmanager
 def nobody_restarts(stack: Stack) -> Iterator[None]:
-    """Hold the supervisor still, so that what is killed stays dead for as long as the test wants."""
-    supervisor = psutil.Process(stack.pid("intake")).ppid()
+    """Hold the supervisor still, so that what is killed stays dead as long as the test wants."""
+    supervisor = stack.status()["supervisor"]
     send_signal(supervisor, signal.SIGSTOP)
     try:
         yield

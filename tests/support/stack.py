@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 import psutil
 
+from deploy.local.control import find_status
+from deploy.local.home import Home
 from shared.access import make_token
-from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    import signal
+    from pathlib import Path
+
+    from shared.vocabulary import Role
 
 SERVICES = ("intake", "referral", "notification", "audit")
 UP_TIMEOUT = 150.0
@@ -76,7 +80,8 @@ class Stack:
             check=False,
         )
         if done.returncode:
-            raise StackError(f"pashe {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            message = f"pashe {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+            raise StackError(message)
         return done.stdout
 
     def __enter__(self) -> Self:
@@ -92,16 +97,33 @@ class Stack:
         self.pashe("down")
 
     def status(self) -> dict[str, Any]:
-        """Return `status --json`, asked of the supervisor."""
-        found: dict[str, Any] = json.loads(self.pashe("status", "--json", timeout=30))
+        """Return what `pashe status --json` prints, asked of the supervisor itself."""
+        found = find_status(Home(self.home))
+        if found is None:
+            raise StackError("the supervisor does not answer")
         return found
 
     def part(self, name: str) -> dict[str, Any]:
-        """Return one part of the status: name, pid, port, ready."""
-        return next(p for p in self.status()["parts"] if p["name"] == name)
+        """Return one part of the status: name, pid, port, ready; `kafka` is the first broker."""
+        parts: list[dict[str, Any]] = self.status()["parts"]
+        for part in parts:
+            if part["name"] == name or (name == "kafka" and part["name"].startswith(name)):
+                return part
+        message = f"the stack has no part {name}"
+        raise StackError(message)
 
     def pid(self, name: str) -> int:
-        return int(self.part(name)["pid"])
+        """Return the process id of a part.
+
+        Raises:
+            StackError: it is between two lives.
+
+        """
+        found = self.part(name)["pid"]
+        if found is None:
+            message = f"{name} is not running just now"
+            raise StackError(message)
+        return int(found)
 
     def url(self, name: str) -> str:
         """Return the base address of a service without the proxy."""

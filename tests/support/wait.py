@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVERY = 0.05
 """Seconds between two looks."""
 
 
 async def eventually(
-    look: Callable[[], T | Awaitable[T]], within: float = 10.0, what: str = "the condition"
-) -> T:
+    look: Callable[[], Any], within: float = 10.0, what: str = "the condition"
+) -> Any:
     """Call `look` (plain or async) until it returns something true, and return that.
 
     An `AssertionError` that it raises counts as not yet.
@@ -30,7 +30,7 @@ async def eventually(
         problem: object = None
         try:
             found = look()
-            value: T = await found if inspect.isawaitable(found) else found
+            value = await found if inspect.isawaitable(found) else found
         except AssertionError as error:
             problem = error
         else:

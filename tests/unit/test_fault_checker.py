@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from tests.faults.attempts import Attempt, Kind, Outcome, judge
 from tests.faults.checker import check
 from tests.faults.figures import Fault, availability, quantile, recovery, table
@@ -65,6 +66,11 @@ def test_a_case_that_is_not_in_the_history_is_lost() -> None:
 
 def test_a_report_without_a_case_within_the_bound_is_lost() -> None:
     truth = replace(TRUTH, submissions=(Submission("s1", "m1", ("c1",), "received"),))
+    assert "lost" in found(truth)
+
+
+def test_a_report_whose_promised_case_was_dropped_is_lost() -> None:
+    truth = replace(TRUTH, submissions=(Submission("s1", "m1", ("c1",), "no_case"),))
     assert "lost" in found(truth)
 
 
@@ -210,14 +216,15 @@ def test_only_what_certainly_did_not_happen_is_a_fail(
     assert judge(statuses) is outcome
 
 
-def test_recovery_is_the_first_success_that_began_after_the_fault() -> None:
-    late = replace(REPORT, started=4.0, ended=6.5)
-    faults = [Fault("kill", "intake", 2.0, 3.0), Fault("kill", "audit", 2.0, 3.5)]
-    assert recovery(faults, [REPORT, late]) == {"kill intake": [4.5], "kill audit": [1.5]}
+def test_recovery_is_the_first_success_after_the_part_was_down() -> None:
+    early = replace(REPORT, started=2.1, ended=2.2)
+    late = replace(REPORT, started=2.3, ended=6.5)
+    faults = [Fault("term", "intake", 2.0, 2.5, 3.0), Fault("kill", "audit", 2.0, 2.0, 3.5)]
+    assert recovery(faults, [early, late]) == {"term intake": [4.5], "kill audit": [1.5]}
 
 
 def test_recovery_that_never_came_is_endless() -> None:
-    assert recovery([Fault("kill", "intake", 9.0, None)], [REPORT]) == {
+    assert recovery([Fault("kill", "intake", 9.0, 9.0, None)], [REPORT]) == {
         "kill intake": [float("inf")]
     }
 
@@ -235,7 +242,7 @@ def test_quantiles_take_the_nearest_rank() -> None:
 
 def test_the_table_names_what_was_found() -> None:
     verdict = check(ATTEMPTS, without("e1"))
-    text = table(7, 60.0, ATTEMPTS, [Fault("kill", "intake", 0.5, 1.0)], verdict, 4)
+    text = table(7, 60.0, ATTEMPTS, [Fault("kill", "intake", 0.5, 0.5, 1.0)], verdict, 4)
     assert "seed 7" in text
     assert "LOST:" in text
     assert "kill intake" in text

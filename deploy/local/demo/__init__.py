@@ -1,7 +1,7 @@
 """`pashe demo`: the real thing from a report to its delivery, nothing mocked, all over HTTP.
 
-Prints a timeline for each case, totals, and the verification of the history. The exit code is 0 only
-if every submission is in the history and every expected delivery happened.
+Prints a timeline for each case, totals, and the verification of the history. The exit code is 0
+only if every submission is in the history and every expected delivery happened.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -17,8 +19,13 @@ from uuid import uuid4
 import httpx
 from rich.table import Table
 
+from deploy.local import control
 from deploy.local.demo.actors import Client, ProviderSystem, WebhookReceiver, by_state
 from deploy.local.demo.cast import MESSAGES, REPORTS
+from deploy.local.errors import StackError
+from deploy.local.home import Home
+from deploy.local.keys import load_token_seed
+from shared.access import make_token
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -41,6 +48,8 @@ class _Run:
 
     name: str
     console: Console
+    http: httpx.AsyncClient
+    token: Token
     reporter: Client
     partner: Client
     coordinator: Client
@@ -53,13 +62,38 @@ class _Run:
     released: int = 0
 
 
-async def run(origin: str, token: Token, console: Console) -> int:
-    """Play the demonstration against a running stack; return the exit code, 0 or 1."""
+async def run(home: Path, console: Console) -> int:
+    """Play the demonstration against the stack that runs in `home`; return the exit code, 0 or 1.
+
+    Raises:
+        StackError: no stack runs there.
+
+    """
+    found = control.find_status(Home(home))
+    if found is None:
+        raise StackError("the stack is not up: start it with `pashe up`")
+    origin = str(found["origin"])
+    seed = load_token_seed(Home(home))
+
+    def token(role: Role, org: str | None) -> str:
+        return make_token(seed, role, org=org, subject="demonstration")
+
+    code = await _at(origin, token, console)
+    words = ["--url", origin, "--state", str(home / "verify")]
+    verify = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.audit.verify", *words
+    )
+    return code or await verify.wait()
+
+
+async def _at(origin: str, token: Token, console: Console) -> int:
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
     async with httpx.AsyncClient(base_url=origin, timeout=20, limits=limits) as http:
         play = _Run(
             name=uuid4().hex[:8],
             console=console,
+            http=http,
+            token=token,
             reporter=Client(http),
             partner=Client(http, token(Role.PARTNER, "example-partner")),
             coordinator=Client(http, token(Role.COORDINATOR, None)),
@@ -67,7 +101,7 @@ async def run(origin: str, token: Token, console: Console) -> int:
         )
         receiver = WebhookReceiver()
         try:
-            return await _play(play, http, token, receiver)
+            return await _play(play, receiver)
         finally:
             for follower in play.followers:
                 follower.cancel()
@@ -75,12 +109,10 @@ async def run(origin: str, token: Token, console: Console) -> int:
             receiver.close()
 
 
-async def _play(
-    play: _Run, http: httpx.AsyncClient, token: Token, receiver: WebhookReceiver
-) -> int:
+async def _play(play: _Run, receiver: WebhookReceiver) -> int:
     say = play.console.print
     say("[bold]Provider systems subscribe[/] (server-sent events, and one webhook)")
-    hooked = await _subscribe(play, http, token, receiver)
+    hooked = await _subscribe(play, receiver)
     seen = await play.coordinator.all("/intake/v1/submissions", n=200)
     before = {item["submission_id"] for item in seen}
     say("[bold]People report[/]: short messages by SMS, twenty reports over several districts")
@@ -90,7 +122,7 @@ async def _play(
     say(f"  {len(play.submissions)} submissions, {len(play.cases)} cases")
     await _until("referrals are planned", lambda: _planned(play))
     say("[bold]A coordinator releases[/] what a machine may not")
-    await _release(play, http, token)
+    await _release(play)
     await _until("providers have answered", lambda: _at_rest(play), within=SETTLE)
     referrals = await _referrals(play)
     missing = await _check_history(play)
@@ -111,28 +143,24 @@ async def _play(
     return 1 if any(faults) else 0
 
 
-async def _subscribe(
-    play: _Run, http: httpx.AsyncClient, token: Token, receiver: WebhookReceiver
-) -> str:
+async def _subscribe(play: _Run, receiver: WebhookReceiver) -> str:
     providers = await play.coordinator.all("/referral/v1/providers", kind="ngo")
     names = sorted(provider["provider_id"] for provider in providers)
     for number, name in enumerate(names):
-        _follow(play, http, token, name, declines=1 if number % 3 == 0 else 0)
+        _follow(play, name, declines=1 if number % 3 == 0 else 0)
     hooked = names[0]
-    system = Client(http, token(Role.PROVIDER_SYSTEM, hooked))
+    system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, hooked))
     made = await system.post("/notification/v1/subscriptions", {"url": receiver.url})
     made.raise_for_status()
     receiver.secret = made.json()["secret"]
     return hooked
 
 
-def _follow(
-    play: _Run, http: httpx.AsyncClient, token: Token, name: str, declines: int = 0
-) -> None:
+def _follow(play: _Run, name: str, declines: int = 0) -> None:
     if name in play.systems:
         return
-    secret = token(Role.PROVIDER_SYSTEM, name)
-    system = ProviderSystem(name, Client(http, secret), http, secret, declines)
+    secret = play.token(Role.PROVIDER_SYSTEM, name)
+    system = ProviderSystem(name, Client(play.http, secret), play.http, secret, declines)
     play.systems[name] = system
     play.followers.append(asyncio.create_task(system.follow()))
 
@@ -186,7 +214,7 @@ async def _planned(play: _Run) -> bool:
     return wanted <= have
 
 
-async def _release(play: _Run, http: httpx.AsyncClient, token: Token) -> None:
+async def _release(play: _Run) -> None:
     for referral in await _referrals(play):
         if referral["state"] != "planned" or "release" not in referral["allowed"]:
             continue
@@ -196,7 +224,7 @@ async def _release(play: _Run, http: httpx.AsyncClient, token: Token) -> None:
             play.released += 1
     for referral in await _referrals(play):  # offices answer too, once something is theirs
         if referral["provider_id"]:
-            _follow(play, http, token, referral["provider_id"])
+            _follow(play, referral["provider_id"])
     play.console.print(f"  {play.released} referrals released")
 
 
@@ -204,15 +232,9 @@ async def _at_rest(play: _Run) -> bool:
     moving = [r for r in await _referrals(play) if r["state"] not in FINAL | {"planned", "waiting"}]
     for referral in moving:
         name = referral["provider_id"]
-        if name and name not in play.systems:
-            first = next(iter(play.systems.values()))
-            _follow(play, first.http, play_token(play), name)
+        if name:
+            _follow(play, name)
     return not moving
-
-
-def play_token(play: _Run) -> Token:
-    """Return the maker of tokens that this run was given."""
-    return play.token
 
 
 async def _check_history(play: _Run) -> list[str]:
@@ -220,7 +242,7 @@ async def _check_history(play: _Run) -> list[str]:
     missing = []
 
     async def look(item: dict[str, Any]) -> None:
-        case_id = item["key"]
+        case_id = item["subject"]
         with contextlib.suppress(httpx.HTTPStatusError):
             lines = await play.auditor.all(f"/audit/v1/cases/{case_id}/history")
             if any(line["type"] == "report-submitted" for line in lines):
@@ -230,6 +252,59 @@ async def _check_history(play: _Run) -> list[str]:
     for item in play.submissions:
         await look(item)
     return missing
+
+
+async def _webhooks(play: _Run, hooked: str, receiver: WebhookReceiver) -> bool:
+    """Wait until each event of the hooked provider's feed came as a webhook too."""
+
+    async def arrived() -> bool:
+        return len(set(receiver.good)) >= sum(play.systems[hooked].seen.values())
+
+    try:
+        await _until("webhooks have arrived", arrived, within=15)
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _timelines(play: _Run, referrals: list[dict[str, Any]]) -> None:
+    """Print what happened to each case, from the history itself."""
+    table = Table(
+        "case", "what it is", "what happened, in seconds from the report", show_lines=False
+    )
+    needs = {r["referral_id"]: r["need"] for r in referrals}
+    del needs
+    for case_id in play.cases:
+        case = await play.coordinator.get(f"/intake/v1/cases/{case_id}")
+        facts = case["facts"] or {}
+        lines = await play.auditor.all(f"/audit/v1/cases/{case_id}/history")
+        began = datetime.fromisoformat(lines[0]["time"]) if lines else None
+        told = " → ".join(
+            f"{line['type'].removeprefix('referral-')}"
+            f" {(datetime.fromisoformat(line['time']) - began).total_seconds():.1f}"
+            for line in lines
+            if began is not None and not line["type"].startswith("history")
+        )
+        who = " ".join(
+            str(x) for x in (facts.get("sex"), facts.get("age")) if x not in (None, "unknown")
+        )
+        what = f"{facts.get('channel')}: {', '.join(facts.get('concerns', []))} {who}"
+        table.add_row(case_id[:8], what, told)
+    play.console.print(table)
+
+
+async def _totals(play: _Run, referrals: list[dict[str, Any]], receiver: WebhookReceiver) -> None:
+    notices = await play.coordinator.all("/notification/v1/notices", n=200)
+    mine = {referral["referral_id"] for referral in referrals}
+    table = Table("total", "", title="Totals of this demonstration")
+    table.add_row("submissions", str(len(play.submissions)))
+    table.add_row("cases", str(len(play.cases)))
+    for state, count in by_state(referrals).items():
+        table.add_row(f"referrals {state}", str(count))
+    for state, count in by_state([n for n in notices if n.get("referral_id") in mine]).items():
+        table.add_row(f"notices {state}", str(count))
+    table.add_row("webhooks with a right signature", str(len(set(receiver.good))))
+    play.console.print(table)
 
 
 async def _until(

@@ -1,4 +1,4 @@
-"""The actors of the demonstration: reporters, a coordinator, provider systems. All use HTTP only."""
+"""The actors of the demonstration: reporters, a coordinator, providers' systems. HTTP only."""
 
 from __future__ import annotations
 
@@ -9,38 +9,30 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 from uuid import uuid4
 
 import httpx
 
 from services.notification.signature import verify
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MakeToken = "Callable[[str, str | None], str]"
-
-PAGE: Final = 200
-"""Items asked for at once."""
-
 
 class Client:
-    """HTTP against the one origin as somebody; a lost connection is tried again with the same key."""
+    """HTTP at the one origin as somebody; a lost connection is tried again with the same key."""
 
     def __init__(self, http: httpx.AsyncClient, token: str | None = None) -> None:
         """Take the shared connection pool and a bearer token, or none for an anonymous person."""
         self._http = http
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    async def get(self, path: str, **query: Any) -> Any:
+    async def get(self, path: str, **query: str | int | None) -> Any:  # noqa: ANN401  (JSON)
         """GET JSON; raises `httpx.HTTPStatusError` for an error answer."""
         params = {key: value for key, value in query.items() if value is not None}
         answer = await self._http.get(path, params=params, headers=self._headers)
         answer.raise_for_status()
         return answer.json()
 
-    async def all(self, path: str, **query: Any) -> list[Any]:
+    async def all(self, path: str, **query: str | int | None) -> list[Any]:
         """GET every page of a list from its beginning, or from `after`."""
         items: list[Any] = []
         while True:
@@ -50,7 +42,11 @@ class Client:
                 return items
             query["after"] = found["next"]
 
-    async def post(self, path: str, body: Any) -> httpx.Response:
+    async def form(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        """POST a form, as an SMS gateway does."""
+        return await self._http.post(path, data=fields, headers=self._headers)
+
+    async def post(self, path: str, body: object) -> httpx.Response:
         """POST JSON with a fresh idempotency key; a 503 or a lost connection is tried again."""
         headers = {**self._headers, "Idempotency-Key": str(uuid4())}
         for _ in range(20):

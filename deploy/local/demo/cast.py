@@ -15,7 +15,7 @@ BATIAGHATA: Final = "BD40470012"
 
 
 def _report(  # one row of the table below
-    place: str, age: int, sex: str, concern: str, needs: list[str], **more: Any
+    place: str, age: int, sex: str, concern: str, needs: list[str]
 ) -> dict[str, Any]:
     by_caregiver = {"given_by": "caregiver", "basis": "assent_and_caregiver"}
     by_person = {"given_by": "person", "basis": "consent"}
@@ -45,7 +45,6 @@ def _report(  # one row of the table below
         "needs": needs,
         "narrative": "An invented story for the demonstration.",
         "consent": [consent],
-        **more,
     }
 
 

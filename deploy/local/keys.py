@@ -1,0 +1,102 @@
+"""Keys and passwords: made on the first start, never beside a database that exists already.
+
+A new key beside old data would leave what was sealed under the old one unreadable, and would hide
+that it is lost (DECISIONS 23).
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from deploy.local.errors import StackError
+from deploy.local.home import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVICES: Final = ("intake", "referral", "notification", "audit")
+"""The services, in the order in which they are shown."""
+
+ROLES: Final = ("owner", "flow", "web")
+"""The database roles of a service: `<service>_<role>`."""
+
+SUPERUSER: Final = "postgres"
+
+_SECRET: Final = {
+    "pashe": ("tokens.key",),
+    "intake": ("signing.key", "kek.key", "pepper.key", "index.key"),
+    "referral": ("signing.key",),
+    "notification": ("signing.key", "seal.key"),
+    "audit": ("signing.key", "log.key"),
+}
+
+
+def make_keys(folder: Path, *, beside_data: bool) -> None:
+    """Make what is missing of the keys in `folder/<service>/…`, each 64 hex characters, 0600.
+
+    Args:
+        folder: the keys folder; made when missing.
+        beside_data: a database exists already, so that a missing key is an error.
+
+    Raises:
+        StackError: a key is missing beside a database; the message names it.
+
+    """
+    paths = [folder / owner / name for owner, names in _SECRET.items() for name in names]
+    missing = [path for path in paths if not path.is_file()]
+    if missing and beside_data:
+        names = ", ".join(str(path.relative_to(folder)) for path in missing)
+        message = (
+            f"there is a database, but its keys are missing ({names} in {folder}): put the keys "
+            "back; or give up the data with `pashe up --fresh`"
+        )
+        raise StackError(message)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for owner in _SECRET:
+        (folder / owner).mkdir(mode=0o700, exist_ok=True)
+    for path in missing:
+        write_private(path, secrets.token_hex(32).encode())
+    _write_public(folder)
+
+
+def _write_public(folder: Path) -> None:
+    tokens = _public_of(folder / "pashe" / "tokens.key").encode()
+    for service in SERVICES:
+        write_private(folder / service / "tokens.pub", tokens)
+    signers = {service: _public_of(folder / service / "signing.key") for service in SERVICES}
+    write_private(folder / "audit" / "signers.json", msgspec.json.encode(signers))
+
+
+def _public_of(path: Path) -> str:
+    try:
+        seed = bytes.fromhex(path.read_text("ascii"))
+        return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex()
+    except ValueError as error:
+        message = f"the key file {path} is not 64 hex characters"
+        raise StackError(message) from error
+
+
+def make_passwords(path: Path, *, beside_data: bool) -> dict[str, str]:
+    """Return the password of each database role, made on the first start and kept, 0600.
+
+    Raises:
+        StackError: the file is missing beside a database, or not readable.
+
+    """
+    if path.is_file():
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            message = f"{path} is not readable as JSON"
+            raise StackError(message) from error
+    if beside_data:
+        message = f"there is a database, but {path} is missing: put it back"
+        raise StackError(message)
+    names = [SUPERUSER, *(f"{service}_{role}" for service in SERVICES for role in ROLES)]
+    passwords = {name: secrets.token_urlsafe(24) for name in names}
+    write_private(path, msgspec.json.encode(passwords))
+    return passwords

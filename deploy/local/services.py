@@ -1,0 +1,103 @@
+"""How each service is told where everything is: the environment of its process."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from deploy.local.database import service_urls
+from deploy.local.errors import StackError
+from deploy.local.home import HOST
+from deploy.local.keys import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_OURS: Final = ("PASHE_", "DATABASE_", "KAFKA_", "HTTP_HOST", "HTTP_PORT", "KEYS_DIR", "REPLICA")
+"""Prefixes of variables that a service gets from us alone."""
+
+
+def chosen_services(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the services to run: all, or those that PASHE_SERVICES names (`none`: the platform).
+
+    Raises:
+        StackError: it names one that does not exist.
+
+    """
+    given = (os.environ if env is None else env).get("PASHE_SERVICES", "")
+    names = [word.strip() for word in given.split(",") if word.strip()]
+    if not names:
+        return SERVICES
+    wrong = sorted(set(names) - {*SERVICES, "none"})
+    if wrong:
+        message = f"PASHE_SERVICES names what is no service: {', '.join(wrong)}"
+        raise StackError(message)
+    return tuple(name for name in SERVICES if name in names)
+
+
+def has_module(name: str) -> bool:
+    """Say whether a module can be found, without running it."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def service_env(
+    service: str,
+    *,
+    keys: Path,
+    admin: str,
+    passwords: Mapping[str, str],
+    bootstrap: str,
+    ports: Mapping[str, int],
+    origin: str,
+    migrate: bool = False,
+    base: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the environment of a service's process.
+
+    Args:
+        service: its name.
+        keys: the folder with a folder of keys for each service.
+        admin: any address of the services' database.
+        passwords: by database role.
+        bootstrap: Kafka's addresses.
+        ports: the HTTP port of each service.
+        origin: the public address, without a slash at its end.
+        migrate: whether it is told the owner's address too; a serving process never is.
+        base: what is inherited (this process's environment); ours is taken out of it first.
+
+    """
+    source = os.environ if base is None else base
+    inherited = {k: v for k, v in source.items() if not k.startswith(_OURS)}
+    databases = service_urls(admin, service, passwords)
+    if not migrate:
+        del databases["DATABASE_OWNER_URL"]
+    urls = {f"{name.upper()}_URL": f"http://{HOST}:{port}" for name, port in ports.items()}
+    return {
+        "NOTIFICATION_ALLOW_LOOPBACK": "1",
+        **inherited,
+        **databases,
+        **urls,
+        "KAFKA_BOOTSTRAP": bootstrap,
+        "HTTP_HOST": HOST,
+        "HTTP_PORT": str(ports[service]),
+        "REPLICA": "1",
+        "KEYS_DIR": str(keys / service),
+        "PASHE_PUBLIC_URL": origin,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def service_command(service: str) -> list[str]:
+    """Return the command line that runs a service in the foreground."""
+    return [sys.executable, "-m", f"services.{service}.main"]
+
+
+def migrate_command(service: str) -> list[str]:
+    """Return the command line that migrates a service's schema, once."""
+    return [sys.executable, "-m", "shared.migrate", service]

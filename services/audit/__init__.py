@@ -1,0 +1,1 @@
+"""Audit: every event, for ever, provable."""

@@ -1,0 +1,125 @@
+"""Audit's HTTP interface: the history for staff, proofs, and the published log for everyone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import JSONResponse, Response
+
+from services.audit.reading import Page
+from services.audit.tiles import TileInvalid, parse_path
+from shared.access import Caller, require
+from shared.errors import InvalidBody, NotFound
+from shared.http import decode_cursor, page
+from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    from services.audit.checkpoint import VerifierKey
+    from services.audit.reading import Reading
+    from shared.runtime import Service
+
+_MOST = 2**62
+_SEES = (Role.AUDITOR, Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_NOW = {"Cache-Control": "no-cache"}
+_NO_STORE = {"Cache-Control": "no-store"}
+
+Staff = Annotated[Caller, Depends(require(*_SEES))]
+Subject = Annotated[str, Path(pattern=r"^[!-~]{1,200}$")]
+Index = Annotated[int, Path(ge=0, lt=_MOST)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Size = Annotated[int | None, Query(ge=0, lt=_MOST)]
+
+
+def _page_of(after: str | None) -> Page:
+    match decode_cursor(after):
+        case None:
+            return Page()
+        case [int(start), int(until)] if 0 <= start < _MOST and 0 < until < _MOST:
+            return Page(start, until)
+        case _:
+            message = "the cursor is not valid"
+            raise InvalidBody(message)
+
+
+def make_router(service: Service, reading: Reading) -> APIRouter:
+    """Make the routes of the history, for staff, and of proofs, for everyone.
+
+    A proof says nothing about anyone: it can be computed from the published tiles.
+    """
+    router = APIRouter(prefix="/audit/v1", tags=["history"])
+
+    @router.get("/cases/{case_id}/history", response_model=None)
+    async def history(
+        case_id: Subject, caller: Staff, after: str | None = None, n: Limit = 500
+    ) -> Response:
+        """List every entry about a case in order; reading it is itself an event of the case."""
+        items, following = await reading.history(caller, case_id, _page_of(after), n)
+        service.waker.wake()
+        return JSONResponse(page(items, following), headers=_NO_STORE)
+
+    @router.get("/entries", response_model=None)
+    async def entries(caller: Staff, after: str | None = None, n: Limit = 200) -> Response:
+        """List the entries of the whole log in order."""
+        items, following = await reading.entries(caller, _page_of(after), n)
+        service.waker.wake()
+        return JSONResponse(page(items, following), headers=_NO_STORE)
+
+    @router.get("/entries/{index}", response_model=None)
+    async def entry(index: Index, caller: Staff) -> Response:
+        """Read one entry; an auditor gets the exact bytes and the salt of its commitment."""
+        found = await reading.entry(caller, index)
+        service.waker.wake()
+        return JSONResponse(found, headers=_NO_STORE)
+
+    @router.get("/log", response_model=None)
+    async def log(_: Annotated[Caller, Depends(require(*_SEES))]) -> dict[str, Any]:
+        """Read size, root, flags, gaps, and the age of the last checkpoint."""
+        return await reading.overview()
+
+    @router.get("/proofs/inclusion", response_model=None)
+    async def inclusion(
+        index: Annotated[int, Query(ge=0, lt=_MOST)], size: Size = None
+    ) -> dict[str, Any]:
+        """Prove that an entry stands in the log of a size, by default the last signed one."""
+        return await reading.inclusion(index, size)
+
+    @router.get("/proofs/consistency", response_model=None)
+    async def consistency(
+        old: Annotated[int, Query(alias="from", ge=0, lt=_MOST)],
+        new: Annotated[int | None, Query(alias="to", ge=0, lt=_MOST)] = None,
+    ) -> dict[str, Any]:
+        """Prove that the log only grew from one size to another."""
+        return await reading.consistency(old, new)
+
+    return router
+
+
+def make_public_router(reading: Reading, key: VerifierKey) -> APIRouter:
+    """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable."""
+    router = APIRouter(prefix="/audit/log", tags=["log"])
+
+    @router.get("/checkpoint", response_model=None)
+    async def checkpoint() -> Response:
+        """Read the last signed checkpoint as a signed note."""
+        return Response(
+            await reading.checkpoint(), media_type="text/plain; charset=utf-8", headers=_NOW
+        )
+
+    @router.get("/key", response_model=None)
+    async def vkey() -> Response:
+        """Read the verifier key of the log; pin it."""
+        return Response(f"{key}\n", media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/tile/{path:path}", response_model=None)
+    async def tile(path: str) -> Response:
+        """Read a hash tile or entry bundle; it never changes."""
+        try:
+            wanted = parse_path(path)
+        except TileInvalid:
+            raise NotFound from None
+        found = await reading.tile(wanted)
+        return Response(found, media_type="application/octet-stream", headers=_FOR_EVER)
+
+    return router

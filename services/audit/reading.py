@@ -1,0 +1,295 @@
+"""What others read: the history of a case, proofs, tiles. Each read of the history is an event."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from services.audit import merkle, store, tiles
+from services.audit.domain import Flag
+from services.audit.service import LogBehind, check_outside
+from shared.clock import now, rfc3339
+from shared.database import transaction
+from shared.errors import NotFound, Unavailable
+from shared.events import ACCESSES, Draft, HistoryRead
+from shared.outbox import Stamp
+from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.audit.merkle import Place
+    from services.audit.outside import OutsideCheckpoint
+    from services.audit.tiles import Tile
+    from shared.access import Caller
+    from shared.outbox import Outbox
+
+WHOLE_LOG: Final = "log"
+"""Subject of the event when somebody reads entries of no one case."""
+
+STAFF: Final = "*"
+"""What the row-level policies compare with for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a page of a list begins, and the size of the log when the first page was read.
+
+    The size ends the list: the events that reading itself adds never make it longer.
+    """
+
+    start: int = 0
+    until: int | None = None
+
+
+class Reading:
+    """Reads of the log. Nothing here waits for the writer or changes the log."""
+
+    def __init__(self, engine: AsyncEngine, outbox: Outbox, outside: OutsideCheckpoint) -> None:
+        """Take the engine of the web role, where reads are told, and the checkpoint outside."""
+        self._engine = engine
+        self._outbox = outbox
+        self._outside = outside
+
+    async def history(
+        self, caller: Caller, subject: str, page: Page, n: int
+    ) -> tuple[list[dict[str, Any]], list[int] | None]:
+        """Return at most `n` lines about a case in order, and the next page if there is one.
+
+        Nothing is told about a read that found nothing.
+        """
+        async with transaction(self._engine, STAFF) as conn:
+            until = page.until or (await store.load_head(conn)).size
+            rows = await store.list_history(conn, subject, page.start, until, n)
+            if rows:
+                what = f"history {rows[0].idx}-{rows[-1].idx}"
+                await self._tell(conn, caller, subject, what)
+        return _page(rows, caller, until, n)
+
+    async def entries(
+        self, caller: Caller, page: Page, n: int
+    ) -> tuple[list[dict[str, Any]], list[int] | None]:
+        """Return at most `n` lines of the whole log in order, and the next page if there is one."""
+        async with transaction(self._engine, STAFF) as conn:
+            until = page.until or (await store.load_head(conn)).size
+            rows = await store.list_entries(conn, page.start, until, n)
+            if rows:
+                what = f"entries {rows[0].idx}-{rows[-1].idx}"
+                await self._tell(conn, caller, WHOLE_LOG, what)
+        return _page(rows, caller, until, n)
+
+    async def entry(self, caller: Caller, index: int) -> dict[str, Any]:
+        """Return one entry; its exact bytes and salt for an auditor only.
+
+        Raises:
+            NotFound: there is no such entry.
+
+        """
+        async with transaction(self._engine, STAFF) as conn:
+            rows = await store.list_entries(conn, index, index + 1, 1)
+            if not rows:
+                raise NotFound
+            subject = rows[0].subject or WHOLE_LOG
+            known = subject if subject.isascii() else WHOLE_LOG
+            await self._tell(conn, caller, known, f"entry {index}")
+        found = _line(rows[0], caller)
+        if caller.role is Role.AUDITOR:
+            found |= _bytes(rows[0])
+        return found
+
+    async def _tell(self, conn: AsyncConnection, caller: Caller, subject: str, what: str) -> None:
+        data = HistoryRead(reader=caller.subject, role=str(caller.role), what=what)
+        draft = Draft(ACCESSES, "history-read", subject, data)
+        await self._outbox.append(conn, [(draft, Stamp(now(), caller.actor))])
+
+    async def head(self) -> store.Head:
+        """Return the head of the log."""
+        async with transaction(self._engine) as conn:
+            return await store.load_head(conn)
+
+    async def checkpoint(self) -> str:
+        """Return the last signed checkpoint.
+
+        Raises:
+            Unavailable: nothing has been signed yet.
+
+        """
+        note = (await self.head()).checkpoint
+        if note is None:
+            raise Unavailable
+        return note
+
+    async def inclusion(self, index: int, size: int | None) -> dict[str, Any]:
+        """Prove that the entry stands in the log of this size, by default the last signed one.
+
+        Raises:
+            NotFound: no such entry in a signed log of this size (yet).
+
+        """
+        async with transaction(self._engine) as conn:
+            head = await store.load_head(conn)
+            size = head.checkpoint_size if size is None else size
+            if not 0 <= index < size <= head.checkpoint_size:
+                raise NotFound
+            spans = merkle.inclusion_spans(index, size)
+            places = [place for span in spans for place in merkle.cover(span)]
+            nodes = await store.read_nodes(conn, [*places, (0, index)])
+        leaf = nodes[0, index]
+        hashes = merkle.prove(spans, nodes.__getitem__)
+        return {
+            "index": index,
+            "size": size,
+            "leaf_hash": leaf.hex(),
+            "hashes": [h.hex() for h in hashes],
+            "root": merkle.root_from_inclusion(index, size, leaf, hashes).hex(),
+            "checkpoint": head.checkpoint,
+        }
+
+    async def consistency(self, old: int, new: int | None) -> dict[str, Any]:
+        """Prove that the log of size `new` (default: the last signed) begins with that of `old`.
+
+        Raises:
+            NotFound: not 0 ≤ old ≤ new ≤ the last signed size.
+
+        """
+        async with transaction(self._engine) as conn:
+            head = await store.load_head(conn)
+            new = head.checkpoint_size if new is None else new
+            if not 0 <= old <= new <= head.checkpoint_size:
+                raise NotFound
+            spans = merkle.consistency_spans(old, new)
+            places: list[Place] = [place for span in spans for place in merkle.cover(span)]
+            ends = [*merkle.cover((0, old)), *merkle.cover((0, new))]
+            nodes = await store.read_nodes(conn, [*places, *ends])
+        roots = [
+            merkle.Range(size, tuple(nodes[place] for place in merkle.cover((0, size)))).root
+            for size in (old, new)
+        ]
+        return {
+            "from": old,
+            "to": new,
+            "hashes": [h.hex() for h in merkle.prove(spans, nodes.__getitem__)],
+            "from_root": roots[0].hex(),
+            "root": roots[1].hex(),
+            "checkpoint": head.checkpoint,
+        }
+
+    async def tile(self, tile: Tile) -> bytes:
+        """Return the bytes of a hash tile or entry bundle.
+
+        Raises:
+            NotFound: the signed log does not have it (yet).
+
+        """
+        async with transaction(self._engine) as conn:
+            head = await store.load_head(conn)
+            if not tile.within(max(head.checkpoint_size, 0)):
+                raise NotFound
+            start = tile.index * tiles.WIDTH
+            if tile.level is None:
+                entries = await store.list_commitments(conn, start, tile.width)
+                return tiles.encode_bundle(entries)
+            level = tile.level * tiles.HEIGHT
+            places = [(level, start + n) for n in range(tile.width)]
+            nodes = await store.read_nodes(conn, places)
+        return tiles.encode_hashes(nodes[place] for place in places)
+
+    async def overview(self) -> dict[str, Any]:
+        """Return size, root, flags, gaps and the age of the checkpoint in seconds."""
+        async with transaction(self._engine, STAFF) as conn:
+            head = await store.load_head(conn)
+            flags = await store.count_flags(conn)
+            opened, closed = await store.count_gaps(conn)
+            gaps = await store.list_gaps(conn, 50)
+        counts = {
+            name: sum(n for flagged, n in flags.items() if name in Flag(flagged).names)
+            for flag in Flag
+            for name in flag.names
+        }
+        age = None if head.signed_at is None else (now() - head.signed_at).total_seconds()
+        return {
+            "size": head.size,
+            "root": head.root.hex(),
+            "flags": counts,
+            "gaps": {"open": opened, "closed": closed, "items": [_gap(row) for row in gaps]},
+            "checkpoint": {
+                "size": max(head.checkpoint_size, 0),
+                "age_seconds": age,
+                "note": head.checkpoint,
+            },
+        }
+
+    async def trouble(self) -> str | None:
+        """Say what is wrong between the database and the checkpoint outside of it, or None."""
+        async with transaction(self._engine) as conn:
+            try:
+                await check_outside(conn, self._outside, await store.load_head(conn))
+            except LogBehind as error:
+                return str(error)
+        return None
+
+
+def _page(
+    rows: Any,  # noqa: ANN401  (rows of the database)
+    caller: Caller,
+    until: int,
+    n: int,
+) -> tuple[list[dict[str, Any]], list[int] | None]:
+    after = [rows[-1].idx + 1, until] if len(rows) == n and rows[-1].idx + 1 < until else None
+    return [_line(row, caller) for row in rows], after
+
+
+def _line(row: Row[Any], caller: Caller) -> dict[str, Any]:
+    """Render one entry; the event's data for an auditor only, its actor else by role only."""
+    role = (row.actor or "").partition(":")[0] or None
+    event: dict[str, Any] | None = None
+    if row.value is not None and row.type is not None:
+        try:
+            event = msgspec.json.decode(row.value, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
+            event = None  # its envelope was readable, its data is not: the bytes tell
+    if event is not None and caller.role is not Role.AUDITOR:
+        event = {k: v for k, v in event.items() if k not in ("data", "actor")} | {"actor": role}
+    return {
+        "index": row.idx,
+        "event": event,
+        "time": None if row.time is None else rfc3339(row.time),
+        "type": row.type or "unreadable",
+        "leaf_hash": merkle.leaf_hash(row.commitment).hex(),
+        "stream": row.stream,
+        "subject": row.subject,
+        "sequence": row.sequence,
+        "actor_role": role,
+        "flags": Flag(row.flags).names,
+        "traceparent": row.traceparent,
+        "recorded_at": rfc3339(row.appended_at),
+        "erased": row.erased,
+    }
+
+
+def _bytes(row: Row[Any]) -> dict[str, Any]:
+    """Render what the commitment is made of, and where the record stood in Kafka."""
+    return {
+        "commitment": row.commitment.hex(),
+        "salt": None if row.salt is None else row.salt.hex(),
+        "value": None if row.value is None else base64.b64encode(row.value).decode(),
+        "signature": None if row.signature is None else row.signature.decode("latin-1"),
+        "headers": None if row.headers is None else msgspec.json.decode(row.headers),
+        "partition": row.partition,
+        "offset": row.offset,
+    }
+
+
+def _gap(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "stream": row.stream,
+        "subject": row.subject,
+        "first": row.first,
+        "last": row.last,
+        "missing": row.last - row.first + 1 - row.filled,
+        "first_seen": rfc3339(row.first_seen),
+    }

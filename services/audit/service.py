@@ -1,0 +1,219 @@
+"""What audit does: appends batches to the log, signs checkpoints, proves, and shows the history."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from services.audit import domain, merkle, store
+from services.audit.checkpoint import Checkpoint, NoteInvalid
+from services.audit.domain import ALARMS, SALT_BYTES, Entry, Flag
+from services.audit.merkle import Range
+from shared import telemetry
+from shared.errors import SettingsError
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.audit.domain import Arrival
+    from services.audit.outside import OutsideCheckpoint
+    from services.audit.settings import AuditSettings
+
+SPLIT: Final = 128
+"""From so many records on, signatures are checked in two threads."""
+
+_log = Log("audit")
+
+
+class Fenced(Exception):  # noqa: N818  (a state, not a fault)
+    """Somebody else appended or took the turn: stop, and begin again from the database."""
+
+
+class LogBehind(Exception):  # noqa: N818  (it says what is wrong with the log)
+    """The database is behind the checkpoint kept outside of it, or contradicts it.
+
+    Nothing is appended or signed until a person has opened a new origin or put the data back.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch: how many records were given, and the entries that are new."""
+
+    given: int
+    start: int
+    entries: list[Entry] = field(default_factory=list)
+
+
+async def judge(signers: domain.Signers, entries: Sequence[Entry]) -> None:
+    """Check the signatures off the event loop; OpenSSL lets two threads work at once."""
+
+    def some(part: Sequence[Entry]) -> None:
+        for entry in part:
+            if not entry.flags & Flag.UNREADABLE:
+                entry.flags |= signers.judge(entry)
+
+    middle = len(entries) // 2 if len(entries) >= SPLIT else len(entries)
+    parts = [part for part in (entries[:middle], entries[middle:]) if part]
+    await asyncio.gather(*(asyncio.to_thread(some, part) for part in parts))
+
+
+async def check_outside(
+    conn: AsyncConnection, outside: OutsideCheckpoint, head: store.Head
+) -> None:
+    """Compare the database with the checkpoint that is kept outside of it.
+
+    Raises:
+        LogBehind: the database is older, contradicts it, or the file cannot be believed.
+        OSError: the file cannot be read.
+
+    """
+    try:
+        kept = outside.find_checkpoint()
+    except NoteInvalid:
+        raise LogBehind("the checkpoint outside of the database cannot be believed") from None
+    if kept is None:
+        return
+    if kept.size > head.size:
+        raise LogBehind("the database is behind the checkpoint kept outside of it")
+    if (await store.load_tree(conn, kept.size)).root != kept.root:
+        raise LogBehind("the database contradicts the checkpoint kept outside of it")
+
+
+class Ledger:
+    """The one writer of the log. Append and sign only between `take_over` and the first error."""
+
+    def __init__(self, engine: AsyncEngine, settings: AuditSettings, outside: OutsideCheckpoint):
+        """Take the engine of the flow role, keys and names, and the checkpoint kept outside."""
+        self._engine = engine
+        self._signers = settings.signers
+        self._signer = settings.signer
+        self._outside = outside
+        self._epoch = -1
+        self._tree = Range()
+        self._cluster = ""
+        self._signed = -1
+
+    async def check_key(self) -> None:
+        """Refuse to start with another name or key than the log was begun with.
+
+        Raises:
+            SettingsError: name or key has changed.
+
+        """
+        async with self._engine.begin() as conn:
+            known = await store.keep_key(conn, str(self._signer.vkey))
+        if known != str(self._signer.vkey):
+            message = "the log was begun under another AUDIT_ORIGIN or log.key: put them back"
+            raise SettingsError(message)
+
+    async def take_over(self, cluster: str) -> int:
+        """Begin a new epoch from what the database holds; return the size of the log.
+
+        Raises:
+            LogBehind: see `check_outside`.
+
+        """
+        async with self._engine.begin() as conn:
+            head = await store.load_head(conn, lock=True)
+            await check_outside(conn, self._outside, head)
+            tree = await store.load_tree(conn, head.size)
+            if tree.root != head.root:
+                raise LogBehind("the nodes of the tree do not lead to its root")
+            self._epoch = await store.take_turn(conn)
+        self._tree, self._cluster, self._signed = tree, cluster, head.checkpoint_size
+        telemetry.AUDIT_SIZE.set(tree.size)
+        return tree.size
+
+    async def append(self, arrivals: Sequence[Arrival]) -> Appended:
+        """Append what is new of these records in one transaction, in their order.
+
+        Raises:
+            Fenced: this process may not append any more.
+            Exception: the world is down; nothing, or everything, is stored. Take over again.
+
+        """
+        entries = [domain.read_entry(arrival) for arrival in arrivals]
+        await judge(self._signers, entries)
+        async with self._engine.begin() as conn:
+            head = await store.load_head(conn, lock=True)
+            if (head.epoch, head.size) != (self._epoch, self._tree.size):
+                raise Fenced
+            fresh = await self._fresh(conn, entries)
+            if not fresh:
+                return Appended(len(arrivals), head.size)
+            courses = {domain.course_of(e) for e in fresh if e.followed is not None}
+            found = domain.follow(await store.load_heads(conn, sorted(courses)), fresh)
+            domain.repeat(found, await store.known_sequences(conn, found.late))
+            random = os.urandom(SALT_BYTES * len(fresh))
+            salts = [random[at : at + SALT_BYTES] for at in range(0, len(random), SALT_BYTES)]
+            commitments = [
+                domain.commitment_of(salt, entry.arrival.value)
+                for salt, entry in zip(salts, fresh, strict=True)
+            ]
+            tree, nodes = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
+            new = store.Appending(head.size, fresh, salts, commitments, nodes)
+            await store.append(conn, self._cluster, new)
+            await store.keep_gaps(conn, found)
+            await store.move_head(conn, tree.size, tree.root)
+        self._tree = tree
+        _tell(fresh, head.size)
+        return Appended(len(arrivals), head.size, fresh)
+
+    async def _fresh(self, conn: AsyncConnection, entries: list[Entry]) -> list[Entry]:
+        known = await store.known_events(conn, [e.event_id for e in entries if e.event_id])
+        unknown = [
+            e.arrival.place
+            for e in entries
+            if e.event_id is None or known.get(e.event_id, e.arrival.value) != e.arrival.value
+        ]
+        doubles = len({e.event_id for e in entries if e.event_id}) < len(entries)
+        places = [e.arrival.place for e in entries] if doubles else unknown
+        return domain.choose(entries, known, await store.known_places(conn, self._cluster, places))
+
+    async def sign(self) -> Checkpoint | None:
+        """Sign the present size and root if the size has moved; None if it has not.
+
+        The file outside is written first: what is published is never ahead of it.
+
+        Raises:
+            Fenced: this process may not sign any more.
+            LogBehind: see `check_outside`.
+            OSError: the file outside cannot be written; appending may go on.
+
+        """
+        if self._tree.size == self._signed:
+            return None
+        async with self._engine.begin() as conn:
+            head = await store.load_head(conn, lock=True)
+            if head.epoch != self._epoch:
+                raise Fenced
+            await check_outside(conn, self._outside, head)
+            told = Checkpoint(self._signer.vkey.name, head.size, head.root)
+            note = self._signer.sign(told.text)
+            await asyncio.to_thread(self._outside.keep, note)
+            await store.keep_checkpoint(conn, note, head.size)
+        self._signed = told.size
+        return told
+
+
+def _tell(entries: Sequence[Entry], start: int) -> None:
+    """Count, alarm, and end each event's trace with its place in the log."""
+    telemetry.AUDIT_SIZE.set(start + len(entries))
+    counts = Counter(name for entry in entries if entry.flags for name in entry.flags.names)
+    for name, count in counts.items():
+        telemetry.AUDIT_FLAGS.labels(name).inc(count)
+    alarms = [start + n for n, entry in enumerate(entries) if entry.flags & ALARMS]
+    if alarms:
+        _log.error("entries-flagged", first=alarms[0], entries=len(alarms), flags=dict(counts))
+    for index, entry in enumerate(entries, start):
+        trace = entry.traceparent
+        if trace is not None and trace.endswith("-01"):
+            with telemetry.span(f"audit {entry.type}", trace, index=index):
+                pass

@@ -1,0 +1,60 @@
+"""What only audit is told: the log's name, its signing key, who may sign events, where state lies."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from services.audit.checkpoint import NoteInvalid, NoteSigner
+from services.audit.domain import Signers
+from shared.errors import SettingsError
+from shared.settings import read_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The name and key of the log, the public keys of the services, and the folder for state."""
+
+    signer: NoteSigner
+    signers: Signers
+    state_dir: Path
+
+
+def load_audit_settings(
+    settings: Settings, env: Mapping[str, str] | None = None
+) -> AuditSettings:
+    """Read what only audit is told.
+
+    `AUDIT_ORIGIN` names the log (default: host of the public URL, then `/pashe`). `AUDIT_STATE_DIR`
+    is the folder outside the database for the last checkpoint (default: `state` beside the keys).
+
+    Raises:
+        SettingsError: a variable or key file is missing or wrong; the message names it.
+
+    """
+    source = os.environ if env is None else env
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    folder = source.get("AUDIT_STATE_DIR") or settings.keys_dir / ".." / "state"
+    try:
+        signer = NoteSigner(source.get("AUDIT_ORIGIN") or f"{host}/pashe", read_key(settings, "log.key"))
+    except NoteInvalid:
+        message = "AUDIT_ORIGIN must be a name without spaces and plus signs"
+        raise SettingsError(message) from None
+    try:
+        raw = (settings.keys_dir / "signers.json").read_bytes()
+        keys = msgspec.json.decode(raw, type=dict[str, str])
+        signers = Signers({name: bytes.fromhex(key) for name, key in keys.items()})
+    except (OSError, msgspec.MsgspecError, ValueError):
+        message = "key file signers.json is missing or does not hold public keys in hex"
+        raise SettingsError(message) from None
+    return AuditSettings(signer, signers, Path(folder).resolve())

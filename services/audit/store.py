@@ -1,0 +1,404 @@
+"""All SQL of audit. Every function works inside the caller's transaction and takes whole batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import text
+
+from services.audit import merkle
+from services.audit.merkle import Node, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.audit.domain import Course, Entry, Following
+    from services.audit.merkle import Place
+
+_ENTRIES = text("""
+INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject, type,
+  source, sequence, time, actor, traceparent, flags)
+SELECT idx, commitment, event_id, :cluster, stream, partition, o, subject, type, source, sequence,
+  time, actor, traceparent, flags
+FROM unnest(CAST(:idx AS bigint[]), CAST(:commitments AS bytea[]), CAST(:ids AS uuid[]),
+  CAST(:streams AS text[]), CAST(:partitions AS smallint[]), CAST(:offsets AS bigint[]),
+  CAST(:subjects AS text[]), CAST(:types AS text[]), CAST(:sources AS text[]),
+  CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]), CAST(:actors AS text[]),
+  CAST(:traces AS text[]), CAST(:flags AS integer[]))
+  AS t (idx, commitment, event_id, stream, partition, o, subject, type, source, sequence, time,
+  actor, traceparent, flags)
+""")
+_BYTES = text("""
+INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
+SELECT idx, salt, value, signature, key, CAST(headers AS jsonb)
+FROM unnest(CAST(:idx AS bigint[]), CAST(:salts AS bytea[]), CAST(:values AS bytea[]),
+  CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]), CAST(:headers AS text[]))
+  AS t (idx, salt, value, signature, key, headers)
+""")
+_NODES = text("""
+INSERT INTO nodes (level, idx, hash)
+SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:idx AS bigint[]), CAST(:hashes AS bytea[]))
+""")
+_HEADS = text("""
+SELECT c.stream, c.subject, h.sequence
+FROM unnest(CAST(:streams AS text[]), CAST(:subjects AS text[])) AS c (stream, subject)
+CROSS JOIN LATERAL (
+  SELECT e.sequence FROM entries e
+  WHERE e.subject = c.subject AND e.stream = c.stream AND e.sequence IS NOT NULL
+  ORDER BY e.sequence DESC LIMIT 1
+) h
+""")
+_FILL = text("""
+UPDATE gaps g SET filled = g.filled + d.n,
+  closed_at = CASE WHEN g.filled + d.n > g.last - g.first THEN now() END
+FROM (
+  SELECT o.id, count(*) AS n
+  FROM unnest(CAST(:streams AS text[]), CAST(:subjects AS text[]), CAST(:sequences AS bigint[]))
+    AS l (stream, subject, sequence)
+  JOIN gaps o ON o.subject = l.subject AND o.stream = l.stream AND o.closed_at IS NULL
+    AND l.sequence BETWEEN o.first AND o.last
+  GROUP BY o.id
+) d WHERE g.id = d.id
+""")
+_HISTORY: Final = """
+SELECT e.idx, e.commitment, e.event_id, e.stream, e.partition, e."offset", e.subject, e.type,
+  e.source, e.sequence, e.time, e.actor, e.traceparent, e.flags, e.appended_at,
+  b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers::text AS headers
+FROM {source} e LEFT JOIN event_bytes b ON b.idx = e.idx
+"""
+_OF_SUBJECT = text(
+    "WITH mine AS MATERIALIZED (SELECT * FROM entries WHERE subject = :subject)"
+    + _HISTORY.format(source="mine")
+    + "WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n"
+)
+_IN_ORDER = text(
+    _HISTORY.format(source="entries")
+    + "WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n"
+)
+_READ_PLACES = text("""
+SELECT n.level AS level, n.idx AS idx, n.hash AS hash
+FROM unnest(CAST(:levels AS smallint[]), CAST(:idx AS bigint[])) AS p (level, idx)
+JOIN nodes n ON n.level = p.level AND n.idx = p.idx
+UNION ALL
+SELECT 0, l.idx, sha256('\\x00' || l.commitment)
+FROM unnest(CAST(:leaves AS bigint[])) AS p (idx) JOIN leaves l ON l.idx = p.idx
+""")
+
+
+class LogDamaged(Exception):  # noqa: N818  (it says what is wrong with the log)
+    """A row that the tree needs is missing: stop, and compare with a backup and the tiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of the log: size, root, whose turn it is, and the last signed checkpoint."""
+
+    size: int
+    root: bytes
+    epoch: int
+    vkey: str | None
+    checkpoint: str | None
+    checkpoint_size: int
+    signed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appending:
+    """New entries with what they are committed by; lists run in parallel from index `start`."""
+
+    start: int
+    entries: Sequence[Entry]
+    salts: Sequence[bytes]
+    commitments: Sequence[bytes]
+    nodes: Sequence[Node]
+
+
+async def load_head(conn: AsyncConnection, *, lock: bool = False) -> Head:
+    """Read the head of the log; `lock` keeps every other append out until the commit."""
+    row = (await conn.execute(text(f"SELECT * FROM log_head{' FOR UPDATE' if lock else ''}"))).one()
+    return Head(
+        row.size,
+        row.root,
+        row.epoch,
+        row.vkey,
+        row.checkpoint,
+        -1 if row.checkpoint_size is None else row.checkpoint_size,
+        row.signed_at,
+    )
+
+
+async def take_turn(conn: AsyncConnection) -> int:
+    """Begin a new epoch, so that nobody of an older one appends any more; return it."""
+    return int(await conn.scalar(text("UPDATE log_head SET epoch = epoch + 1 RETURNING epoch")))  # type: ignore[arg-type]
+
+
+async def keep_key(conn: AsyncConnection, vkey: str) -> str:
+    """Remember the log's verifier key at the first start; return the one that is remembered."""
+    found = await conn.scalar(
+        text("UPDATE log_head SET vkey = coalesce(vkey, :v) RETURNING vkey"), {"v": vkey}
+    )
+    return str(found)
+
+
+async def move_head(conn: AsyncConnection, size: int, root: bytes) -> None:
+    """Store the new size and root; the caller holds the lock of the head."""
+    await conn.execute(text("UPDATE log_head SET size = :s, root = :r"), {"s": size, "r": root})
+
+
+async def keep_checkpoint(conn: AsyncConnection, note: str, size: int) -> None:
+    """Store the last signed checkpoint; the caller holds the lock of the head."""
+    await conn.execute(
+        text("UPDATE log_head SET checkpoint = :c, checkpoint_size = :s, signed_at = now()"),
+        {"c": note, "s": size},
+    )
+
+
+async def known_events(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, bytes | None]:
+    """Return which of these events are stored, with their bytes (None once erased)."""
+    rows = await conn.execute(
+        text(
+            "SELECT e.event_id, b.value FROM entries e LEFT JOIN event_bytes b ON b.idx = e.idx"
+            " WHERE e.event_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": list(ids)},
+    )
+    return {row.event_id: row.value for row in rows}
+
+
+async def known_places(
+    conn: AsyncConnection, cluster: str, places: Sequence[tuple[str, int, int]]
+) -> set[tuple[str, int, int]]:
+    """Return which places in Kafka have an entry without an event id already."""
+    if not places:
+        return set()
+    rows = await conn.execute(
+        text(
+            'SELECT e.stream, e.partition, e."offset" FROM entries e'
+            " JOIN unnest(CAST(:s AS text[]), CAST(:p AS smallint[]), CAST(:o AS bigint[]))"
+            ' AS t (s, p, o) ON e.stream = t.s AND e.partition = t.p AND e."offset" = t.o'
+            " WHERE e.cluster = :c AND e.event_id IS NULL"
+        ),
+        {
+            "c": cluster,
+            "s": [stream for stream, _, _ in places],
+            "p": [partition for _, partition, _ in places],
+            "o": [offset for _, _, offset in places],
+        },
+    )
+    return {(row.stream, row.partition, row.offset) for row in rows}
+
+
+async def load_heads(conn: AsyncConnection, courses: Sequence[Course]) -> dict[Course, int]:
+    """Return the highest proven sequence of each stream and subject that has one."""
+    if not courses:
+        return {}
+    rows = await conn.execute(
+        _HEADS, {"streams": [s for s, _ in courses], "subjects": [j for _, j in courses]}
+    )
+    return {(row.stream, row.subject): row.sequence for row in rows}
+
+
+async def known_sequences(
+    conn: AsyncConnection, late: Sequence[Entry]
+) -> set[tuple[str, str, int]]:
+    """Return the (stream, subject, sequence) of these late entries that are stored already."""
+    if not late:
+        return set()
+    rows = await conn.execute(
+        text(
+            "SELECT e.stream, e.subject, e.sequence FROM entries e"
+            " JOIN unnest(CAST(:s AS text[]), CAST(:j AS text[]), CAST(:n AS bigint[]))"
+            " AS t (s, j, n) ON e.stream = t.s AND e.subject = t.j AND e.sequence = t.n"
+        ),
+        _courses(late),
+    )
+    return {(row.stream, row.subject, row.sequence) for row in rows}
+
+
+def _courses(entries: Sequence[Entry]) -> dict[str, list[object]]:
+    return {
+        "s": [e.arrival.stream for e in entries],
+        "j": [e.subject for e in entries],
+        "n": [e.sequence for e in entries],
+    }
+
+
+async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
+    """Insert entries, their bytes and the new nodes of the tree."""
+    idx = list(range(new.start, new.start + len(new.entries)))
+    entries = new.entries
+    await conn.execute(
+        _ENTRIES,
+        {
+            "cluster": cluster,
+            "idx": idx,
+            "commitments": list(new.commitments),
+            "ids": [e.event_id for e in entries],
+            "streams": [e.arrival.stream for e in entries],
+            "partitions": [e.arrival.partition for e in entries],
+            "offsets": [e.arrival.offset for e in entries],
+            "subjects": [e.subject for e in entries],
+            "types": [e.type for e in entries],
+            "sources": [e.source for e in entries],
+            "sequences": [e.followed for e in entries],
+            "times": [e.time for e in entries],
+            "actors": [e.actor for e in entries],
+            "traces": [e.traceparent for e in entries],
+            "flags": [int(e.flags) for e in entries],
+        },
+    )
+    await conn.execute(
+        _BYTES,
+        {
+            "idx": idx,
+            "salts": list(new.salts),
+            "values": [e.arrival.value for e in entries],
+            "signatures": [_signature(e) for e in entries],
+            "keys": [e.arrival.key if e.flags else None for e in entries],
+            "headers": [_headers(e) if e.flags else None for e in entries],
+        },
+    )
+    if new.nodes:
+        await conn.execute(
+            _NODES,
+            {
+                "levels": [node.level for node in new.nodes],
+                "idx": [node.index for node in new.nodes],
+                "hashes": [node.hash for node in new.nodes],
+            },
+        )
+
+
+def _signature(entry: Entry) -> bytes | None:
+    return next((v for name, v in entry.arrival.headers if name == "signature"), None)
+
+
+def _headers(entry: Entry) -> str:
+    """Show headers as JSON; each byte of a value is one character, so that nothing is lost."""
+    shown = [[n, None if v is None else v.decode("latin-1")] for n, v in entry.arrival.headers]
+    return msgspec.json.encode(shown).decode().replace("\\u0000", "\\\\0")  # jsonb holds no NUL
+
+
+async def keep_gaps(conn: AsyncConnection, found: Following) -> None:
+    """Store new gaps, and fill those whose events came late; a full one is closed."""
+    if found.gaps:
+        await conn.execute(
+            text(
+                "INSERT INTO gaps (stream, subject, first, last)"
+                " SELECT * FROM unnest(CAST(:s AS text[]), CAST(:j AS text[]),"
+                " CAST(:f AS bigint[]), CAST(:l AS bigint[]))"
+            ),
+            {
+                "s": [gap.course[0] for gap in found.gaps],
+                "j": [gap.course[1] for gap in found.gaps],
+                "f": [gap.first for gap in found.gaps],
+                "l": [gap.last for gap in found.gaps],
+            },
+        )
+    if found.late:
+        late = _courses(found.late)
+        await conn.execute(
+            _FILL, {"streams": late["s"], "subjects": late["j"], "sequences": late["n"]}
+        )
+
+
+async def read_nodes(conn: AsyncConnection, places: Sequence[Place]) -> Mapping[Place, bytes]:
+    """Return the hashes of perfect subtrees, all of them, in one statement.
+
+    Raises:
+        LogDamaged: one is missing.
+
+    """
+    wanted = sorted(set(places))
+    rows = await conn.execute(
+        _READ_PLACES,
+        {
+            "levels": [level for level, _ in wanted if level],
+            "idx": [index for level, index in wanted if level],
+            "leaves": [index for level, index in wanted if not level],
+        },
+    )
+    found = {(row.level, row.idx): row.hash for row in rows}
+    if len(found) != len(wanted):
+        message = f"{len(wanted) - len(found)} nodes of the tree are missing"
+        raise LogDamaged(message)
+    return found
+
+
+async def load_tree(conn: AsyncConnection, size: int) -> Range:
+    """Return the compact form of the tree at a size that it has, or had."""
+    places = merkle.cover((0, size))
+    nodes = await read_nodes(conn, places)
+    return Range(size, tuple(nodes[place] for place in places))
+
+
+async def list_commitments(conn: AsyncConnection, start: int, count: int) -> list[bytes]:
+    """Return the data of entries in order from an index on.
+
+    Raises:
+        LogDamaged: one is missing.
+
+    """
+    rows = await conn.execute(
+        text("SELECT commitment FROM leaves WHERE idx >= :a AND idx < :b ORDER BY idx"),
+        {"a": start, "b": start + count},
+    )
+    found = [row.commitment for row in rows]
+    if len(found) != count:
+        raise LogDamaged("entries are missing")
+    return found
+
+
+async def list_history(
+    conn: AsyncConnection, subject: str, start: int, until: int, n: int
+) -> Sequence[Row[Any]]:
+    """Return at most `n` entries about a subject with start ≤ index < until, in order."""
+    wanted = {"subject": subject, "start": start, "until": until, "n": n}
+    return (await conn.execute(_OF_SUBJECT, wanted)).all()
+
+
+async def list_entries(
+    conn: AsyncConnection, start: int, until: int, n: int
+) -> Sequence[Row[Any]]:
+    """Return at most `n` entries with start ≤ index < until, in order."""
+    return (await conn.execute(_IN_ORDER, {"start": start, "until": until, "n": n})).all()
+
+
+async def count_flags(conn: AsyncConnection) -> dict[int, int]:
+    """Return how many entries have each combination of flags."""
+    rows = await conn.execute(
+        text("SELECT flags, count(*) AS n FROM entries WHERE flags <> 0 GROUP BY flags")
+    )
+    return {row.flags: row.n for row in rows}
+
+
+async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Row[Any]]:
+    """Return at most `n` open gaps, oldest first."""
+    rows = await conn.execute(
+        text(
+            "SELECT stream, subject, first, last, filled, first_seen FROM gaps"
+            " WHERE closed_at IS NULL ORDER BY id LIMIT :n"
+        ),
+        {"n": n},
+    )
+    return rows.all()
+
+
+async def count_gaps(conn: AsyncConnection) -> tuple[int, int]:
+    """Return how many gaps are open, and how many were closed."""
+    row = (
+        await conn.execute(
+            text(
+                "SELECT count(*) FILTER (WHERE closed_at IS NULL) AS open,"
+                " count(closed_at) AS closed FROM gaps"
+            )
+        )
+    ).one()
+    return row.open, row.closed

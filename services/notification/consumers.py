@@ -1,0 +1,33 @@
+"""Notification's consumers: one group a notifier, so that each scales and fails separately."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.consumer import DurableConsumer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.notification.notifiers import Notifier
+    from shared.runtime import Service
+
+
+def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
+    """Make the durable consumer of a notifier; after each commit relay and notifier are woken."""
+    return DurableConsumer(
+        f"notification.{notifier.name}",
+        notifier.topics,
+        notifier.handler,
+        service.flow,
+        guards=notifier.guards,
+        wake=_both(service.waker.wake, notifier.wake),
+    )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def wake() -> None:
+        first()
+        second()
+
+    return wake

@@ -1,0 +1,239 @@
+"""The use cases of serving: claim what is due, store what came of it, go on with the next.
+
+Nothing is sent inside a transaction. Between the claim's commit and the settling one the
+subscription is leased: a worker that is killed in between is followed by another, which sends the
+same notice again with the same id (KAFKA-FACTS 17).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+from services.notification import claims, store
+from services.notification.domain import (
+    SLOW,
+    Head,
+    NoticeState,
+    Rest,
+    Send,
+    Standing,
+    Verdict,
+    Why,
+    Withhold,
+    judge,
+    next_step,
+)
+from services.notification.facts import disabled_draft, notice_draft
+from shared import telemetry
+from shared.outbox import Stamp
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.notification.claims import Claimed
+    from services.notification.domain import Answer, Entry, SubscriptionId
+    from services.notification.settings import WebhookSettings
+    from shared.events import Draft
+    from shared.outbox import Outbox
+
+WEBHOOK: Final = "webhook"
+"""The notifier's name: its group is `notification.webhook`."""
+
+ACTOR: Final = "service:notification.webhook"
+
+ROUNDS: Final = 4
+"""Steps that a subscription takes without sending before it lets others go first."""
+
+_log = Log("dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt to make: a subscription held under a lease, and its first waiting notice."""
+
+    held: Claimed
+    head: Head
+    lease: UUID
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self.head.attempt + 1
+
+
+def _ended(verdict: Verdict) -> Standing | None:
+    """Return how a subscription ends by a verdict, None if it goes on."""
+    return {Verdict.GONE: Standing.DISABLED, Verdict.EXHAUSTED: Standing.DEAD}.get(verdict)
+
+
+class Dispatch:
+    """Claims and settles; one instance a process."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        outbox: Outbox,
+        settings: WebhookSettings,
+        holder: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the flow engine, the outbox, the limits, this replica's name and the clock."""
+        self._engine = engine
+        self._outbox = outbox
+        self._settings = settings
+        self._holder = holder
+        self._clock = clock
+
+    async def free_mine(self) -> None:
+        """Let go of what this replica held when it died, so that it is served at once."""
+        async with self._engine.begin() as conn:
+            freed = await claims.free_holder(conn, self._holder)
+        if freed:
+            _log.warning("leases-freed", count=freed)
+
+    async def claim(self, limit: int, *, slow: bool) -> list[Job]:
+        """Claim up to `limit` due subscriptions of a lane; return the attempts to make."""
+        at = self._clock()
+        async with self._engine.begin() as conn:
+            until = at + self._settings.lease
+            held = await claims.claim(conn, at, until, self._holder, limit, slow=slow)
+            return await self._advance(conn, held, at) if held else []
+
+    async def settle(self, job: Job, answer: Answer) -> Job | None:
+        """Store what an attempt gave; return the subscription's next attempt, if one is due now.
+
+        None also when the lease was lost: whoever took it makes the attempt again.
+        """
+        at = self._clock()
+        async with self._engine.begin() as conn:
+            held = await claims.find_held(conn, job.held.id, job.lease)
+            if held is None:
+                _log.warning("lease-lost", subscription=job.held.id)
+                return None
+            outcome = judge(answer, held.failures, self._settings.schedule, at)
+            drafts = await self._store(conn, job, answer, outcome.verdict, at)
+            stamp = Stamp(at, ACTOR, telemetry.current_traceparent() or job.head.entry.traceparent)
+            await self._outbox.append(conn, [(draft, stamp) for draft in drafts])
+            if outcome.verdict is Verdict.RETRY and held.standing is Standing.ACTIVE:
+                await claims.rest(conn, [(held.id, outcome.retry_at)])
+                return None
+            held = replace(held, standing=_ended(outcome.verdict) or held.standing)
+            jobs = await self._advance(conn, [held], at)
+        return jobs[0] if jobs else None
+
+    async def _store(
+        self, conn: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, at: datetime
+    ) -> list[Draft]:
+        """Write the outcome; return its events."""
+        sub, head = job.held.id, job.head
+        drafts: list[Draft] = []
+        if verdict is Verdict.DELIVERED:
+            state, reason = NoticeState.DELIVERED, None
+            await claims.note_success(
+                conn, sub, answer, head.entry.feed_seq, at, slow=answer.took > SLOW
+            )
+        else:
+            await claims.note_failure(conn, sub, answer, at)
+            if verdict is Verdict.RETRY:
+                await claims.end_notice(
+                    conn, head.notice_id, NoticeState.WAITING, None, answer.status, None
+                )
+                return []
+            state = NoticeState.FAILED
+            reason = Why.GONE if verdict is Verdict.GONE else Why.EXHAUSTED
+            standing = _ended(verdict)
+            if standing and await claims.end_subscription(conn, sub, standing, reason, at):
+                drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
+                telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
+                _log.error("subscription-ended", subscription=sub, why=str(reason))
+        if await claims.end_notice(conn, head.notice_id, state, reason, answer.status, at):
+            drafts.insert(
+                0,
+                notice_draft(
+                    WEBHOOK,
+                    notice_id=head.notice_id,
+                    subscription_id=sub,
+                    entry=head.entry,
+                    state=state,
+                    attempt=job.attempt,
+                    reason=reason,
+                ),
+            )
+            telemetry.NOTICES.labels(WEBHOOK, str(state)).inc()
+        return drafts
+
+    async def _advance(
+        self, conn: AsyncConnection, held: Sequence[Claimed], at: datetime
+    ) -> list[Job]:
+        """Take each held subscription to its next attempt, or let it go."""
+        jobs: list[Job] = []
+        rests: list[tuple[SubscriptionId, datetime | None]] = []
+        open_ = list(held)
+        for _ in range(ROUNDS):
+            heads = await claims.list_heads(conn, [s.id for s in open_])
+            again: list[Claimed] = []
+            for sub in open_:
+                head = heads.get(sub.id)
+                match next_step(sub.standing, head, at, self._settings.gap_wait):
+                    case Send(head=first):
+                        jobs.append(Job(sub, first, uuid4()))
+                    case Rest(until=until):
+                        rests.append((sub.id, until))
+                    case Withhold(reason=reason):
+                        await self._withhold(conn, sub, reason, at)
+                        again.append(sub)
+            open_ = again
+            if not open_:
+                break
+        rests += [(sub.id, at) for sub in open_]
+        if jobs:
+            await claims.begin_attempts(
+                conn,
+                [(job.held.id, job.head.notice_id, job.lease) for job in jobs],
+                at + self._settings.lease,
+            )
+        if rests:
+            await claims.rest(conn, rests)
+        return jobs
+
+    async def _withhold(
+        self, conn: AsyncConnection, sub: Claimed, reason: Why, at: datetime
+    ) -> None:
+        gone = await claims.withhold(conn, sub.id, reason, at, stale=reason is Why.STALE)
+        state = NoticeState.WITHHELD
+
+        def stamped(entry: Entry) -> Stamp:
+            return Stamp(at, ACTOR, entry.traceparent)
+
+        await self._outbox.append(
+            conn,
+            [
+                (
+                    notice_draft(
+                        WEBHOOK,
+                        notice_id=notice,
+                        subscription_id=sub.id,
+                        entry=entry,
+                        state=state,
+                        attempt=attempt,
+                        reason=reason,
+                    ),
+                    stamped(entry),
+                )
+                for notice, attempt, entry in gone
+            ],
+        )
+        telemetry.NOTICES.labels(WEBHOOK, str(state)).inc(len(gone))
+
+    async def measure(self) -> None:
+        """Read how many subscriptions stand how, for the gauge that alerts on dead ones."""
+        async with self._engine.connect() as conn:
+            found = await store.count_standings(conn)
+        for standing in (Standing.ACTIVE, Standing.DEAD, Standing.DISABLED):
+            telemetry.SUBSCRIPTIONS.labels(str(standing)).set(found.get(standing, 0))

@@ -1,0 +1,90 @@
+"""What is said, purely: the thin body of a webhook, and the events of `notices`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.notification.domain import NoticeState
+from shared.clock import rfc3339
+from shared.events import NOTICES, Draft, NoticeFacts
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from services.notification.domain import Entry, Head, Why
+
+
+def render_body(entry: Entry, public_url: str) -> bytes:
+    """Render the thin body of a webhook: ids, the state, and where to read the rest.
+
+    `cursor` is the entry's place in the provider's feed: the same as the `Last-Event-ID` of the
+    event stream and the `after` of a replay.
+    """
+    return msgspec.json.encode(
+        {
+            "type": entry.type,
+            "timestamp": rfc3339(entry.happened_at),
+            "data": {
+                "referral_id": entry.referral_id,
+                "state": entry.state,
+                "cursor": entry.feed_seq,
+                "version": entry.version,
+                "href": f"{public_url}/referral/v1/referrals/{entry.referral_id}",
+            },
+        }
+    )
+
+
+def notice_draft(
+    notifier: str,
+    *,
+    notice_id: UUID,
+    subscription_id: UUID,
+    entry: Entry,
+    state: NoticeState,
+    attempt: int,
+    reason: Why | None,
+) -> Draft:
+    """Return the event that says what became of a notice; its subject is the case."""
+    return Draft(
+        NOTICES,
+        f"notice-{state}",
+        str(entry.case_id),
+        NoticeFacts(
+            notice_id=notice_id,
+            notifier=notifier,
+            about_event=entry.event_id,
+            about_type=entry.type,
+            state=str(state),
+            referral_id=entry.referral_id,
+            subscription_id=subscription_id,
+            attempt=attempt,
+            reason=str(reason) if reason else None,
+            test=entry.test,
+        ),
+    )
+
+
+def disabled_draft(
+    notifier: str, head: Head, subscription_id: UUID, attempt: int, reason: Why
+) -> Draft:
+    """Return the event that a subscription ended; its subject is the subscription."""
+    return Draft(
+        NOTICES,
+        "subscription-disabled",
+        str(subscription_id),
+        NoticeFacts(
+            notice_id=head.notice_id,
+            notifier=notifier,
+            about_event=head.entry.event_id,
+            about_type=head.entry.type,
+            state=str(NoticeState.FAILED),
+            referral_id=head.entry.referral_id,
+            subscription_id=subscription_id,
+            attempt=attempt,
+            reason=str(reason),
+            test=head.entry.test,
+        ),
+    )

@@ -1,0 +1,149 @@
+"""SQL of providers' feeds and of the notices that entries give; transactions are the callers'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+from services.notification.domain import Entry, ProviderId, Standing, Subscription, SubscriptionId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.notification.domain import Notice
+
+ENTRY_COLUMNS: Final = (
+    "f.organisation, f.feed_seq, f.event_id, f.type, f.happened_at, f.case_id, f.referral_id,"
+    " f.state AS referral_state, f.version, f.test, f.traceparent"
+)
+"""The columns of `feed f` that `entry_from` reads."""
+
+
+def entry_from(row: Row[Any]) -> Entry:
+    """Return the feed entry in a row with `ENTRY_COLUMNS`."""
+    return Entry(
+        organisation=ProviderId(row.organisation),
+        feed_seq=row.feed_seq,
+        event_id=row.event_id,
+        type=row.type,
+        happened_at=row.happened_at,
+        case_id=row.case_id,
+        referral_id=row.referral_id,
+        state=row.referral_state,
+        version=row.version,
+        test=row.test,
+        traceparent=row.traceparent,
+    )
+
+
+async def list_subscribers(
+    conn: AsyncConnection, organisations: Iterable[str]
+) -> dict[str, list[Subscription]]:
+    """Read the subscriptions of these providers that are not deleted, by provider."""
+    rows = await conn.execute(
+        text(
+            "SELECT id, organisation, types, standing, created_at FROM subscriptions"
+            " WHERE organisation = ANY(CAST(:o AS text[])) AND standing <> 'deleted' ORDER BY seq"
+        ),
+        {"o": sorted(set(organisations))},
+    )
+    found: dict[str, list[Subscription]] = {}
+    for row in rows:
+        found.setdefault(row.organisation, []).append(
+            Subscription(
+                SubscriptionId(row.id),
+                ProviderId(row.organisation),
+                None if row.types is None else frozenset(row.types),
+                Standing(row.standing),
+                row.created_at,
+            )
+        )
+    return found
+
+
+async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> None:
+    """Add entries to their providers' feeds."""
+    await conn.execute(
+        text(
+            "INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at, arrived_at,"
+            " case_id, referral_id, state, version, test, traceparent)"
+            " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, p"
+            " FROM unnest(CAST(:o AS text[]),"
+            " CAST(:n AS bigint[]), CAST(:e AS uuid[]), CAST(:y AS text[]),"
+            " CAST(:h AS timestamptz[]), CAST(:c AS uuid[]), CAST(:r AS uuid[]),"
+            " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:p AS text[]))"
+            " AS x (o, n, e, y, h, c, r, s, v, t, p) ORDER BY o, n"
+        ),
+        {
+            "at": at,
+            "o": [e.organisation for e in entries],
+            "n": [e.feed_seq for e in entries],
+            "e": [e.event_id for e in entries],
+            "y": [e.type for e in entries],
+            "h": [e.happened_at for e in entries],
+            "c": [e.case_id for e in entries],
+            "r": [e.referral_id for e in entries],
+            "s": [e.state for e in entries],
+            "v": [e.version for e in entries],
+            "t": [e.test for e in entries],
+            "p": [e.traceparent for e in entries],
+        },
+    )
+
+
+async def insert_notices(
+    conn: AsyncConnection, notifier: str, notices: Sequence[Notice], at: datetime
+) -> None:
+    """Add notices; those that are withheld have ended already."""
+    await conn.execute(
+        text(
+            "INSERT INTO notices (notice_id, notifier, organisation, subscription_id, feed_seq,"
+            " state, reason, useful_until, created_at, ended_at)"
+            " SELECT i, CAST(:notifier AS text), o, s, n, z, w, u, CAST(:at AS timestamptz),"
+            " CASE WHEN z = 'waiting' THEN NULL ELSE CAST(:at AS timestamptz) END"
+            " FROM unnest(CAST(:i AS uuid[]), CAST(:o AS text[]), CAST(:s AS uuid[]),"
+            " CAST(:n AS bigint[]), CAST(:z AS text[]), CAST(:w AS text[]),"
+            " CAST(:u AS timestamptz[])) AS x (i, o, s, n, z, w, u) ORDER BY s, n"
+        ),
+        {
+            "notifier": notifier,
+            "at": at,
+            "i": [n.id for n in notices],
+            "o": [n.entry.organisation for n in notices],
+            "s": [n.subscription_id for n in notices],
+            "n": [n.entry.feed_seq for n in notices],
+            "z": [str(n.state) for n in notices],
+            "w": [str(n.reason) if n.reason else None for n in notices],
+            "u": [n.useful_until for n in notices],
+        },
+    )
+
+
+async def call_up(
+    conn: AsyncConnection,
+    organisations: Iterable[str],
+    subscriptions: Iterable[UUID],
+    at: datetime,
+) -> None:
+    """Make subscriptions due that have something new, or that waited for a gap that is now filled.
+
+    One that backs off keeps its time; one that is being served looks again by itself.
+    """
+    await conn.execute(
+        text(
+            "WITH found AS (SELECT id FROM subscriptions"
+            " WHERE organisation = ANY(CAST(:o AS text[]))"
+            " AND (due_at IS NOT NULL OR id = ANY(CAST(:s AS uuid[])))"
+            " ORDER BY id FOR NO KEY UPDATE)"
+            " UPDATE subscriptions s SET due_at ="
+            " CASE WHEN s.failures > 0 THEN coalesce(s.due_at, :at) ELSE least(s.due_at, :at) END"
+            " FROM found WHERE s.id = found.id"
+        ),
+        {"o": sorted(set(organisations)), "s": sorted(set(subscriptions)), "at": at},
+    )

@@ -1,0 +1,154 @@
+"""Providers' feeds, subscriptions with their sealed secrets, and notices."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from shared.migrate import create_kernel
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_WEB = "notification_web"
+_SEES = """
+current_setting('pashe.organisation', true) = '*'
+OR (organisation <> '' AND organisation = current_setting('pashe.organisation', true))
+"""
+_OWN = """
+organisation NOT IN ('', '*') AND organisation = current_setting('pashe.organisation', true)
+"""
+
+_STATEMENTS = (
+    """
+    CREATE TABLE key_fingerprints (
+      kind text NOT NULL,
+      fingerprint bytea NOT NULL,
+      first_seen timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (kind, fingerprint)
+    )
+    """,
+    """
+    CREATE TABLE feed (
+      organisation text NOT NULL,
+      feed_seq bigint NOT NULL,
+      event_id uuid NOT NULL,
+      type text NOT NULL,
+      happened_at timestamptz NOT NULL,
+      arrived_at timestamptz NOT NULL,
+      case_id uuid NOT NULL,
+      referral_id uuid NOT NULL,
+      state text NOT NULL,
+      version integer NOT NULL,
+      test boolean NOT NULL,
+      traceparent text,
+      PRIMARY KEY (organisation, feed_seq)
+    )
+    """,
+    "CREATE INDEX feed_case ON feed (case_id)",
+    "CREATE INDEX feed_age ON feed (arrived_at)",
+    """
+    CREATE TABLE subscriptions (
+      id uuid PRIMARY KEY,
+      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+      organisation text NOT NULL,
+      url text NOT NULL,
+      types text[],
+      secret bytea NOT NULL,
+      standing text NOT NULL DEFAULT 'active'
+        CHECK (standing IN ('active', 'dead', 'disabled', 'deleted')),
+      created_at timestamptz NOT NULL,
+      created_by text NOT NULL,
+      ended_at timestamptz,
+      ended_why text,
+      failures integer NOT NULL DEFAULT 0,
+      slow boolean NOT NULL DEFAULT false,
+      last_success_at timestamptz,
+      last_cursor bigint,
+      last_failure_at timestamptz,
+      last_status integer,
+      last_trouble text,
+      due_at timestamptz,
+      lease uuid,
+      leased_until timestamptz,
+      holder text
+    )
+    """,
+    "CREATE INDEX subscriptions_due ON subscriptions (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX subscriptions_organisation ON subscriptions (organisation)",
+    """
+    CREATE TABLE notices (
+      notice_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+      txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+      notifier text NOT NULL,
+      organisation text NOT NULL,
+      subscription_id uuid NOT NULL REFERENCES subscriptions (id),
+      feed_seq bigint NOT NULL,
+      state text NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed', 'withheld')),
+      reason text,
+      attempt integer NOT NULL DEFAULT 0,
+      status integer,
+      useful_until timestamptz NOT NULL,
+      created_at timestamptz NOT NULL,
+      ended_at timestamptz,
+      UNIQUE (subscription_id, feed_seq)
+    )
+    """,
+    "CREATE INDEX notices_waiting ON notices (subscription_id, feed_seq) WHERE state = 'waiting'",
+    "CREATE INDEX notices_order ON notices (txid, seq)",
+    "CREATE INDEX notices_feed ON notices (organisation, feed_seq)",
+    "CREATE INDEX notices_age ON notices (created_at)",
+    *(
+        statement
+        for table in ("feed", "subscriptions", "notices")
+        for statement in (
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY {table}_flow ON {table} TO notification_flow USING (true)",
+            f"CREATE POLICY {table}_see ON {table} FOR SELECT TO notification_web USING ({_SEES})",
+        )
+    ),
+    *(
+        statement
+        for table in ("subscriptions", "notices")
+        for statement in (
+            f"CREATE POLICY {table}_add ON {table} FOR INSERT TO {_WEB} WITH CHECK ({_OWN})",
+            f"CREATE POLICY {table}_change ON {table} FOR UPDATE TO {_WEB} USING ({_SEES})",
+        )
+    ),
+    """
+    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, feed, subscriptions, notices
+    TO notification_flow
+    """,
+    "GRANT SELECT ON feed TO notification_web",
+    # a request makes a secret and never reads one
+    """
+    GRANT SELECT (id, seq, organisation, url, types, standing, created_at, created_by, ended_at,
+        ended_why, failures, slow, last_success_at, last_cursor, last_failure_at, last_status,
+        last_trouble, due_at),
+      INSERT (id, organisation, url, types, secret, created_at, created_by),
+      UPDATE (standing, secret, ended_at, ended_why, failures, due_at)
+    ON subscriptions TO notification_web
+    """,
+    """
+    GRANT SELECT, INSERT (notifier, organisation, subscription_id, feed_seq, state, useful_until,
+        created_at),
+      UPDATE (state, reason, attempt, status, useful_until, ended_at)
+    ON notices TO notification_web
+    """,
+)
+
+
+def upgrade() -> None:
+    """Make the tables of notification."""
+    create_kernel(op, "notification")
+    for statement in _STATEMENTS:
+        op.get_bind().exec_driver_sql(statement)
+
+
+def downgrade() -> None:
+    """Refuse: what was told to whom is never dropped by a migration."""
+    message = "the first migration holds subscriptions and notices and is never undone"
+    raise RuntimeError(message)

@@ -1,0 +1,316 @@
+"""Delivery of a batch into the database: once, in order, one transaction, one bad record alone.
+
+The rules are DECISIONS 11–14 and 28. Kafka does not appear here: `shared.consumer` is its edge, and
+`shared.parked` delivers again what was parked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from sqlalchemy import text
+
+from shared import inbox, telemetry
+from shared.batch import Batch, Handler, place_of, take_apart
+from shared.clock import now
+from shared.database import Blame, blame, sqlstate_of
+from shared.errors import RecordInvalid
+from shared.events import SAFETY_TYPES, Event
+from shared.inbox import Parking
+from shared.outbox import Stamp
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from shared.batch import Record
+
+DEATHS: Final = 3
+"""Process deaths at one offset after which its record is parked."""
+
+WORLD_TRIES: Final = 5
+"""World errors of one record, with the database answering, after which it is parked."""
+
+UNKNOWN_PAUSES: Final = (0.05, 0.15, 0.3)
+"""Pauses in seconds between the tries of a record that raised an unknown exception."""
+
+RETRIES: Final = 3
+"""Tries at once after a deadlock or a failed serialization."""
+
+_NEVER_ONE_RECORD: Final = ("08", "25", "28", "3D", "42", "53")
+"""SQLSTATE classes that say nothing about a record: schema, rights, a full disk, connections."""
+
+S = TypeVar("S")
+Place = tuple[str, int, int]
+
+
+class Delivery(Generic[S]):
+    """Delivers batches to one handler; used by one task at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        handler: Handler[S],
+        engine: AsyncEngine,
+        *,
+        guards: bool = False,
+        clock: Callable[[], Any] = now,
+    ) -> None:
+        """Take the consumer's name, what to do, where to store; `guards`: park the unreadable."""
+        self.name = name
+        self._handler = handler
+        self._engine = engine
+        self._guards = guards
+        self._clock = clock
+        self._log = Log("consumer")
+        self._known: set[tuple[str, int]] = set()
+        self._noted: dict[Place, int] = {}
+        self._suspects: set[Place] = set()
+        self._world: Counter[object] = Counter()
+
+    def forget(self) -> None:
+        """Partitions come and go: the next batch of each is looked at for process deaths again."""
+        self._known.clear()
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """Take raw records apart; never raises."""
+        batch = take_apart(records, self._handler, guards=self._guards, consumer=self.name)
+        if batch.skipped:
+            telemetry.CONSUMED.labels(self.name, "skipped").inc(batch.skipped)
+        return batch
+
+    async def take(self, batch: Batch) -> None:
+        """Handle a batch; a world error leaves it to the caller, everything else ends here."""
+        records = batch.records
+        if not records:
+            return
+        await self._look_for_deaths(records)
+        if not any(self._is_suspect(place_of(record)) for record in records):
+            for _ in range(RETRIES):
+                try:
+                    await self._transact(batch)
+                except Exception as error:
+                    fault = blame(error)
+                    if fault is Blame.RETRY:
+                        continue
+                    first = ("batch", place_of(records[0]))
+                    if fault is Blame.WORLD and not await self._only_this(first, error):
+                        raise
+                    why = telemetry.describe(error)
+                    self._log.warning("batch-refused", consumer=self.name, error=why)
+                    break
+                self._world.clear()
+                return
+        await self._one_by_one(batch)
+        self._world.clear()
+
+    async def replay(self, conn: AsyncConnection, record: Record) -> None:
+        """Handle one parked record inside the caller's transaction, through the inbox.
+
+        Raises:
+            RecordInvalid: it still cannot be handled.
+
+        """
+        batch = self.read([record])
+        if batch.held:
+            raise RecordInvalid("newer-version")
+        await self._handle(conn, batch, replay=True)
+
+    # --- Whose fault ---------------------------------------------------------------------------
+
+    async def _look_for_deaths(self, records: Sequence[Record]) -> None:
+        """Note the first batch of each partition, and find what earlier processes died at."""
+        new = [r for r in records if (r.topic, r.partition) not in self._known]
+        if not new:
+            return
+        async with self._engine.begin() as conn:
+            before = await inbox.begin_attempts(conn, self.name, new, again=False)
+        for place, deaths in before.items():
+            if not deaths:
+                self._noted[place] = 0
+            elif place not in self._noted:
+                self._suspects.add(place)
+        self._known |= {(record.topic, record.partition) for record in new}
+
+    def _is_suspect(self, place: Place) -> bool:
+        return place in self._suspects or self._noted.get(place, 0) > 0
+
+    async def _one_by_one(self, batch: Batch) -> None:
+        """Handle record by record, so that one bad record never fails its neighbours."""
+        for record in batch.records:
+            place = place_of(record)
+            if place not in self._noted:
+                async with self._engine.begin() as conn:
+                    before = await inbox.begin_attempts(conn, self.name, [record], again=True)
+                self._noted[place] = before[place]
+                self._suspects.discard(place)
+            single = batch.alone(record)
+            if self._noted[place] >= DEATHS:
+                single = Batch(parkings=[Parking(record, "process-death")])
+            await self._single(single, record)
+
+    async def _single(self, single: Batch, record: Record) -> None:
+        unknown = retried = 0
+        while True:
+            try:
+                await self._transact(single)
+            except Exception as error:
+                fault = blame(error)
+                if not single.events:  # not even parking it works: hold
+                    raise
+                if fault is Blame.RETRY and retried < RETRIES:
+                    retried += 1
+                    continue
+                if fault is Blame.UNKNOWN and unknown < len(UNKNOWN_PAUSES):
+                    await asyncio.sleep(UNKNOWN_PAUSES[unknown])
+                    unknown += 1
+                    continue
+                if fault is Blame.RETRY or (
+                    fault is Blame.WORLD and not await self._only_this(place_of(record), error)
+                ):
+                    raise
+                self._log.error("record-refused", error, consumer=self.name)
+                single = Batch(parkings=[_parking_of(record, error, fault)])
+                continue
+            return
+
+    async def _only_this(self, what: object, error: Exception) -> bool:
+        """Say whether the world has failed this alone so often that it is its own fault."""
+        if (sqlstate_of(error) or "")[:2] in _NEVER_ONE_RECORD:
+            return False
+        try:
+            async with self._engine.connect() as conn:
+                await conn.execute(text("SELECT 1"))
+        except Exception:  # noqa: BLE001  (that is the answer)
+            self._world.clear()
+            return False
+        self._world[what] += 1
+        return self._world[what] >= WORLD_TRIES
+
+    # --- One transaction -----------------------------------------------------------------------
+
+    async def _transact(self, batch: Batch) -> None:
+        noted = [r for r in batch.records if place_of(r) in self._noted]
+        async with self._engine.begin() as conn:
+            await inbox.share_consumer(conn, self.name)
+            outcome = await self._handle(conn, batch)
+            if noted:
+                await inbox.end_attempts(conn, self.name, noted)
+        for record in noted:
+            self._noted.pop(place_of(record), None)
+        for name, count in outcome.items():
+            if count:
+                telemetry.CONSUMED.labels(self.name, name).inc(count)
+
+    async def _handle(
+        self, conn: AsyncConnection, batch: Batch, *, replay: bool = False
+    ) -> dict[str, int]:
+        """Inbox, order, blocks, load, decide, flush, park: all inside the caller's transaction."""
+        fresh = await inbox.take(conn, self.name, (e.id for _, e in batch.events))
+        todo = [(r, e) for r, e in batch.events if e.id in fresh and not fresh.discard(e.id)]  # type: ignore[func-returns-value]
+        placed = [(record.topic, event) for record, event in todo]
+        heads = await inbox.heads_of(conn, self.name, placed) if todo else {}
+        keys = [r.key for r, _ in todo if r.key is not None]
+        blocked = await inbox.blocked_keys(conn, self.name, keys) if keys and not replay else set()
+        state = await self._handler.load(conn, [e for _, e in todo]) if todo else None
+        course = _Course(heads, blocked, judge=not replay)
+        for record, event, parking in _in_order(todo, batch.parkings):
+            found = parking
+            if event is not None:
+                found = course.judge(record, event) or self._decide(state, record, event)  # type: ignore[arg-type]
+            course.note(record, event, found)
+        if state is not None:
+            await self._handler.flush(conn, state)
+        await inbox.give_back(conn, self.name, course.returned)
+        await inbox.move_heads(conn, self.name, course.moved)
+        if replay:
+            for parking in course.parkings:
+                raise RecordInvalid(parking.reason, parking.detail)
+        await inbox.void(conn, self.name, course.overtaken)
+        new = await inbox.park(conn, self.name, course.parkings)
+        for parking in course.parkings:
+            self._log.error("parked", consumer=self.name, reason=parking.reason)
+        return {
+            "handled": len(todo) - len(course.returned),
+            "duplicate": len(batch.events) - len(todo),
+            "parked": new,
+        }
+
+    def _decide(self, state: S, record: Record, event: Event) -> Parking | None:
+        try:
+            with telemetry.span(f"{self.name} {event.type}", event.traceparent):
+                stamp = Stamp(
+                    self._clock(), f"service:{self.name}", telemetry.current_traceparent()
+                )
+                self._handler.decide(state, event, stamp)
+        except RecordInvalid as error:
+            return Parking(record, error.reason, error.detail)
+        except Exception as error:  # noqa: BLE001  (a decision is pure: trying again changes nothing)
+            self._log.error("decision-failed", error, consumer=self.name)
+            return Parking(record, "bug", f"{telemetry.describe(error)} {telemetry.where(error)}")
+        return None
+
+
+class _Course:
+    """What becomes of a batch as it goes record by record: heads, blocks, what is parked."""
+
+    def __init__(
+        self, heads: dict[tuple[str, str], int], blocked: set[bytes], *, judge: bool
+    ) -> None:
+        self._heads = heads
+        self._blocked = blocked
+        self._judges = judge
+        self.moved: dict[tuple[str, str], int] = {}
+        self.parkings: list[Parking] = []
+        self.returned: list[Any] = []
+        self.overtaken: list[bytes] = []
+
+    def judge(self, record: Record, event: Event) -> Parking | None:
+        """Park what comes too late or behind; let a safety event overtake and void what waits."""
+        if not self._judges:
+            return None
+        safety = event.type in SAFETY_TYPES
+        if record.key in self._blocked and not safety:
+            return Parking(record, "behind", "an earlier record of this key waits")
+        if event.sequence < self._heads.get((record.topic, event.subject), 0):
+            return Parking(record, "inversion", "an event with a higher sequence was handled")
+        if safety and record.key in self._blocked:
+            self._blocked.discard(record.key)
+            self.overtaken.append(record.key)
+            self.parkings = [
+                replace(p, state="void") if p.record.key == record.key else p for p in self.parkings
+            ]
+        return None
+
+    def note(self, record: Record, event: Event | None, parking: Parking | None) -> None:
+        """Keep what became of the record."""
+        if parking is None and event is not None:
+            place = (record.topic, event.subject)
+            head = max(event.sequence, self._heads.get(place, 0))
+            self._heads[place] = self.moved[place] = head
+        elif parking is not None:
+            self.parkings.append(parking)
+            if event is not None:
+                self.returned.append(event.id)
+            if record.key is not None:
+                self._blocked.add(record.key)
+
+
+def _in_order(
+    events: Sequence[tuple[Record, Event]], parkings: Sequence[Parking]
+) -> list[tuple[Record, Event | None, Parking | None]]:
+    steps: list[tuple[Record, Event | None, Parking | None]] = [(r, e, None) for r, e in events]
+    steps += [(parking.record, None, parking) for parking in parkings]
+    return sorted(steps, key=lambda step: place_of(step[0]))
+
+
+def _parking_of(record: Record, error: Exception, fault: Blame) -> Parking:
+    if isinstance(error, RecordInvalid):
+        return Parking(record, error.reason, error.detail)
+    reason = {Blame.RECORD: "refused-by-database", Blame.WORLD: "only-this-record"}
+    return Parking(record, reason.get(fault, "bug"), telemetry.describe(error))

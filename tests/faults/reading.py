@@ -1,0 +1,270 @@
+"""Reads the truth of a stack: the history over HTTP, and the services' own tables beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from shared.idempotency import Key
+from shared.vocabulary import Role
+from tests.faults.attempts import Attempt, Kind
+from tests.faults.truth import Entry, Heard, Referral, Submission, Truth, stream_of
+from tests.support.stack import SERVICES, Stack, StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import httpx
+
+_FEEDS = {
+    "sse": (
+        "referral",
+        "SELECT event_id FROM feed WHERE provider_id = $1 ORDER BY feed_seq",
+    ),
+    "webhook": (
+        "notification",
+        (
+            "SELECT f.event_id FROM notices n JOIN feed f USING (organisation, feed_seq)"
+            " WHERE n.organisation = $1 AND n.state <> 'withheld' ORDER BY feed_seq"
+        ),
+    ),
+}
+"""Where the feed of a kind of listener stands in the database."""
+
+AT_ONCE = 8
+"""Histories read at the same time."""
+
+
+async def rows(stack: Stack, service: str, query: str, *values: object) -> list[Any]:
+    conn = await stack.connect(service)
+    try:
+        return list(await conn.fetch(query, *values))
+    finally:
+        await conn.close()
+
+
+async def read_submissions(stack: Stack, attempts: Iterable[Attempt]) -> list[Submission]:
+    """Read every stored submission and whose attempt it is."""
+    anonymous = [a.mark for a in attempts if a.kind is Kind.ANONYMOUS]
+    by_receipt = await _receipts(stack, anonymous)
+    found = await rows(
+        stack,
+        "intake",
+        "SELECT submission_id, channel, actor, message_id, receipt_hash, case_ids, state"
+        " FROM submissions",
+    )
+    return [
+        Submission(
+            str(row["submission_id"]),
+            _mark(row, by_receipt),
+            tuple(map(str, row["case_ids"])),
+            row["state"],
+        )
+        for row in found
+    ]
+
+
+def _mark(row: Any, by_receipt: dict[bytes, str]) -> str:
+    if row["message_id"]:
+        return str(row["message_id"])
+    role, _, mark = row["actor"].partition(":")
+    if role != "anonymous":
+        return str(mark)
+    digest = bytes(row["receipt_hash"])
+    return by_receipt.get(digest, f"unknown receipt {digest.hex()[:8]}")
+
+
+async def _receipts(stack: Stack, marks: Sequence[str]) -> dict[bytes, str]:
+    """Return the digest of the receipt that each anonymous key was answered.
+
+    The stored answer opens under the key itself, so that an attempt that never heard its answer is
+    still known.
+    """
+    pepper = bytes.fromhex(
+        (Path(stack.environment("intake")["KEYS_DIR"]) / "pepper.key").read_text().strip()
+    )
+    keys = {(k := Key.of(mark, scope="anonymous", body=b"")).digest: (mark, k) for mark in marks}
+    found = await rows(
+        stack,
+        "intake",
+        "SELECT key_hash, answer FROM idempotency WHERE key_hash = ANY($1::bytea[])",
+        list(keys),
+    )
+    digests = {}
+    for row in found:
+        mark, key = keys[bytes(row["key_hash"])]
+        receipt = json.loads(key.open(bytes(row["answer"])))["receipt"]
+        code = receipt.replace(" ", "")
+        digests[hmac.new(pepper, code.encode(), hashlib.sha256).digest()] = mark
+    return digests
+
+
+async def read_referrals(stack: Stack) -> list[Referral]:
+    """Read every referral."""
+    found = await rows(
+        stack, "referral", "SELECT referral_id, case_id, need, attempt, state FROM referrals"
+    )
+    return [
+        Referral(str(r["referral_id"]), str(r["case_id"]), r["need"], r["attempt"], r["state"])
+        for r in found
+    ]
+
+
+async def read_events(stack: Stack) -> dict[str, str]:
+    """Return every event of every outbox: id → stream."""
+    found: dict[str, str] = {}
+    for service in SERVICES:
+        for row in await rows(stack, service, "SELECT event_id, topic FROM outbox"):
+            found[str(row["event_id"])] = row["topic"]
+    return found
+
+
+async def read_subjects(stack: Stack) -> set[str]:
+    """Return every subject that has an event in some outbox."""
+    found: set[str] = set()
+    for service in SERVICES:
+        query = (
+            "SELECT DISTINCT convert_from(key, 'UTF8') AS key FROM outbox WHERE topic <> 'accesses'"
+        )
+        found |= {row["key"] for row in await rows(stack, service, query)}
+    return found
+
+
+async def read_history(stack: Stack, client: httpx.AsyncClient) -> list[Entry]:
+    """Read the whole history over HTTP, entry by entry of each subject."""
+    headers = stack.bearer(Role.AUDITOR, subject="checker")
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(subject: str) -> list[Entry]:
+        async with slots:
+            answer = await client.get(
+                f"/audit/v1/cases/{subject}/history", headers=headers, timeout=30
+            )
+            answer.raise_for_status()
+            return [entry_of(item) for item in answer.json()["items"]]
+
+    subjects = sorted(await read_subjects(stack))
+    found = await asyncio.gather(*(one(subject) for subject in subjects))
+    return [entry for entries in found for entry in entries]
+
+
+def entry_of(item: dict[str, Any]) -> Entry:
+    """Read one line of a history; its event is the CloudEvent as it was committed to."""
+    event = item["event"]
+    return Entry(
+        index=int(item["index"]),
+        event_id=str(event["id"]),
+        type=str(event["type"]),
+        stream=stream_of(event["source"], event["type"]),
+        subject=str(event["subject"]),
+        sequence=int(event["sequence"]),
+        actor=str(event["actor"]),
+        submission_id=str(event["data"].get("submission_id", "")),
+    )
+
+
+async def verifies(stack: Stack) -> bool:
+    """Run `pashe audit verify`; its exit code is the answer."""
+    try:
+        await asyncio.to_thread(stack.pashe, "audit", "verify")
+    except StackError as error:
+        print(error)
+        return False
+    return True
+
+
+async def absorbed(stack: Stack, client: httpx.AsyncClient) -> int:
+    """Return how many deliveries the inboxes dropped, as far as living processes remember."""
+    total = 0.0
+    for service in SERVICES:
+        text = (await client.get(f"{stack.url(service)}/metrics")).text
+        for line in text.splitlines():
+            if line.startswith("pashe_consumer_records_total{") and 'outcome="duplicate"' in line:
+                total += float(line.split("} ")[1].split(" ")[0])
+    return int(total)
+
+
+async def read_truth(
+    stack: Stack, client: httpx.AsyncClient, attempts: Sequence[Attempt], heard: Sequence[Heard]
+) -> Truth:
+    """Read everything that the checker wants, after the stack has settled."""
+    cases = await rows(
+        stack, "intake", "SELECT case_id, submission_id, coalesce(person_ref, '') AS ref FROM cases"
+    )
+    parked = [
+        (await rows(stack, s, "SELECT count(*) AS n FROM parked WHERE state = 'waiting'"))[0]["n"]
+        for s in SERVICES
+    ]
+    return Truth(
+        entries=tuple(await read_history(stack, client)),
+        submissions=tuple(await read_submissions(stack, attempts)),
+        cases=tuple((str(r["case_id"]), f"{r['submission_id']}/{r['ref']}") for r in cases),
+        referrals=tuple(await read_referrals(stack)),
+        events=await read_events(stack),
+        heard=tuple(heard),
+        expected=await read_feeds(stack, {h.who for h in heard}),
+        unsent=await unsent(stack),
+        parked=sum(parked),
+        absorbed=await absorbed(stack, client),
+        audit_valid=await verifies(stack),
+    )
+
+
+async def unsent(stack: Stack) -> int:
+    """Return how many events wait in the outboxes."""
+    query = "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL"
+    return sum([(await rows(stack, s, query))[0]["n"] for s in SERVICES])
+
+
+async def movement(stack: Stack) -> tuple[int, int]:
+    """Return how much still waits, and a number that grows with everything that happens.
+
+    Waiting are unsent events, events that the history has not taken, submissions without a case,
+    and notices that are not delivered.
+    """
+    events = entries = waiting = 0
+    try:
+        for service in SERVICES:
+            query = "SELECT count(*) AS n, count(*) FILTER (WHERE sent_at IS NULL) AS u FROM outbox"
+            row = (await rows(stack, service, query))[0]
+            events += row["n"]
+            waiting += row["u"]
+        entries = (await rows(stack, "audit", "SELECT count(*) AS n FROM entries"))[0]["n"]
+        for service, query in (
+            ("intake", "SELECT count(*) AS n FROM submissions WHERE state = 'received'"),
+            ("notification", "SELECT count(*) AS n FROM notices WHERE state = 'waiting'"),
+        ):
+            waiting += (await rows(stack, service, query))[0]["n"]
+    except (OSError, asyncpg.PostgresError, StackError):
+        return 1, -1
+    return waiting + max(0, events - entries), events + entries
+
+
+async def read_feeds(stack: Stack, listeners: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the event ids that each listener had to hear, in the order of its feed."""
+    found = {}
+    for who in listeners:
+        kind, _, provider = who.partition(" ")
+        service, query = _FEEDS[kind]
+        found[who] = tuple(
+            str(row["event_id"]) for row in await rows(stack, service, query, provider)
+        )
+    return found
+
+
+def unsettled(truth: Truth) -> Truth:
+    """Mark a truth as read before everything had settled."""
+    return replace(truth, lag=max(1, truth.lag))
+
+
+def forget(home: Path) -> None:
+    """Remove the folder of a stack that is down."""
+    shutil.rmtree(home, ignore_errors=True)

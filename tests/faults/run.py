@@ -1,0 +1,194 @@
+"""One run: a stack, a load, a nemesis, a settling, a check. `python -m tests.faults.run --help`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import sys
+import tempfile
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from shared.vocabulary import Role
+from tests.faults import reading
+from tests.faults.attempts import Attempt, Log
+from tests.faults.caller import Caller
+from tests.faults.checker import Verdict, check
+from tests.faults.figures import Fault, table
+from tests.faults.load import NEEDS, PLACES, Load
+from tests.faults.nemesis import Nemesis, Plan
+from tests.faults.providers import Provider, Webhook
+from tests.support.receiver import Receiver
+from tests.support.stack import Stack
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.faults.truth import Truth
+
+SETTLE = 60.0
+"""Seconds that a run may take to settle after the last fault."""
+
+QUIET = 3.0
+"""Seconds without a new event, delivery or attempt that count as settled."""
+
+SHORT = Plan()
+LONG = Plan(kills=20, terms=20, freezes=5, brokers=20, databases=20)
+
+
+@dataclass(slots=True)
+class Result:
+    seed: int
+    seconds: float
+    attempts: list[Attempt]
+    faults: list[Fault]
+    truth: Truth
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        return table(
+            self.seed,
+            self.seconds,
+            self.attempts,
+            self.faults,
+            self.verdict,
+            len(self.truth.entries),
+        )
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who listens during a run."""
+
+    providers: list[Provider] = field(default_factory=list)
+    hook: Webhook | None = None
+
+    def hearings(self) -> int:
+        return sum(len(p.heard) for p in self.providers) + (
+            len(self.hook.heard) if self.hook else 0
+        )
+
+
+async def scout(load: Load) -> list[str]:
+    """Report once for every place and need; return the providers that were chosen."""
+    done = [await load.report(place, [need]) for place in PLACES for need in NEEDS]
+    found: set[str] = set()
+    for attempt in done:
+        for case_id in attempt.case_ids:
+            item = await eventually(partial(_referral_of, load.caller, case_id), 30)
+            found.add(str(item))
+    return sorted(found)
+
+
+async def _referral_of(caller: Caller, case_id: str) -> str | None:
+    headers = caller.token(Role.COORDINATOR, "scout", None)
+    answer = await caller.client.get(
+        "/referral/v1/referrals", params={"case_id": case_id}, headers=headers
+    )
+    answer.raise_for_status()
+    items = answer.json()["items"]
+    return items[0]["provider_id"] if items else None
+
+
+@asynccontextmanager
+async def listening(caller: Caller, providers: list[str], seed: int) -> AsyncIterator[Cast]:
+    """Let every provider follow its feed, and the first one a webhook as well."""
+    cast = Cast([Provider(p, caller, random.Random(f"{seed} {p}")) for p in providers])
+    cast.hook = Webhook(f"webhook {providers[0]}", random.Random(seed))
+    async with Receiver(cast.hook.answer) as receiver:
+        answer = await caller.client.post(
+            "/notification/v1/subscriptions",
+            json={"url": f"{receiver.url}/hook", "types": ["referral-assigned"]},
+            headers=caller.token(Role.PROVIDER_SYSTEM, "subscriber", providers[0]),
+        )
+        answer.raise_for_status()
+        tasks = [asyncio.create_task(p.run()) for p in cast.providers]
+        try:
+            yield cast
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def settle(stack: Stack, log: Log, cast: Cast) -> bool:
+    """Wait until nothing moves any more and nothing waits; False when the bound came first."""
+    until = time.monotonic() + SETTLE
+    last: object = None
+    since = time.monotonic()
+    while time.monotonic() < until:
+        await asyncio.sleep(0.5)
+        waiting, moved = await reading.movement(stack)
+        now = (moved, cast.hearings(), len(log.attempts))
+        if now != last or waiting:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > QUIET:
+            return True
+    return False
+
+
+async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> Result:
+    """Run load and nemesis against a running stack, and judge what is left."""
+    log = Log()
+    limits = httpx.Limits(max_connections=200)
+    started = time.monotonic()
+    async with httpx.AsyncClient(base_url=stack.origin, limits=limits) as client:
+        caller = Caller(client, stack.seed, log)
+        load = Load(caller, random.Random(seed), rate, limit)
+        providers = await scout(load)
+        async with listening(caller, providers, seed) as cast:
+            rng = random.Random(seed)
+            nemesis = Nemesis(stack, plan.rounds(rng), rng)
+            working = asyncio.create_task(load.run())
+            await nemesis.run()
+            load.stopping.set()
+            await working
+            settled = await settle(stack, log, cast)
+            heard = [h for p in cast.providers for h in p.heard]
+            heard += cast.hook.heard if cast.hook else []
+        truth = await reading.read_truth(stack, client, log.attempts, heard)
+        if not settled:
+            truth = reading.unsettled(truth)
+    seconds = time.monotonic() - started
+    log.save(stack.home / "attempts.jsonl")
+    return Result(seed, seconds, log.attempts, nemesis.faults, truth, check(log.attempts, truth))
+
+
+def main() -> int:
+    """Run once with a stack of its own; the exit code is 1 when an anomaly was found."""
+    parser = argparse.ArgumentParser(description="Kill a whole stack under load and check it.")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 0))
+    parser.add_argument("--short", action="store_true", help="the two-minute form")
+    parser.add_argument("--rate", type=float, default=25.0, help="attempts a second")
+    parser.add_argument("--limit", type=int, default=50_000, help="attempts in all")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the stack")
+    given = parser.parse_args()
+    seed = given.seed or secrets.randbelow(2**31) + 1
+    print(f"seed {seed}: SEED={seed} make faults", flush=True)
+    home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
+    with Stack(home) as stack:
+        plan = SHORT if given.short else LONG
+        result = asyncio.run(run(stack, seed, plan, given.rate, given.limit))
+    print(result)
+    if result.verdict.fatal or given.keep:
+        print(f"the stack's folder is kept: {home}")
+    else:
+        reading.forget(home)
+    return 1 if result.verdict.fatal else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

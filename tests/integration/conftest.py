@@ -1,0 +1,26 @@
+"""One whole embedded stack for the tests that need all of it, with a collector of its traces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.receiver import Receiver, in_thread
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Receiver]:
+    with in_thread(Receiver()) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def whole_stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("pashe")
+    with Stack(home, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as running:
+        yield running

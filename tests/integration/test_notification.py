@@ -1,0 +1,953 @@
+"""Notification as a process, on real Kafka and PostgreSQL, with real receivers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from services.notification import claims
+from services.notification.dispatch import Dispatch
+from services.notification.domain import Answer
+from services.notification.outbound import Outbound
+from services.notification.seal import Sealer
+from services.notification.settings import load_settings
+from services.notification.signature import verify
+from services.notification.worker import Worker
+from shared.access import make_token
+from shared.clock import new_event_id
+from shared.database import make_engine
+from shared.events import REFERRALS, Draft, ReferralFacts, encode, headers_of
+from shared.kafka import PARTITIONS, partition_of
+from shared.migrate import upgrade
+from shared.outbox import Outbox
+from shared.signing import Signer
+from shared.vocabulary import Role
+from tests.support.ground import Ground, make_ground
+from tests.support.processes import Child
+from tests.support.wait import eventually
+
+BASE = "/notification/v1"
+
+
+# --- a receiver on loopback ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One webhook as it came."""
+
+    id: str
+    cursor: int
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+
+Reply = tuple[int, dict[str, str]]
+
+
+@dataclass(slots=True)
+class Hook:
+    """An HTTP server that keeps what it gets and answers as `answer` says."""
+
+    answer: Callable[[Got], Awaitable[Reply]] | None = None
+    got: list[Got] = field(default_factory=list)
+    _server: asyncio.Server | None = None
+    _tasks: set[Any] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
+
+    @property
+    def cursors(self) -> list[int]:
+        return [one.cursor for one in self.got]
+
+    @property
+    def ids(self) -> list[str]:
+        return [one.id for one in self.got]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                headers = {}
+                for line in head[1:]:
+                    name, _, value = line.partition(":")
+                    headers[name.strip().lower()] = value.strip()
+                body = await reader.readexactly(int(headers["content-length"]))
+                cursor = json.loads(body)["data"]["cursor"]
+                got = Got(headers["webhook-id"], cursor, headers, body, time.monotonic())
+                self.got.append(got)
+                status, more = await self.answer(got) if self.answer else (204, {})
+                lines = "".join(f"{name}: {value}\r\n" for name, value in more.items())
+                writer.write(f"HTTP/1.1 {status} x\r\n{lines}content-length: 0\r\n\r\n".encode())
+                await writer.drain()
+        writer.close()
+
+
+def answers(*replies: int | Reply) -> Callable[[Got], Awaitable[Reply]]:
+    """Answer with these, one after the other; the last one for ever."""
+    left = list(replies)
+
+    async def answer(_: Got) -> Reply:
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        return (reply, {}) if isinstance(reply, int) else reply
+
+    return answer
+
+
+async def hang(_: Got) -> Reply:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+# --- the service ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Centre:
+    """The notification service as a process, and the rest of the centre as this test plays it."""
+
+    ground: Ground
+    env: dict[str, str]
+    log: Path
+    child: Child | None = None
+
+    def start(self) -> None:
+        self.child = Child("services.notification.main", self.env, self.log)
+
+    def kill(self) -> None:
+        assert self.child is not None
+        self.child.send(signal.SIGKILL)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.env['HTTP_PORT']}"
+
+    async def ready(self) -> None:
+        """Wait until it serves and its consumer has its partitions."""
+
+        async def look() -> bool:
+            assert self.child is not None
+            assert self.child.running(), self.child.said()
+            async with httpx.AsyncClient(timeout=2) as client:
+                with contextlib.suppress(httpx.HTTPError):
+                    report = (await client.get(f"{self.url}/ready")).json()
+                    return bool(report["ready"] and report["kafka"])
+            return False
+
+        await eventually(look, 40, "the service's readiness")
+
+    def system(self, provider: str) -> httpx.AsyncClient:
+        """Return a client that speaks as a provider's system."""
+        return self.client(Role.PROVIDER_SYSTEM, provider)
+
+    def client(self, role: Role, org: str | None = None) -> httpx.AsyncClient:
+        token = make_token(self.ground.seed, role, org=org)
+        return httpx.AsyncClient(
+            base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=20
+        )
+
+    async def subscribe(self, provider: str, url: str, *types: str) -> dict[str, Any]:
+        async with self.system(provider) as client:
+            body = {"url": url, "types": list(types)} if types else {"url": url}
+            made = await client.post(f"{BASE}/subscriptions", json=body)
+        assert made.status_code == 201, made.text
+        answer: dict[str, Any] = made.json()
+        return answer
+
+    async def show(self, provider: str, subscription: str) -> dict[str, Any]:
+        async with self.system(provider) as client:
+            found: dict[str, Any] = (await client.get(f"{BASE}/subscriptions/{subscription}")).json()
+        return found
+
+    async def notices(self, provider: str, **query: str) -> list[dict[str, Any]]:
+        async with self.system(provider) as client:
+            answer = await client.get(f"{BASE}/notices", params={"n": "200", **query})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    async def told(self, subscription: str) -> list[tuple[str, str | None]]:
+        """Return type and reason of this subscription's events in the outbox, in order."""
+        conn = await asyncpg.connect(self.env["DATABASE_URL"])
+        rows = await conn.fetch("SELECT value FROM outbox WHERE topic = 'notices' ORDER BY id")
+        await conn.close()
+        events = [json.loads(row["value"]) for row in rows]
+        return [
+            (event["type"], event["data"]["reason"])
+            for event in events
+            if event["data"]["subscription_id"] == subscription
+        ]
+
+
+def referral(provider: str, seq: int, **changes: Any) -> dict[str, Any]:
+    """Make an event of `referrals` as the referral service's relay would send it."""
+    case_id = changes.pop("case_id", None) or uuid4()
+    happened = changes.pop("at", None) or datetime.now(UTC)
+    kind = changes.pop("type", "referral-assigned")
+    sequence = changes.pop("sequence", 1)
+    facts = ReferralFacts(
+        **{
+            "referral_id": uuid4(),
+            "need": "shelter",
+            "urgency": "T1",
+            "state": "assigned",
+            "provider_id": provider,
+            "feed_seq": seq,
+            **changes,
+        }
+    )
+    event_id, value = encode(
+        Draft(REFERRALS, kind, str(case_id), facts, id=new_event_id()),
+        source="/referral",
+        sequence=sequence,
+        at=happened,
+        actor="service:referral",
+        traceparent=f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
+    )
+    return {
+        "id": str(event_id),
+        "key": str(case_id).encode(),
+        "value": value,
+        "headers": headers_of(kind, sequence, (), None, b"signature"),
+    }
+
+
+async def publish(centre: Centre, *records: dict[str, Any]) -> None:
+    """Send records to their partitions, in the given order."""
+    producer = AIOKafkaProducer(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"], acks="all")
+    await producer.start()
+    try:
+        for record in records:
+            await producer.send_and_wait(
+                REFERRALS,
+                record["value"],
+                key=record["key"],
+                headers=record["headers"],
+                partition=partition_of(record["key"]),
+            )
+    finally:
+        await producer.stop()
+
+
+def provider_name() -> str:
+    return f"ngo-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with make_ground(tmp_path_factory.mktemp("ground")) as made:
+        asyncio.run(upgrade("notification", made.owner_url("notification")))
+        yield made
+
+
+def _environment(ground: Ground, replica: str, **more: str) -> dict[str, str]:
+    return {
+        **ground.environment("notification"),
+        "REPLICA": replica,
+        "NOTIFICATION_ALLOW_LOOPBACK": "1",
+        "NOTIFICATION_SCHEDULE": "0,0.2,0.4,0.4",
+        "NOTIFICATION_TIMEOUT": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def _running(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
+    log = tmp_path_factory.mktemp("log") / "notification.log"
+    centre = Centre(ground, _environment(ground, "1"), log)
+    centre.start()
+    assert centre.child is not None
+    with centre.child:
+        yield centre
+
+
+@pytest.fixture
+async def centre(_running: Centre) -> Centre:
+    await _running.ready()
+    return _running
+
+
+# --- telling ----------------------------------------------------------------------------------------
+
+
+async def test_an_event_reaches_its_provider_signed_and_thin(centre: Centre) -> None:
+    provider, case_id, referral_id = provider_name(), uuid4(), uuid4()
+    async with Hook() as hook:
+        made = await centre.subscribe(provider, hook.url)
+        record = referral(provider, 1, case_id=case_id, referral_id=referral_id)
+        await publish(centre, record)
+        await eventually(lambda: hook.got, what="the webhook")
+        [got] = hook.got
+        assert verify(made["secret"], got.headers, got.body)
+        assert got.id == record["id"]
+        assert "." not in got.id
+        body = json.loads(got.body)
+        assert set(body) == {"type", "timestamp", "data"}
+        assert set(body["data"]) == {"referral_id", "state", "cursor", "version", "href"}
+        assert (body["type"], body["data"]["referral_id"]) == (
+            "referral-assigned",
+            str(referral_id),
+        )
+
+        async def delivered() -> bool:
+            return await centre.told(made["id"]) == [("notice-delivered", None)]
+
+        await eventually(delivered, what="the event of the delivery")
+    [notice] = await centre.notices(provider, case_id=str(case_id))
+    assert (notice["state"], notice["attempt"], notice["status"]) == ("delivered", 1, 204)
+    health = await centre.show(provider, made["id"])
+    assert (health["state"], health["failures"], health["last_cursor"]) == ("active", 0, 1)
+    assert health["last_success_at"]
+    assert health["waiting"] == 0
+    assert health["next_attempt_at"] is None
+
+
+async def test_the_event_of_a_delivery_is_in_kafka_under_its_case(centre: Centre) -> None:
+    provider, case_id = provider_name(), uuid4()
+    async with Hook() as hook:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1, case_id=case_id))
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"], auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition("notices", p) for p in range(PARTITIONS)])
+            found: list[Any] = []
+
+            async def look() -> bool:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found.extend(r for r in records if r.key == str(case_id).encode())
+                return bool(found)
+
+            await eventually(look, 15, "the event in Kafka")
+        finally:
+            await consumer.stop()
+    event = json.loads(found[0].value)
+    assert (event["type"], event["subject"]) == ("notice-delivered", str(case_id))
+    assert event["data"]["subscription_id"] == made["id"]
+    assert found[0].partition == partition_of(str(case_id).encode())
+
+
+async def test_only_the_asked_types_come_and_only_to_their_provider(centre: Centre) -> None:
+    provider, other = provider_name(), provider_name()
+    async with Hook() as hook, Hook() as others:
+        await centre.subscribe(provider, hook.url, "service-delivered")
+        await centre.subscribe(other, others.url)
+        await publish(
+            centre,
+            referral(provider, 1),
+            referral(provider, 2, type="service-delivered", state="delivered"),
+            referral(other, 1),
+        )
+        await eventually(lambda: hook.got and others.got, what="both webhooks")
+        assert (hook.cursors, others.cursors) == ([2], [1])
+
+
+async def test_the_feeds_order_is_the_webhooks_order_whatever_kafkas_was(centre: Centre) -> None:
+    provider = provider_name()
+    shuffled = list(range(1, 61))
+    random.Random(7).shuffle(shuffled)
+    async with Hook() as hook:
+        await centre.subscribe(provider, hook.url)
+        await publish(centre, *(referral(provider, seq) for seq in shuffled))
+        await eventually(lambda: len(hook.got) >= 60, 20, "60 webhooks")
+        assert hook.cursors == list(range(1, 61))
+
+
+async def test_a_gap_in_the_feed_is_not_waited_for_for_ever(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook() as hook:
+        await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1), referral(provider, 3))
+        await eventually(lambda: len(hook.got) >= 2, what="both webhooks")
+        assert hook.cursors == [1, 3]
+        assert hook.got[1].at - hook.got[0].at > 0.5
+        await publish(centre, referral(provider, 2))  # late, and still told
+        await eventually(lambda: len(hook.got) >= 3, what="the late one")
+        assert hook.cursors == [1, 3, 2]
+
+
+# --- receivers that do not take it --------------------------------------------------------------------
+
+
+async def test_a_failed_attempt_is_made_again_with_the_same_id_before_later_ones(
+    centre: Centre,
+) -> None:
+    provider = provider_name()
+    async with Hook(answers(500, 404, 200)) as hook:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1), referral(provider, 2))
+        await eventually(lambda: len(hook.got) >= 4, what="three attempts and the next")
+        assert hook.cursors == [1, 1, 1, 2]
+        assert len(set(hook.ids[:3])) == 1
+        for got in hook.got:  # each attempt is signed with its own time
+            assert verify(made["secret"], got.headers, got.body)
+
+        async def told() -> bool:
+            return await centre.told(made["id"]) == [("notice-delivered", None)] * 2
+
+        await eventually(told, what="the events of both")
+    first, second = await centre.notices(provider)
+    assert (first["attempt"], second["attempt"]) == (3, 1)
+
+
+async def test_410_disables_until_enabled_and_a_replay_brings_the_rest(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook(answers(200, 410, 200)) as hook, centre.system(provider) as client:
+        made = await centre.subscribe(provider, hook.url)
+        records = [referral(provider, seq) for seq in (1, 2, 3)]
+        await publish(centre, *records)
+
+        async def disabled() -> bool:
+            return (await centre.show(provider, made["id"]))["waiting"] == 0 and len(hook.got) == 2
+
+        await eventually(disabled, what="the end of the subscription")
+        await publish(centre, referral(provider, 4))
+        await eventually(
+            lambda: _count(centre, provider, 4), what="the notice of what came after the end"
+        )
+        assert await centre.told(made["id"]) == [
+            ("notice-delivered", None),
+            ("notice-failed", "gone"),
+            ("subscription-disabled", "gone"),
+            ("notice-withheld", "subscription-disabled"),
+            ("notice-withheld", "subscription-disabled"),
+        ]
+        health = await centre.show(provider, made["id"])
+        assert (health["state"], health["disabled_why"]) == ("disabled", "gone")
+        path = f"{BASE}/subscriptions/{made['id']}"
+        refused = await client.post(f"{path}/replay", json={"after": 1})
+        assert refused.status_code == 409
+        enabled = await client.post(f"{path}/enable")
+        assert (enabled.status_code, enabled.json()["state"]) == (200, "active")
+        replayed = await client.post(f"{path}/replay", json={"after": 1})
+        assert (replayed.status_code, replayed.json()["notices"]) == (202, 3)
+        await eventually(lambda: len(hook.got) >= 5, what="the replay")
+        assert hook.cursors == [1, 2, 2, 3, 4]
+        assert hook.ids[1] == hook.ids[2] == records[1]["id"]
+
+
+async def _count(centre: Centre, provider: str, count: int) -> bool:
+    return len(await centre.notices(provider)) == count
+
+
+async def test_when_the_schedule_runs_out_the_subscription_is_dead_and_alerts(
+    centre: Centre,
+) -> None:
+    provider = provider_name()
+    async with Hook(answers(503)) as hook:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1), referral(provider, 2))
+
+        async def dead() -> bool:
+            health = await centre.show(provider, made["id"])
+            return health["state"] == "dead" and health["waiting"] == 0
+
+        await eventually(dead, what="the death of the subscription")
+        assert hook.cursors == [1, 1, 1, 1]
+        assert await centre.told(made["id"]) == [
+            ("notice-failed", "exhausted"),
+            ("subscription-disabled", "exhausted"),
+            ("notice-withheld", "subscription-disabled"),
+        ]
+
+    async def alarmed() -> bool:
+        async with httpx.AsyncClient() as client:
+            lines = (await client.get(f"{centre.url}/metrics")).text.splitlines()
+        name = 'pashe_webhook_subscriptions{standing="dead"} '
+        return any(line.startswith(name) and float(line.split()[1]) >= 1 for line in lines)
+
+    await eventually(alarmed, what="the alert metric")
+
+
+async def test_a_redirect_is_a_failure_and_not_followed(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook() as elsewhere, Hook() as hook:
+        hook.answer = answers((302, {"location": elsewhere.url}), (307, {"location": hook.url}), 200)
+        await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1))
+        await eventually(lambda: len(hook.got) >= 3, what="three attempts")
+        assert elsewhere.got == []
+
+
+async def test_retry_after_is_waited_for(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook(answers((429, {"retry-after": "2"}), 200)) as hook:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1))
+        await eventually(lambda: len(hook.got) >= 2, what="the second attempt")
+        assert hook.got[1].at - hook.got[0].at >= 1.9
+        assert hook.ids[0] == hook.ids[1]
+    health = await centre.show(provider, made["id"])
+    assert health["last_failure_at"]
+
+
+async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> None:
+    slow, quick = [provider_name() for _ in range(6)], provider_name()
+    async with Hook(hang) as hanging, Hook() as hook:
+        for provider in slow:
+            await centre.subscribe(provider, hanging.url)
+        await centre.subscribe(quick, hook.url)
+        await publish(centre, *(referral(provider, 1) for provider in slow))
+        await eventually(lambda: len(hanging.got) >= 6, what="six that hang")
+        began = time.monotonic()
+        await publish(centre, referral(quick, 1))
+        await eventually(lambda: hook.got, what="the webhook of the quick one")
+        assert hook.got[0].at - began < 0.8
+        [notice] = await centre.notices(slow[0])
+        assert notice["state"] == "waiting"
+
+        async def cut() -> bool:
+            found = [
+                (await centre.client(Role.OPERATIONS).get(f"{BASE}/subscriptions")).json()["items"]
+            ]
+            troubles = {s["provider_id"]: s["last_trouble"] for s in found[0]}
+            return all(troubles[provider] == "timeout" for provider in slow)
+
+        await eventually(cut, what="six that were cut")
+
+
+async def test_nothing_listens_and_later_it_does(centre: Centre) -> None:
+    provider = provider_name()
+    hook = Hook()
+    async with hook:
+        url = hook.url
+    made = await centre.subscribe(provider, url)
+    await publish(centre, referral(provider, 1))
+
+    async def refused() -> bool:
+        return (await centre.show(provider, made["id"]))["last_trouble"] == "connection"
+
+    await eventually(refused, what="a refused connection")
+
+
+# --- what is withheld -----------------------------------------------------------------------------------
+
+
+async def test_test_events_never_leave(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook() as hook:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1, test=True), referral(provider, 2))
+        await eventually(lambda: hook.got, what="the webhook of the real one")
+        assert hook.cursors == [2]
+    found = {n["cursor"]: (n["state"], n["reason"]) for n in await centre.notices(provider)}
+    assert found[1] == ("withheld", "test")
+    assert ("notice-withheld", "test") in await centre.told(made["id"])
+
+
+async def test_the_past_is_not_replayed_at_a_subscriber(centre: Centre) -> None:
+    provider = provider_name()
+    old = datetime.now(UTC) - timedelta(days=8)
+    async with Hook() as hook:
+        await publish(centre, referral(provider, 1))
+        made = await centre.subscribe(provider, hook.url)
+        conn = await asyncpg.connect(centre.ground.admin)
+        await conn.execute(
+            "UPDATE notification.subscriptions SET created_at = $2 WHERE id = $1",
+            UUID(made["id"]),
+            old,
+        )
+        await conn.close()
+        await publish(centre, referral(provider, 2, at=old), referral(provider, 3))
+        await eventually(lambda: hook.got, what="the fresh one")
+        assert 2 not in hook.cursors
+    found = {n["cursor"]: (n["state"], n["reason"]) for n in await centre.notices(provider)}
+    assert found[2] == ("withheld", "stale")
+
+
+async def test_deleting_withholds_what_waits_and_forgets_the_secret(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook(answers((503, {"retry-after": "60"}))) as hook, centre.system(provider) as client:
+        made = await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1), referral(provider, 2))
+        await eventually(lambda: hook.got, what="the first attempt")
+        gone = await client.delete(f"{BASE}/subscriptions/{made['id']}")
+        assert gone.status_code == 204
+        assert (await client.get(f"{BASE}/subscriptions/{made['id']}")).status_code == 404
+        assert (await client.delete(f"{BASE}/subscriptions/{made['id']}")).status_code == 404
+
+        async def withheld() -> bool:
+            return {n["reason"] for n in await centre.notices(provider)} == {"subscription-deleted"}
+
+        await eventually(withheld, what="both withheld")
+        conn = await asyncpg.connect(centre.ground.admin)
+        secret = await conn.fetchval(
+            "SELECT secret FROM notification.subscriptions WHERE id = $1", UUID(made["id"])
+        )
+        await conn.close()
+        assert secret == b""
+
+
+async def test_a_record_nobody_can_read_is_parked_once_and_the_rest_flows(centre: Centre) -> None:
+    provider = provider_name()
+    poison = referral(provider, 1) | {"value": b"\xff not json", "headers": [("type", b"\xff")]}
+    async with Hook() as hook:
+        await centre.subscribe(provider, hook.url)
+        await publish(centre, poison, referral(provider, 1))
+        await eventually(lambda: hook.got, what="the webhook behind the poison")
+    conn = await asyncpg.connect(centre.env["DATABASE_URL"])
+    parked = await conn.fetch("SELECT consumer FROM parked WHERE key = $1", poison["key"])
+    await conn.close()
+    assert [row["consumer"] for row in parked] == ["notification.webhook"]
+
+
+# --- the interface -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ({"url": "http://hooks.ngo.org/"}, "https-required"),
+        ({"url": "https://10.0.0.1/"}, "address-not-global"),
+        ({"url": "https://169.254.169.254/latest/meta-data/"}, "address-not-global"),
+        ({"url": "https://[::ffff:127.0.0.1]/"}, "address-not-global"),
+        ({"url": "https://2130706433/"}, "host-not-allowed"),
+        ({"url": "https://a:b@hooks.ngo.org/"}, "credentials-in-url"),
+        ({"url": "https://hooks.ngo.org/" + "a" * 2100}, "string_too_long"),
+        ({"url": "https://1.1.1.1/", "types": ["no-such-type"]}, "unknown-type"),
+        ({"url": "https://1.1.1.1/", "types": []}, "too_short"),
+        ({"url": "https://1.1.1.1/", "secret": "mine"}, "extra_forbidden"),
+        ({"url": 7}, "string_type"),
+        ({}, "missing"),
+    ],
+)
+async def test_a_subscription_that_cannot_be_is_refused_without_echo(
+    centre: Centre, body: dict[str, Any], rule: str
+) -> None:
+    async with centre.system(provider_name()) as client:
+        answer = await client.post(f"{BASE}/subscriptions", json=body)
+        listed = await client.get(f"{BASE}/subscriptions")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["rule"] for error in answer.json()["errors"]] == [rule]
+    assert str(body.get("url", "~")) not in answer.text
+    assert listed.json()["items"] == []
+
+
+async def test_the_same_idempotency_key_gives_the_first_answer(centre: Centre) -> None:
+    async with Hook() as hook, centre.system(provider_name()) as client:
+        key = {"idempotency-key": secrets.token_hex(16)}
+        first, again = [
+            await client.post(f"{BASE}/subscriptions", json={"url": hook.url}, headers=key)
+            for _ in range(2)
+        ]
+        other = await client.post(
+            f"{BASE}/subscriptions", json={"url": hook.url + "2"}, headers=key
+        )
+        listed = (await client.get(f"{BASE}/subscriptions")).json()["items"]
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 409)
+    assert first.json() == again.json()
+    assert len(listed) == 1
+    assert "secret" not in listed[0]
+    assert first.headers["cache-control"] == "no-store"
+
+
+async def test_who_may_do_what(centre: Centre) -> None:
+    provider = provider_name()
+    async with Hook() as hook:
+        made = await centre.subscribe(provider, f"{hook.url}?token=secret")
+        path = f"{BASE}/subscriptions/{made['id']}"
+        for role in (Role.COORDINATOR, Role.OPERATIONS, Role.AUDITOR, Role.SUPERVISOR):
+            async with centre.client(role) as client:
+                shown = await client.get(path)
+                assert (shown.status_code, shown.json()["url"]) == (200, hook.url)
+                made_by_staff = await client.post(f"{BASE}/subscriptions", json={"url": hook.url})
+                assert made_by_staff.status_code == 403
+        for role in (Role.COORDINATOR, Role.PROVIDER_WORKER):
+            async with centre.client(role, provider) as client:
+                assert (await client.delete(path)).status_code == 403
+                assert (await client.post(f"{path}/enable")).status_code == 403
+        for role in (Role.PARTNER, Role.COMMITTEE_MEMBER, Role.OPERATOR):
+            async with centre.client(role, "somebody") as client:
+                assert (await client.get(path)).status_code == 403
+                assert (await client.get(f"{BASE}/notices")).status_code == 403
+        async with centre.system(provider_name()) as client:
+            for answer in (
+                await client.get(path),
+                await client.delete(path),
+                await client.post(f"{path}/enable"),
+                await client.post(f"{path}/replay", json={"after": 0}),
+            ):
+                assert answer.status_code == 404
+            assert (await client.get(f"{BASE}/subscriptions")).json()["items"] == []
+        async with centre.system("*") as client:
+            assert (await client.get(f"{BASE}/subscriptions")).status_code == 403
+        async with httpx.AsyncClient(base_url=centre.url) as client:
+            assert (await client.get(path)).status_code == 401
+        async with centre.client(Role.OPERATIONS) as client:
+            assert (await client.post(f"{path}/replay", json={"after": 0})).status_code == 202
+            assert (await client.delete(path)).status_code == 204
+
+
+async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Centre) -> None:
+    mine, other = provider_name(), provider_name()
+    async with Hook() as hook:
+        for provider in (mine, other):
+            await centre.subscribe(provider, hook.url)
+            await publish(centre, referral(provider, 1))
+        await eventually(lambda: len(hook.got) >= 2, what="both webhooks")
+    conn = await asyncpg.connect(centre.env["DATABASE_WEB_URL"])
+    try:
+        for table in ("subscriptions", "notices", "feed"):
+            query = f"SELECT DISTINCT organisation FROM {table}"
+            assert await conn.fetch(query) == []
+            async with conn.transaction():
+                await conn.execute("SELECT set_config('pashe.organisation', $1, true)", mine)
+                assert [row[0] for row in await conn.fetch(query)] == [mine]
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.fetch("SELECT secret FROM subscriptions")
+        for organisation, owner in ((mine, other), ("*", other), ("*", "*"), ("", "")):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with conn.transaction():
+                    await conn.execute(
+                        "SELECT set_config('pashe.organisation', $1, true)", organisation
+                    )
+                    await conn.execute(
+                        "INSERT INTO subscriptions (id, organisation, url, secret, created_at,"
+                        " created_by) VALUES ($1, $2, 'https://x.org', '', now(), 'x')",
+                        uuid4(),
+                        owner,
+                    )
+        async with conn.transaction():
+            await conn.execute("SELECT set_config('pashe.organisation', $1, true)", mine)
+            changed = await conn.execute(
+                "UPDATE subscriptions SET failures = 3 WHERE organisation = $1", other
+            )
+            assert changed == "UPDATE 0"
+    finally:
+        await conn.close()
+    admin = await asyncpg.connect(centre.ground.admin)
+    forced = await admin.fetch(
+        "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"
+        " AND relnamespace = 'notification'::regnamespace"
+    )
+    sealed = await admin.fetchval("SELECT secret FROM notification.subscriptions LIMIT 1")
+    await admin.close()
+    assert {row["relname"] for row in forced} == {"subscriptions", "notices", "feed"}
+    assert b"whsec_" not in bytes(sealed)
+
+
+# --- death -----------------------------------------------------------------------------------------------
+
+
+async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
+    ground: Ground, _running: Centre, tmp_path: Path
+) -> None:
+    # the other process is frozen, so that this one has every partition and every claim
+    assert _running.child is not None
+    await _running.ready()
+    _running.child.send(signal.SIGTERM)
+    await _running.child.ended(20)
+    centre = Centre(ground, _environment(ground, "1"), tmp_path / "log")
+    provider = provider_name()
+    centre.start()
+    first = centre.child
+    assert first is not None
+
+    async def kill_then_take(_: Got) -> Reply:
+        if first.running():
+            centre.kill()
+            await first.ended(10)
+        return 200, {}
+
+    try:
+        async with Hook() as hook:
+            await centre.ready()
+            made = await centre.subscribe(provider, hook.url)
+            hook.answer = kill_then_take
+            record = referral(provider, 1)
+            await publish(centre, record, referral(provider, 2))
+            await eventually(lambda: hook.got, what="the first attempt")
+            await first.ended(10)
+            assert await centre.told(made["id"]) == []
+            began = time.monotonic()
+            centre.start()
+            await centre.ready()
+            await eventually(lambda: len(hook.got) >= 3, 20, "the second attempt")
+            assert hook.cursors == [1, 1, 2]
+            assert hook.ids[0] == hook.ids[1] == record["id"]
+
+            async def told() -> bool:
+                return await centre.told(made["id"]) == [("notice-delivered", None)] * 2
+
+            await eventually(told, what="one event for each")
+            print(f"resent {hook.got[1].at - began:.2f} s after the start of the next process")
+    finally:
+        for child in (first, centre.child):
+            if child is not None:
+                with child:
+                    pass
+        _running.start()
+        assert _running.child is not None
+
+
+# --- claims, inside this process ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that the test moves."""
+
+    at: datetime
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@dataclass(slots=True)
+class Bench:
+    """Two replicas' dispatches on one database of their own rows, with a clock in the future.
+
+    The running service never sees these rows as due: its clock is behind.
+    """
+
+    clock: Clock
+    first: Dispatch
+    second: Dispatch
+    outbox: Outbox
+    engine: Any
+    sealer: Sealer
+
+    async def add(self, provider: str, url: str, count: int) -> UUID:
+        sub = uuid4()
+        async with self.engine.begin() as conn:
+            await conn.exec_driver_sql(
+                "INSERT INTO subscriptions (id, organisation, url, secret, created_at, created_by,"
+                " due_at) VALUES ($1, $2, $3, $4, $5, 'test', $5)",
+                (sub, provider, url, self.sealer.close(sub, provider, b"k" * 32), self.clock.at),
+            )
+            for seq in range(1, count + 1):
+                await conn.exec_driver_sql(
+                    "INSERT INTO feed VALUES ($1, $2, $3, 'referral-assigned', $4, $4, $5, $5,"
+                    " 'assigned', 1, false)",
+                    (provider, seq, uuid4(), self.clock.at, uuid4()),
+                )
+                await conn.exec_driver_sql(
+                    "INSERT INTO notices (notifier, organisation, subscription_id, feed_seq, state,"
+                    " useful_until, created_at) VALUES ('webhook', $1, $2, $3, 'waiting', $4, $5)",
+                    (provider, sub, seq, self.clock.at + timedelta(days=7), self.clock.at),
+                )
+        return sub
+
+
+@pytest.fixture
+async def bench(ground: Ground, _running: Centre) -> AsyncIterator[Bench]:
+    env = ground.environment("notification")
+    engine = make_engine(env["DATABASE_URL"], size=8, name="bench")
+    clock = Clock(datetime.now(UTC) + timedelta(days=30))
+    outbox = Outbox("notification", Signer(b"s" * 32))
+    settings = load_settings({"NOTIFICATION_SCHEDULE": "0,5,300", "NOTIFICATION_TIMEOUT": "1"})
+    first, second = [Dispatch(engine, outbox, settings, name, clock) for name in ("a", "b")]
+    yield Bench(clock, first, second, outbox, engine, Sealer(b"b" * 32))
+    async with engine.begin() as conn:
+        await conn.exec_driver_sql(
+            "UPDATE subscriptions SET due_at = NULL WHERE created_by = 'test'"
+        )
+    await engine.dispose()
+
+
+async def test_a_claim_is_one_workers_until_its_lease_runs_out(bench: Bench) -> None:
+    sub = await bench.add(provider_name(), "https://hooks.ngo.org/", 2)
+    [job] = [j for j in await bench.first.claim(500, slow=False) if j.held.id == sub]
+    assert (job.head.entry.feed_seq, job.attempt) == (1, 1)
+    assert [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub] == []
+    bench.clock.at += timedelta(seconds=17)
+    [again] = [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub]
+    assert again.head.entry.event_id == job.head.entry.event_id
+    assert again.attempt == 2
+    taken = Answer(timedelta(), 200)
+    assert await bench.first.settle(job, taken) is None  # its lease was lost: nothing is stored
+    after = await bench.second.settle(again, taken)
+    assert after is not None
+    assert (after.head.entry.feed_seq, after.attempt) == (2, 1)
+    assert await bench.second.settle(again, taken) is None  # a second time it is not told twice
+    async with bench.engine.connect() as conn:
+        states = await conn.exec_driver_sql(
+            "SELECT state, attempt FROM notices WHERE subscription_id = $1 ORDER BY feed_seq", (sub,)
+        )
+        assert [tuple(row) for row in states] == [("delivered", 2), ("waiting", 1)]
+
+
+async def test_a_replica_that_starts_again_frees_what_it_held(bench: Bench) -> None:
+    sub = await bench.add(provider_name(), "https://hooks.ngo.org/", 1)
+    assert [j for j in await bench.first.claim(500, slow=False) if j.held.id == sub]
+    await bench.second.free_mine()
+    assert [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub] == []
+    await bench.first.free_mine()
+    assert [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub]
+
+
+async def test_two_replicas_never_have_one_subscription_at_once(bench: Bench) -> None:
+    subs = {await bench.add(provider_name(), "https://hooks.ngo.org/", 3) for _ in range(20)}
+    for _ in range(3):
+        found = await asyncio.gather(
+            *(d.claim(7, slow=False) for d in (bench.first, bench.second) * 3)
+        )
+        jobs = [job for claimed in found for job in claimed if job.held.id in subs]
+        assert len({job.held.id for job in jobs}) == len(jobs)
+    async with bench.engine.begin() as conn:
+        assert await claims.free_holder(conn, "a") + await claims.free_holder(conn, "b") >= 20
+
+
+async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None:
+    outbound = Outbound(timeout=timedelta(seconds=0.3), connections=6, allow_loopback=True)
+    worker = Worker(
+        dispatch=bench.first,
+        outbound=outbound,
+        sealer=bench.sealer,
+        public_url="https://centre.org",
+        clock=bench.clock,
+        wake_relay=lambda: None,
+        lanes=(3, 2),
+    )
+    async with Hook(hang) as hanging, Hook() as hook:
+        for _ in range(9):
+            await bench.add(provider_name(), hanging.url, 1)
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: len(hanging.got) >= 9, 15, "nine first attempts in the quick lane")
+        for _ in range(5):  # every hanging one is due again, in the slow lane
+            bench.clock.at += timedelta(seconds=6)
+            before = len(hook.got)
+            await bench.add(provider_name(), hook.url, 4)
+            began = time.monotonic()
+            worker.wake()
+            await eventually(lambda: len(hook.got) >= before + 4, what="four of the quick one")  # noqa: B023
+            assert hook.got[-1].at - began < 0.5
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    await outbound.close()
