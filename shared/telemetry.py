@@ -260,3 +260,8 @@ NOTICE_DELAY: Final = Histogram(
     buckets=(*_SECONDS, 300, 3600, 86400),
     registry=REGISTRY,
 )
+AUDIT_SEQUENCER: Final = _gauge("pashe_audit_sequencer", "1 while this process writes the log")
+AUDIT_SIGNED: Final = _gauge("pashe_audit_signed_entries", "Entries under the last checkpoint")
+AUDIT_REFUSED: Final = _gauge(
+    "pashe_audit_refused", "1 while the database contradicts the checkpoint kept outside of it"
+)

@@ -10,7 +10,6 @@ import sys
 import time
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -25,10 +24,20 @@ from deploy.local.process import tail_of
 from deploy.local.starting import Interrupted, interruptible, start_supervisor, stop_supervisor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shared.vocabulary import Role
 
 NOT_UP: Final = 3
 """Exit code of `status` when nothing runs (as the Linux Standard Base has it)."""
+
+_NOTHING: Final[dict[str, Any]] = {
+    "origin": None,
+    "parts": [],
+    "lag": None,
+    "outbox": None,
+    "parked": None,
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -130,14 +139,7 @@ def status(
     """Show each part, lag, unsent events and parked records; exit code 3 when it is not up."""
     found = control.find_status(find_home())
     if as_json:
-        nothing: dict[str, Any] = {
-            "origin": None,
-            "parts": [],
-            "lag": None,
-            "outbox": None,
-            "parked": None,
-        }
-        typer.echo(json.dumps(found or nothing))
+        typer.echo(json.dumps(found or _NOTHING))
     elif found is None:
         console.print("It is not up.")
     else:
@@ -147,11 +149,7 @@ def status(
 
 
 def _show(found: dict[str, Any]) -> None:
-    words = {
-        True: "[green]ready[/green]",
-        False: "[red]not ready[/red]",
-        None: "[yellow]?[/yellow]",
-    }
+    words = {True: "[green]ready[/]", False: "[red]not ready[/]", None: "[yellow]?[/]"}
     console.print(f"{found['origin']} ({found['phase']})")
     table = Table("part", "pid", "port", "ready", "restarts", "unsent", "parked")
     for part in found["parts"]:
@@ -181,12 +179,12 @@ def token(
 ) -> None:
     """Print a bearer token for scripts."""
     from shared.access import PROVIDERS, make_token  # noqa: PLC0415  (slow, needed here only)
-    from shared.vocabulary import Role  # noqa: PLC0415
+    from shared.vocabulary import Role as AnyRole  # noqa: PLC0415
 
     try:
-        known = Role(role)
+        known = AnyRole(role)
     except ValueError:
-        message = f"there is no role {role}: one of {', '.join(Role)}"
+        message = f"there is no role {role}: one of {', '.join(AnyRole)}"
         raise StackError(message) from None
     if known in PROVIDERS and not provider:
         message = f"a token for {role} needs --provider KEY"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it has no __all__
 
 from deploy.local.database import count_rows
 
@@ -51,7 +51,7 @@ def measure_lag(admin: AdminClient) -> dict[str, int]:
     wanted = sorted({place for offsets in committed.values() for place in offsets})
     ends: dict[tuple[str, int], int] = {}
     if wanted:
-        latest = {TopicPartition(*place): OffsetSpec.latest() for place in wanted}
+        latest = {TopicPartition(*place): OffsetSpec.latest() for place in wanted}  # type: ignore[no-untyped-call]
         for place, end in admin.list_offsets(latest, request_timeout=BOUND).items():
             ends[place.topic, place.partition] = end.result(BOUND).offset
     return {

@@ -31,7 +31,6 @@ class State(msgspec.Struct):
     socket: str
     bootstrap: str = ""
     postgres_port: int = 0
-    postgres_data: str = ""
     parts: dict[str, Mark] = {}
     ports: dict[str, int] = {}
 
@@ -69,7 +68,7 @@ class Home:
 
     @property
     def postgres(self) -> Path:
-        """The database, or a link to it when this folder cannot be reached by its user."""
+        """PostgreSQL's data folder."""
         return self.path / "postgres"
 
     @property
@@ -97,10 +96,7 @@ def find_home(env: Mapping[str, str] | None = None) -> Home:
 
 
 def make_home(home: Home) -> None:
-    """Make the folder and its logs folder if they are missing.
-
-    As root it may be passed through by others (0711), since PostgreSQL runs as another user; what
-    is secret inside has its own mode.
+    """Make the folder and its logs folder if they are missing, closed to others.
 
     Raises:
         StackError: it cannot be made or written.
@@ -108,8 +104,7 @@ def make_home(home: Home) -> None:
     """
     try:
         if not home.path.exists():
-            home.path.mkdir(parents=True)
-            home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            home.path.mkdir(mode=0o700, parents=True)
         home.logs.mkdir(mode=0o700, exist_ok=True)
         if not os.access(home.path, os.W_OK):
             raise PermissionError(13, "Permission denied")
@@ -182,8 +177,6 @@ def load_token_seed(home: Home) -> bytes:
 
 def erase_home(home: Home) -> None:
     """Remove everything a stack keeps but the lock; the caller holds it."""
-    if home.postgres.is_symlink():  # made by deploy.local.postgres, with a folder of its own
-        shutil.rmtree(home.postgres.resolve().parent, ignore_errors=True)
     for entry in home.path.iterdir():
         if entry == home.lock:
             continue

@@ -145,21 +145,29 @@ class EmbeddedKafka:
             StackError: the format failed; with the end of its output.
 
         """
-        cluster = self.folder / "cluster.id"
-        if not cluster.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            cluster.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
-        await asyncio.gather(*(self._prepare(broker, cluster, log) for broker in self.brokers))
+        cluster = self._cluster_id()
+        new = [broker for broker in self.brokers if self._is_new(broker)]
+        await asyncio.gather(*(self._format(broker, cluster, log) for broker in new))
 
-    async def _prepare(self, broker: Broker, cluster: Path, log: Path) -> None:
+    def _cluster_id(self) -> str:
+        path = self.folder / "cluster.id"
+        if not path.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        return path.read_text().strip()
+
+    def _is_new(self, broker: Broker) -> bool:
+        """Write a broker's settings; say whether its folder has to be formatted."""
         shutil.rmtree(broker.folder / "tmp", ignore_errors=True)  # natives of a killed broker
         (broker.folder / "tmp").mkdir(mode=0o700, parents=True)
-        settings = broker.folder / "server.properties"
-        settings.write_text(self._settings(broker))
-        if not (broker.folder / "data" / "meta.properties").exists():
-            words = ("kafka.tools.StorageTool", "format", "-t", cluster.read_text().strip())
-            argv = self._java(broker, *words, "-c", str(settings), "--ignore-formatted")
-            await run_once("formatting Kafka's folder", argv, log, within=60, env=self.env())
+        (broker.folder / "server.properties").write_text(self._settings(broker))
+        return not (broker.folder / "data" / "meta.properties").exists()
+
+    async def _format(self, broker: Broker, cluster: str, log: Path) -> None:
+        settings = str(broker.folder / "server.properties")
+        words = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings)
+        argv = self._java(broker, *words, "--ignore-formatted")
+        await run_once("formatting Kafka's folder", argv, log, within=60, env=self.env())
 
     def _settings(self, broker: Broker) -> str:
         voters = ",".join(f"{b.node}@{b.host}:{b.controller_port}" for b in self.brokers)

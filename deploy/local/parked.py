@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from datetime import datetime
+from datetime import datetime  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import asyncpg
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
-Connection = asyncpg.Connection
 Service = Annotated[str, typer.Argument(help="intake, referral, notification or audit")]
 RecordId = Annotated[int, typer.Argument(help="The id that `parked list` shows")]
 
@@ -52,7 +51,7 @@ def admin_url() -> str:
     return with_role(bare, SUPERUSER, load_passwords(home)[SUPERUSER])
 
 
-def run_query(work: Callable[[Connection[Any]], Coroutine[Any, Any, T]]) -> T:
+def run_query(work: Callable[[asyncpg.Connection[Any]], Coroutine[Any, Any, T]]) -> T:
     """Run work on a connection of the superuser.
 
     Raises:
@@ -97,14 +96,14 @@ def list_parked(
     names = [check_service(service)] if service else list(SERVICES)
     states = ["waiting", "replay", *(["void", "dismissed", "done"] if everything else [])]
 
-    async def work(conn: Connection[Any]) -> list[tuple[str, Any]]:
+    async def work(conn: asyncpg.Connection[Any]) -> list[tuple[str, Any]]:
         found: list[tuple[str, Any]] = []
         for name in names:
             if await conn.fetchval("SELECT to_regclass($1)", f"{name}.parked") is None:
                 continue
             rows = await conn.fetch(
-                'SELECT id, consumer, topic, partition, "offset", reason, detail, state, parked_at'
-                f" FROM {name}.parked WHERE state = ANY($1) ORDER BY id",
+                'SELECT id, consumer, topic, partition, "offset", reason, detail, state,'  # noqa: S608  (checked)
+                f" parked_at FROM {name}.parked WHERE state = ANY($1) ORDER BY id",
                 states,
             )
             found += [(name, row) for row in rows]
@@ -130,7 +129,7 @@ def show_parked(
     """Show one parked record."""
     name = check_service(service)
 
-    async def work(conn: Connection[Any]) -> asyncpg.Record | None:
+    async def work(conn: asyncpg.Connection[Any]) -> asyncpg.Record | None:
         return await conn.fetchrow(f"SELECT * FROM {name}.parked WHERE id = $1", record)  # noqa: S608  (checked)
 
     row = run_query(work)
@@ -160,11 +159,13 @@ def replay_parked(
         message = "say which records, or --all"
         raise StackError(message)
 
-    async def work(conn: Connection[Any]) -> str:
-        return await conn.execute(
-            f"UPDATE {name}.parked SET state = 'replay'"  # noqa: S608  (checked)
-            " WHERE state = 'waiting' AND ($1::bigint[] IS NULL OR id = ANY($1))",
-            records or None,
+    async def work(conn: asyncpg.Connection[Any]) -> str:
+        return str(
+            await conn.execute(
+                f"UPDATE {name}.parked SET state = 'replay'"  # noqa: S608  (checked)
+                " WHERE state = 'waiting' AND ($1::bigint[] IS NULL OR id = ANY($1))",
+                records or None,
+            )
         )
 
     typer.echo(f"{run_query(work).split()[-1]} records will be handled again.")
@@ -180,12 +181,14 @@ def dismiss_parked(
     name = check_service(service)
     who = by or getpass.getuser()
 
-    async def work(conn: Connection[Any]) -> str:
-        return await conn.execute(
-            f"UPDATE {name}.parked SET state = 'dismissed', dismissed_by = $2, ended_at = now()"  # noqa: S608  (checked)
-            " WHERE id = $1 AND state IN ('waiting', 'replay')",
-            record,
-            who,
+    async def work(conn: asyncpg.Connection[Any]) -> str:
+        return str(
+            await conn.execute(
+                f"UPDATE {name}.parked SET state = 'dismissed', dismissed_by = $2, ended_at = now()"  # noqa: S608  (checked)
+                " WHERE id = $1 AND state IN ('waiting', 'replay')",
+                record,
+                who,
+            )
         )
 
     if run_query(work).endswith(" 0"):
@@ -207,7 +210,7 @@ def replay_outbox(
     """
     name = check_service(service)
 
-    async def work(conn: Connection[Any]) -> str:
+    async def work(conn: asyncpg.Connection[Any]) -> str:
         await conn.execute("SET timezone = 'UTC'")
         done = await conn.execute(
             f"UPDATE {name}.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL"  # noqa: S608  (checked)
@@ -216,6 +219,6 @@ def replay_outbox(
             topic,
         )
         await conn.execute(f"NOTIFY outbox_{name}")
-        return done
+        return str(done)
 
     typer.echo(f"{run_query(work).split()[-1]} events are being sent again.")

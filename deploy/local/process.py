@@ -124,6 +124,7 @@ async def run_once(
     env: Mapping[str, str] | None = None,
     user: User | None = None,
     cwd: str | Path = "/",
+    pass_fds: Sequence[int] = (),
 ) -> None:
     """Run a program to its end.
 
@@ -132,7 +133,7 @@ async def run_once(
 
     """
     start = size_of(log)
-    process = spawn(argv, log, env=env, user=user, cwd=cwd)
+    process = spawn(argv, log, env=env, user=user, cwd=cwd, pass_fds=pass_fds)
     try:
         if not await wait_for_end(process, within):
             message = f"{what} took longer than {within:.0f} s"

@@ -10,18 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import sys
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.local import control, figures, keys, ports, services, topics
+from deploy.local import control, figures, keys, parts, ports, services, topics
 from deploy.local.database import DATABASE, prepare_database, with_database
 from deploy.local.errors import StackError
 from deploy.local.home import (
@@ -38,15 +34,15 @@ from deploy.local.home import (
 )
 from deploy.local.jars import cache_folder, fetch_jars
 from deploy.local.kafka import EmbeddedKafka, count_brokers, reserve_brokers
-from deploy.local.part import Part, http_probe
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.process import mark_of, run_once
+from deploy.local.telling import Teller, log_event
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from deploy.local.kafka import Broker
+    from deploy.local.part import Part
 
 FREE_AT_LEAST: Final = 256 * 1024 * 1024
 """Bytes that must be free where the state folder is."""
@@ -56,44 +52,6 @@ LOAD_WITHIN: Final = 120.0
 """Seconds."""
 
 DIRECTORY: Final = "services.referral.directory"
-
-
-class Teller:
-    """Tells the command line how the start goes: one JSON line an event, until it is closed."""
-
-    def __init__(self, handle: int | None) -> None:
-        """Take the file descriptor to write to, if any."""
-        self._handle = handle
-
-    def tell(self, event: str, **fields: object) -> None:
-        """Write one event; a listener that is gone is no reason to stop."""
-        if self._handle is not None:
-            try:
-                os.write(self._handle, json.dumps({"event": event, **fields}).encode() + b"\n")
-            except OSError:
-                self.close()
-
-    def close(self) -> None:
-        """Say nothing more."""
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            with contextlib.suppress(OSError):  # closed already is closed
-                os.close(handle)
-
-    @contextmanager
-    def step(self, name: str, text: str) -> Iterator[None]:
-        """Tell that a step begins, and ends."""
-        start = time.monotonic()
-        self.tell("begin", step=name, text=text)
-        yield
-        self.tell("end", step=name, seconds=round(time.monotonic() - start, 2))
-
-
-def log_event(event: str, fields: dict[str, Any]) -> None:
-    """Write an event to the supervisor's own log, as JSON."""
-    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **fields}
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()
 
 
 @dataclass(slots=True)
@@ -106,7 +64,7 @@ class Supervisor:
     profile: str | None
     port: int
     held: ports.Ports = field(default_factory=ports.Ports)
-    groups: list[list[Part]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     keepers: list[asyncio.Task[None]] = field(default_factory=list)
     phase: str = "starting"
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,6 +72,7 @@ class Supervisor:
     admin_url: str | None = None
     passwords: dict[str, str] = field(default_factory=dict)
     service_ports: dict[str, int] = field(default_factory=dict)
+    listener: socket.socket | None = None
     state: State = field(init=False)
 
     async def run(self) -> int:
@@ -162,7 +121,7 @@ class Supervisor:
                 f"at least {FREE_AT_LEAST // 2**20} MB are needed"
             )
             raise StackError(message)
-        listener = ports.listen(HOST, self.port)
+        self.listener = ports.listen(HOST, self.port)
         chosen = services.chosen_services()
         self.service_ports = {name: self.held.reserve() for name in keys.SERVICES}
         origin = f"http://{HOST}:{self.port}"
@@ -178,7 +137,7 @@ class Supervisor:
         try:
             await self._start_platform(chosen)
             await self._start_services(chosen)
-            await self._start_proxy(listener)
+            await self._start_proxy(self.listener)
             await self._load_directory(chosen)
         except BaseException:
             server.close()
@@ -212,26 +171,9 @@ class Supervisor:
         self.state.bootstrap = kafka.bootstrap
         with self.teller.step("kafka", "Kafka" if count == 1 else f"Kafka, {count} brokers"):
             await kafka.prepare(self.home.log("kafka"))
-            parts = [self._broker_part(kafka, broker) for broker in brokers]
-            self.groups.insert(0, parts)
-            await self._start_parts(parts)
+            await self._start_parts([parts.broker_part(self.home, kafka, b) for b in brokers])
         with self.teller.step("topics", "Topics"):
             await topics.provision(kafka.admin, kafka.replication)
-
-    def _broker_part(self, kafka: EmbeddedKafka, broker: Broker) -> Part:
-        async def probe() -> bool | None:
-            nodes = await kafka.probe()
-            return None if nodes is None else broker.node in nodes
-
-        return Part(
-            name=broker.name,
-            command=lambda: kafka.command(broker),
-            log=self.home.log(broker.name),
-            port=broker.port,
-            probe=probe,
-            env=kafka.env(),
-            stop_within=10,
-        )
 
     async def _start_database(
         self, external: str | None, chosen: Sequence[str], *, known: bool
@@ -244,30 +186,14 @@ class Supervisor:
             )
             with self.teller.step("postgres", "PostgreSQL"):
                 await server.prepare(self.home.log("postgres"))
-                part = self._postgres_part(server)
                 self.state.postgres_port = server.port
-                self.state.postgres_data = str(server.data.resolve())
-                self.groups.insert(0, [part])
-                await self._start_parts([part])
+                await self._start_parts([parts.postgres_part(self.home, server)])
             admin = server.url()
         with self.teller.step("database", "Roles and schemas"):
             self.admin_url = await prepare_database(
                 admin, self.passwords, may_exist=known or not external
             )
         await self._migrate([name for name in chosen if services.has_module("shared.migrate")])
-
-    def _postgres_part(self, server: EmbeddedPostgres) -> Part:
-        return Part(
-            name="postgres",
-            command=server.command,
-            log=self.home.log("postgres"),
-            port=server.port,
-            probe=server.probe,
-            user=server.user,
-            before=server.clear_stale_pid,
-            polite=signal.SIGINT,
-            death=signal.SIGINT,
-        )
 
     async def _migrate(self, names: Sequence[str]) -> None:
         async def one(name: str) -> None:
@@ -285,50 +211,19 @@ class Supervisor:
             await asyncio.gather(*(one(name) for name in names))
 
     async def _start_services(self, chosen: Sequence[str]) -> None:
-        parts = []
-        for name in chosen:
-            if not services.has_module(f"services.{name}.main"):
-                self.teller.tell("note", text=f"{name} is not part of this installation")
-                continue
-            port = self.service_ports[name]
-            parts.append(
-                Part(
-                    name=name,
-                    command=partial(services.service_command, name),
-                    log=self.home.log(name),
-                    port=port,
-                    probe=http_probe(HOST, port, "/ready"),
-                    env=self._env(name),
-                    cwd=ROOT,
+        there = [name for name in chosen if services.has_module(f"services.{name}.main")]
+        for name in sorted(set(chosen) - set(there)):
+            self.teller.tell("note", text=f"{name} is not part of this installation")
+        if there:
+            with self.teller.step("services", "Services: " + ", ".join(there)):
+                ports_ = self.service_ports
+                await self._start_parts(
+                    [parts.service_part(self.home, n, ports_[n], self._env(n)) for n in there]
                 )
-            )
-        if parts:
-            with self.teller.step("services", "Services: " + ", ".join(p.name for p in parts)):
-                self.groups.append(parts)
-                await self._start_parts(parts)
 
     async def _start_proxy(self, listener: socket.socket) -> None:
-        handle = listener.fileno()
-        part = Part(
-            name="proxy",
-            command=lambda: [sys.executable, "-m", "deploy.local.proxy", str(handle)],
-            log=self.home.log("proxy"),
-            port=self.port,
-            probe=http_probe(HOST, self.port, "/live"),
-            env={
-                **os.environ,
-                **{
-                    f"{name.upper()}_URL": f"http://{HOST}:{port}"
-                    for name, port in self.service_ports.items()
-                },
-            },
-            cwd=ROOT,
-            pass_fds=(handle,),
-            stop_within=8,
-        )
         with self.teller.step("proxy", "The origin"):
-            self.groups.append([part])
-            await self._start_parts([part])
+            await self._start_parts([parts.proxy_part(self.home, listener, self.service_ports)])
 
     async def _load_directory(self, chosen: Sequence[str]) -> None:
         """Load the directory of the profile, once; again only when another profile is asked for."""
@@ -359,15 +254,16 @@ class Supervisor:
             migrate=migrate,
         )
 
-    async def _start_parts(self, parts: Sequence[Part]) -> None:
+    async def _start_parts(self, new: Sequence[Part]) -> None:
         """Start parts beside each other, wait until all are ready, and keep them from then on."""
-        for part in parts:
+        self.parts += new
+        for part in new:
             part.spawn()
         self._write_down()
         async with asyncio.TaskGroup() as group:
-            for part in parts:
+            for part in new:
                 group.create_task(part.wait_until_ready())
-        self.keepers += [asyncio.create_task(part.keep(self._changed)) for part in parts]
+        self.keepers += [asyncio.create_task(part.keep(self._changed)) for part in new]
 
     def _changed(self, event: str, fields: dict[str, Any]) -> None:
         log_event(event, fields)
@@ -375,11 +271,8 @@ class Supervisor:
             self._write_down()
 
     def _write_down(self) -> None:
-        self.state.parts = {p.name: p.mark for p in self._parts() if p.mark is not None}
+        self.state.parts = {p.name: p.mark for p in self.parts if p.mark is not None}
         save_state(self.home, self.state)
-
-    def _parts(self) -> list[Part]:
-        return [part for group in self.groups for part in group]
 
     # Answering
 
@@ -394,8 +287,8 @@ class Supervisor:
     async def status(self) -> dict[str, Any]:
         """Return what `status --json` prints; takes little more than a second at most."""
         admin = self.kafka.admin if self.kafka and self.phase == "up" else None
-        parts, lag, outbox, parked = await asyncio.gather(
-            asyncio.gather(*(part.status() for part in self._parts())),
+        shown, lag, outbox, parked = await asyncio.gather(
+            asyncio.gather(*(part.status() for part in self.parts)),
             figures.find_lag(admin),
             figures.find_outbox(self.admin_url),
             figures.find_parked(self.admin_url),
@@ -404,7 +297,7 @@ class Supervisor:
             "origin": self.state.origin,
             "phase": self.phase,
             "supervisor": os.getpid(),
-            "parts": parts,
+            "parts": shown,
             "lag": lag,
             "outbox": outbox,
             "parked": parked,
@@ -414,13 +307,13 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self.phase = "stopping"
+        if self.listener is not None:
+            self.listener.close()
         for keeper in self.keepers:
             keeper.cancel()
         await asyncio.gather(*self.keepers, return_exceptions=True)
-        platform = [p for p in self._parts() if p.name == "postgres" or p.name.startswith("kafka")]
-        rest = [[p for p in group if p not in platform] for group in self.groups]
-        for group in [*reversed(rest), platform]:
-            await asyncio.gather(*(part.stop() for part in group))
+        for layer in sorted({part.layer for part in self.parts}, reverse=True):
+            await asyncio.gather(*(part.stop() for part in self.parts if part.layer == layer))
         if hasattr(self, "state"):
             control.remove_socket(self.home, self.state.socket)
             self.home.state.unlink(missing_ok=True)

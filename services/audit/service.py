@@ -13,6 +13,7 @@ from services.audit.checkpoint import Checkpoint, NoteInvalid
 from services.audit.domain import ALARMS, SALT_BYTES, Entry, Flag
 from services.audit.merkle import Range
 from shared import telemetry
+from shared.database import Blame, blame
 from shared.errors import SettingsError
 from shared.telemetry import Log
 
@@ -97,7 +98,6 @@ class Ledger:
         self._outside = outside
         self._epoch = -1
         self._tree = Range()
-        self._cluster = ""
         self._signed = -1
 
     async def check_key(self) -> None:
@@ -113,7 +113,7 @@ class Ledger:
             message = "the log was begun under another AUDIT_ORIGIN or log.key: put them back"
             raise SettingsError(message)
 
-    async def take_over(self, cluster: str) -> int:
+    async def take_over(self) -> int:
         """Begin a new epoch from what the database holds; return the size of the log.
 
         Raises:
@@ -127,12 +127,15 @@ class Ledger:
             if tree.root != head.root:
                 raise LogBehind("the nodes of the tree do not lead to its root")
             self._epoch = await store.take_turn(conn)
-        self._tree, self._cluster, self._signed = tree, cluster, head.checkpoint_size
+        self._tree, self._signed = tree, head.checkpoint_size
         telemetry.AUDIT_SIZE.set(tree.size)
         return tree.size
 
-    async def append(self, arrivals: Sequence[Arrival]) -> Appended:
-        """Append what is new of these records in one transaction, in their order.
+    async def append(self, cluster: str, arrivals: Sequence[Arrival]) -> Appended:
+        """Append what is new of these records of a Kafka cluster, in their order.
+
+        What the database refuses is appended one by one, and what it refuses alone becomes an
+        unreadable entry: no record can stop the log.
 
         Raises:
             Fenced: this process may not append any more.
@@ -141,13 +144,37 @@ class Ledger:
         """
         entries = [domain.read_entry(arrival) for arrival in arrivals]
         await judge(self._signers, entries)
+        try:
+            return await self._append(cluster, entries)
+        except Exception as error:
+            if isinstance(error, Fenced) or blame(error) in (Blame.WORLD, Blame.RETRY):
+                raise
+            _log.error("batch-refused", error, entries=len(entries))
+        start, found = self._tree.size, []
+        for arrival in arrivals:
+            found += (await self._append_one(cluster, arrival)).entries
+        return Appended(len(arrivals), start, found)
+
+    async def _append_one(self, cluster: str, arrival: Arrival) -> Appended:
+        entry = domain.read_entry(arrival)
+        await judge(self._signers, [entry])
+        try:
+            return await self._append(cluster, [entry])
+        except Exception as error:
+            if isinstance(error, Fenced) or blame(error) in (Blame.WORLD, Blame.RETRY):
+                raise
+            _log.error("record-refused", error, stream=arrival.stream)
+        return await self._append(cluster, [Entry(arrival, flags=Flag.UNREADABLE)])
+
+    async def _append(self, cluster: str, entries: list[Entry]) -> Appended:
+        """Append what is new of these entries in one transaction."""
         async with self._engine.begin() as conn:
             head = await store.load_head(conn, lock=True)
             if (head.epoch, head.size) != (self._epoch, self._tree.size):
                 raise Fenced
-            fresh = await self._fresh(conn, entries)
+            fresh = await self._fresh(conn, cluster, entries)
             if not fresh:
-                return Appended(len(arrivals), head.size)
+                return Appended(len(entries), head.size)
             courses = {domain.course_of(e) for e in fresh if e.followed is not None}
             found = domain.follow(await store.load_heads(conn, sorted(courses)), fresh)
             domain.repeat(found, await store.known_sequences(conn, found.late))
@@ -159,23 +186,26 @@ class Ledger:
             ]
             tree, nodes = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
             new = store.Appending(head.size, fresh, salts, commitments, nodes)
-            await store.append(conn, self._cluster, new)
+            await store.append(conn, cluster, new)
             await store.keep_gaps(conn, found)
             await store.move_head(conn, tree.size, tree.root)
         self._tree = tree
         _tell(fresh, head.size)
-        return Appended(len(arrivals), head.size, fresh)
+        return Appended(len(entries), head.size, fresh)
 
-    async def _fresh(self, conn: AsyncConnection, entries: list[Entry]) -> list[Entry]:
-        known = await store.known_events(conn, [e.event_id for e in entries if e.event_id])
-        unknown = [
+    @staticmethod
+    async def _fresh(conn: AsyncConnection, cluster: str, entries: list[Entry]) -> list[Entry]:
+        ids = {e.event_id for e in entries if e.event_id is not None}
+        known = await store.known_events(conn, ids)
+        doubled = len(ids) < sum(e.event_id is not None for e in entries)
+        places = [
             e.arrival.place
             for e in entries
-            if e.event_id is None or known.get(e.event_id, e.arrival.value) != e.arrival.value
+            if doubled
+            or e.event_id is None
+            or known.get(e.event_id, e.arrival.value) != e.arrival.value
         ]
-        doubles = len({e.event_id for e in entries if e.event_id}) < len(entries)
-        places = [e.arrival.place for e in entries] if doubles else unknown
-        return domain.choose(entries, known, await store.known_places(conn, self._cluster, places))
+        return domain.choose(entries, known, await store.known_places(conn, cluster, places))
 
     async def sign(self) -> Checkpoint | None:
         """Sign the present size and root if the size has moved; None if it has not.
@@ -188,9 +218,12 @@ class Ledger:
             OSError: the file outside cannot be written; appending may go on.
 
         """
-        if self._tree.size == self._signed:
-            return None
+        size = self._tree.size
         async with self._engine.begin() as conn:
+            if (await store.load_head(conn)).size < size:
+                raise LogBehind("the database has lost entries under its writer")
+            if size == self._signed:
+                return None
             head = await store.load_head(conn, lock=True)
             if head.epoch != self._epoch:
                 raise Fenced

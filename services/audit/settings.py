@@ -30,9 +30,7 @@ class AuditSettings:
     state_dir: Path
 
 
-def load_audit_settings(
-    settings: Settings, env: Mapping[str, str] | None = None
-) -> AuditSettings:
+def load_audit_settings(settings: Settings, env: Mapping[str, str] | None = None) -> AuditSettings:
     """Read what only audit is told.
 
     `AUDIT_ORIGIN` names the log (default: host of the public URL, then `/pashe`). `AUDIT_STATE_DIR`
@@ -45,8 +43,9 @@ def load_audit_settings(
     source = os.environ if env is None else env
     host = urlsplit(settings.public_url).hostname or "localhost"
     folder = source.get("AUDIT_STATE_DIR") or settings.keys_dir / ".." / "state"
+    origin = source.get("AUDIT_ORIGIN") or f"{host}/pashe"
     try:
-        signer = NoteSigner(source.get("AUDIT_ORIGIN") or f"{host}/pashe", read_key(settings, "log.key"))
+        signer = NoteSigner(origin, read_key(settings, "log.key"))
     except NoteInvalid:
         message = "AUDIT_ORIGIN must be a name without spaces and plus signs"
         raise SettingsError(message) from None

@@ -1,4 +1,4 @@
-"""All SQL of audit. Every function works inside the caller's transaction and takes whole batches."""
+"""All SQL of audit. Every function works in the caller's transaction and takes whole batches."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from services.audit.domain import Course, Entry, Following
     from services.audit.merkle import Place
 
+_READ_HEAD = text("SELECT * FROM log_head")
+_LOCK_HEAD = text("SELECT * FROM log_head FOR UPDATE")
 _ENTRIES = text("""
 INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject, type,
   source, sequence, time, actor, traceparent, flags)
@@ -37,9 +39,9 @@ FROM unnest(CAST(:idx AS bigint[]), CAST(:commitments AS bytea[]), CAST(:ids AS 
 """)
 _BYTES = text("""
 INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
-SELECT idx, salt, value, signature, key, CAST(headers AS jsonb)
+SELECT idx, salt, value, signature, key, headers
 FROM unnest(CAST(:idx AS bigint[]), CAST(:salts AS bytea[]), CAST(:values AS bytea[]),
-  CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]), CAST(:headers AS text[]))
+  CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]), CAST(:headers AS bytea[]))
   AS t (idx, salt, value, signature, key, headers)
 """)
 _NODES = text("""
@@ -67,21 +69,17 @@ FROM (
   GROUP BY o.id
 ) d WHERE g.id = d.id
 """)
-_HISTORY: Final = """
+_LINES: Final = """
 SELECT e.idx, e.commitment, e.event_id, e.stream, e.partition, e."offset", e.subject, e.type,
   e.source, e.sequence, e.time, e.actor, e.traceparent, e.flags, e.appended_at,
-  b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers::text AS headers
-FROM {source} e LEFT JOIN event_bytes b ON b.idx = e.idx
+  b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers
+FROM mine e LEFT JOIN event_bytes b ON b.idx = e.idx
+WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n
 """
 _OF_SUBJECT = text(
-    "WITH mine AS MATERIALIZED (SELECT * FROM entries WHERE subject = :subject)"
-    + _HISTORY.format(source="mine")
-    + "WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n"
+    f"WITH mine AS MATERIALIZED (SELECT * FROM entries WHERE subject = :subject) {_LINES}"
 )
-_IN_ORDER = text(
-    _HISTORY.format(source="entries")
-    + "WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n"
-)
+_IN_ORDER = text(f"WITH mine AS NOT MATERIALIZED (SELECT * FROM entries) {_LINES}")
 _READ_PLACES = text("""
 SELECT n.level AS level, n.idx AS idx, n.hash AS hash
 FROM unnest(CAST(:levels AS smallint[]), CAST(:idx AS bigint[])) AS p (level, idx)
@@ -122,7 +120,7 @@ class Appending:
 
 async def load_head(conn: AsyncConnection, *, lock: bool = False) -> Head:
     """Read the head of the log; `lock` keeps every other append out until the commit."""
-    row = (await conn.execute(text(f"SELECT * FROM log_head{' FOR UPDATE' if lock else ''}"))).one()
+    row = (await conn.execute(_LOCK_HEAD if lock else _READ_HEAD)).one()
     return Head(
         row.size,
         row.root,
@@ -136,7 +134,7 @@ async def load_head(conn: AsyncConnection, *, lock: bool = False) -> Head:
 
 async def take_turn(conn: AsyncConnection) -> int:
     """Begin a new epoch, so that nobody of an older one appends any more; return it."""
-    return int(await conn.scalar(text("UPDATE log_head SET epoch = epoch + 1 RETURNING epoch")))  # type: ignore[arg-type]
+    return int(await conn.scalar(text("UPDATE log_head SET epoch = epoch + 1 RETURNING epoch")))
 
 
 async def keep_key(conn: AsyncConnection, vkey: str) -> str:
@@ -280,10 +278,11 @@ def _signature(entry: Entry) -> bytes | None:
     return next((v for name, v in entry.arrival.headers if name == "signature"), None)
 
 
-def _headers(entry: Entry) -> str:
+def _headers(entry: Entry) -> bytes:
     """Show headers as JSON; each byte of a value is one character, so that nothing is lost."""
-    shown = [[n, None if v is None else v.decode("latin-1")] for n, v in entry.arrival.headers]
-    return msgspec.json.encode(shown).decode().replace("\\u0000", "\\\\0")  # jsonb holds no NUL
+    return msgspec.json.encode(
+        [[n, None if v is None else v.decode("latin-1")] for n, v in entry.arrival.headers]
+    )
 
 
 async def keep_gaps(conn: AsyncConnection, found: Following) -> None:
@@ -364,9 +363,7 @@ async def list_history(
     return (await conn.execute(_OF_SUBJECT, wanted)).all()
 
 
-async def list_entries(
-    conn: AsyncConnection, start: int, until: int, n: int
-) -> Sequence[Row[Any]]:
+async def list_entries(conn: AsyncConnection, start: int, until: int, n: int) -> Sequence[Row[Any]]:
     """Return at most `n` entries with start ≤ index < until, in order."""
     return (await conn.execute(_IN_ORDER, {"start": start, "until": until, "n": n})).all()
 

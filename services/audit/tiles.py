@@ -1,7 +1,7 @@
 """C2SP tlog-tiles: paths, hash tiles and entry bundles, as pure functions.
 
-A hash tile of level L holds up to 256 hashes of perfect subtrees of level 8 L; an entry bundle holds
-up to 256 entries, each with its length before it. Both never change once they are full.
+A hash tile of level L holds up to 256 hashes of perfect subtrees of level 8 L; an entry bundle
+holds up to 256 entries, each with its length before it. Both never change once they are full.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATH = re.compile(
 )
 
 
-class TileInvalid(ValueError):
+class TileInvalid(ValueError):  # noqa: N818  (it says what is wrong with the tile)
     """Bytes or a path are not a tile: the log is broken, or the request is."""
 
 

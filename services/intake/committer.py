@@ -13,7 +13,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from services.intake.store import CommitUnknown
+from services.intake.submissions import CommitUnknown
 from shared import telemetry
 from shared.database import Blame, blame
 from shared.errors import Unavailable
@@ -22,7 +22,7 @@ from shared.telemetry import Log
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.intake.store import IntakeStore, Prepared
+    from services.intake.submissions import Prepared, SubmissionStore
 
 IN_FLIGHT: Final = 2
 """Commits under way at once."""
@@ -53,7 +53,7 @@ class _Waiting:
 class Committer:
     """Commits prepared submissions in groups; one instance a process."""
 
-    def __init__(self, store: IntakeStore, wake: Callable[[], None]) -> None:
+    def __init__(self, store: SubmissionStore, wake: Callable[[], None]) -> None:
         """Take the store and what to call after each commit."""
         self._store = store
         self._wake = wake

@@ -260,7 +260,7 @@ def _medical_until(
     if not _SEXUAL.intersection(concerns):
         return None
     said = report.get("happened", {}).get("to") or report.get("happened", {}).get("from")
-    happened = min(_moment(said), received_at) if said else received_at  # a wrong clock is no future
+    happened = min(_moment(said), received_at) if said else received_at  # no wrong clock
     if received_at - happened > _AFTER_VIOLENCE:
         return None
     return happened + _TREAT_WITHIN

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from services.intake import api, channels
 from services.intake.committer import Committer
 from services.intake.consumers import Opener
+from services.intake.preparing import Secrets
 from services.intake.reading import read
-from services.intake.service import Intake, Secrets
-from services.intake.store import IntakeStore
+from services.intake.service import Intake
+from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
 from shared import runtime
 from shared.clock import now
@@ -49,7 +50,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
-    store = IntakeStore(service.flow, service.outbox)
+    store = SubmissionStore(service.flow, service.outbox)
     committer = Committer(store, service.waker.wake)
     intake = Intake(service.flow, service.web, service.outbox, vault)
     service.consumers.append(

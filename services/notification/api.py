@@ -31,6 +31,11 @@ _TENDS = (*_OWN, Role.OPERATIONS)
 _SEES = (*_TENDS, Role.PROVIDER_WORKER, Role.COORDINATOR, Role.SUPERVISOR, Role.AUDITOR)
 _MAX_BIGINT = 2**63 - 1
 
+Limit = Annotated[int, Query(ge=1, le=200)]
+"""How many items of a list a caller may ask for at once."""
+
+ProviderQuery = Annotated[str | None, Query(max_length=200)]
+
 
 class SubscriptionIn(Model):
     """Where to send, and which event types; without types every one about referrals."""
@@ -94,14 +99,13 @@ def _notice(row: Row[Any]) -> dict[str, Any]:
 def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  # noqa: C901  (a list of routes)
     """Make the routes under `/notification/v1`."""
     router = APIRouter(prefix="/notification/v1", tags=["notification"])
-    limit = Query(50, ge=1, le=200)
 
     @router.get("/subscriptions", response_model=None)
     async def list_subscriptions(
         caller: Annotated[Caller, Depends(require(*_SEES))],
-        provider_id: Annotated[str | None, Query(max_length=200)] = None,
+        provider_id: ProviderQuery = None,
         after: str | None = None,
-        n: Annotated[int, limit] = 50,
+        n: Limit = 50,
     ) -> Response:
         """List subscriptions, oldest first: one's own for a provider, all for staff."""
         start = _number(after)
@@ -183,7 +187,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         case_id: UUID | None = None,
         subscription_id: UUID | None = None,
         state: NoticeState | None = None,
-        n: Annotated[int, limit] = 50,
+        n: Limit = 50,
     ) -> Response:
         """List notices in the order they were made: one's own for a provider, all for staff."""
         place = _place(after)

@@ -67,11 +67,6 @@ class Job:
         return self.head.attempt + 1
 
 
-def _ended(verdict: Verdict) -> Standing | None:
-    """Return how a subscription ends by a verdict, None if it goes on."""
-    return {Verdict.GONE: Standing.DISABLED, Verdict.EXHAUSTED: Standing.DEAD}.get(verdict)
-
-
 class Dispatch:
     """Claims and settles; one instance a process."""
 
@@ -112,61 +107,87 @@ class Dispatch:
         """
         at = self._clock()
         async with self._engine.begin() as conn:
-            held = await claims.find_held(conn, job.held.id, job.lease)
-            if held is None:
+            outcome = judge(answer, job.held.failures, self._settings.schedule, at)
+            if outcome.verdict is Verdict.DELIVERED:
+                standing = await self._deliver(conn, job, answer, at)
+            else:
+                standing = await self._fail(conn, job, answer, outcome.verdict, at)
+            if standing is None:
                 _log.warning("lease-lost", subscription=job.held.id)
                 return None
-            outcome = judge(answer, held.failures, self._settings.schedule, at)
-            drafts = await self._store(conn, job, answer, outcome.verdict, at)
-            stamp = Stamp(at, ACTOR, telemetry.current_traceparent() or job.head.entry.traceparent)
-            await self._outbox.append(conn, [(draft, stamp) for draft in drafts])
-            if outcome.verdict is Verdict.RETRY and held.standing is Standing.ACTIVE:
-                await claims.rest(conn, [(held.id, outcome.retry_at)])
+            if outcome.verdict is Verdict.RETRY and standing is Standing.ACTIVE:
+                await claims.rest(conn, [(job.held.id, outcome.retry_at)])
                 return None
-            held = replace(held, standing=_ended(outcome.verdict) or held.standing)
+            if await claims.rest_idle(conn, job.held.id):
+                return None
+            failures = 0 if outcome.verdict is Verdict.DELIVERED else job.held.failures + 1
+            held = replace(job.held, standing=standing, failures=failures)
             jobs = await self._advance(conn, [held], at)
         return jobs[0] if jobs else None
 
-    async def _store(
+    async def _append(self, conn: AsyncConnection, job: Job, drafts: list[Draft]) -> None:
+        trace = telemetry.current_traceparent() or job.head.entry.traceparent
+        stamp = Stamp(self._clock(), ACTOR, trace)
+        await self._outbox.append(conn, [(draft, stamp) for draft in drafts])
+
+    async def _deliver(
+        self, conn: AsyncConnection, job: Job, answer: Answer, at: datetime
+    ) -> Standing | None:
+        """Write a success and its event; return how the subscription stands, None if not held."""
+        stored = await claims.deliver(
+            conn,
+            subscription_id=job.held.id,
+            lease=job.lease,
+            notice_id=job.head.notice_id,
+            cursor=job.head.entry.feed_seq,
+            status=answer.status,
+            slow=answer.took > SLOW,
+            at=at,
+        )
+        if stored is None:
+            return None
+        standing, done = stored
+        if done:
+            await self._append(conn, job, [self._ended(job, NoticeState.DELIVERED, None)])
+        return standing
+
+    async def _fail(
         self, conn: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, at: datetime
-    ) -> list[Draft]:
-        """Write the outcome; return its events."""
+    ) -> Standing | None:
+        """Write a failure and its events; return how the subscription stands, None if not held."""
         sub, head = job.held.id, job.head
+        held = await claims.find_held(conn, sub, job.lease)
+        if held is None:
+            return None
+        await claims.note_failure(conn, sub, answer, at)
+        if verdict is Verdict.RETRY:
+            await claims.note_status(conn, head.notice_id, answer.status)
+            return held.standing
+        reason = Why.GONE if verdict is Verdict.GONE else Why.EXHAUSTED
         drafts: list[Draft] = []
-        if verdict is Verdict.DELIVERED:
-            state, reason = NoticeState.DELIVERED, None
-            await claims.note_success(
-                conn, sub, answer, head.entry.feed_seq, at, slow=answer.took > SLOW
-            )
-        else:
-            await claims.note_failure(conn, sub, answer, at)
-            if verdict is Verdict.RETRY:
-                await claims.end_notice(
-                    conn, head.notice_id, NoticeState.WAITING, None, answer.status, None
-                )
-                return []
-            state = NoticeState.FAILED
-            reason = Why.GONE if verdict is Verdict.GONE else Why.EXHAUSTED
-            standing = _ended(verdict)
-            if standing and await claims.end_subscription(conn, sub, standing, reason, at):
-                drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
-                telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
-                _log.error("subscription-ended", subscription=sub, why=str(reason))
-        if await claims.end_notice(conn, head.notice_id, state, reason, answer.status, at):
-            drafts.insert(
-                0,
-                notice_draft(
-                    WEBHOOK,
-                    notice_id=head.notice_id,
-                    subscription_id=sub,
-                    entry=head.entry,
-                    state=state,
-                    attempt=job.attempt,
-                    reason=reason,
-                ),
-            )
-            telemetry.NOTICES.labels(WEBHOOK, str(state)).inc()
-        return drafts
+        if await claims.end_notice(conn, head.notice_id, reason, answer.status, at):
+            drafts.append(self._ended(job, NoticeState.FAILED, reason))
+        standing = Standing.DISABLED if verdict is Verdict.GONE else Standing.DEAD
+        if held.standing is Standing.ACTIVE:
+            await claims.end_subscription(conn, sub, standing, reason, at)
+            drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
+            telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
+            _log.error("subscription-ended", subscription=sub, why=str(reason))
+        await self._append(conn, job, drafts)
+        return standing if held.standing is Standing.ACTIVE else held.standing
+
+    @staticmethod
+    def _ended(job: Job, state: NoticeState, reason: Why | None) -> Draft:
+        telemetry.NOTICES.labels(WEBHOOK, str(state)).inc()
+        return notice_draft(
+            WEBHOOK,
+            notice_id=job.head.notice_id,
+            subscription_id=job.held.id,
+            entry=job.head.entry,
+            state=state,
+            attempt=job.attempt,
+            reason=reason,
+        )
 
     async def _advance(
         self, conn: AsyncConnection, held: Sequence[Claimed], at: datetime

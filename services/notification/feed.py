@@ -42,15 +42,18 @@ def entry_from(row: Row[Any]) -> Entry:
     )
 
 
+_SUBSCRIBERS: Final = text(
+    "SELECT id, organisation, types, standing, created_at FROM subscriptions"
+    " WHERE organisation = ANY(CAST(:o AS text[])) AND standing <> 'deleted' ORDER BY seq"
+)
+
+
 async def list_subscribers(
     conn: AsyncConnection, organisations: Iterable[str]
 ) -> dict[str, list[Subscription]]:
     """Read the subscriptions of these providers that are not deleted, by provider."""
     rows = await conn.execute(
-        text(
-            "SELECT id, organisation, types, standing, created_at FROM subscriptions"
-            " WHERE organisation = ANY(CAST(:o AS text[])) AND standing <> 'deleted' ORDER BY seq"
-        ),
+        _SUBSCRIBERS,
         {"o": sorted(set(organisations))},
     )
     found: dict[str, list[Subscription]] = {}
@@ -67,19 +70,22 @@ async def list_subscribers(
     return found
 
 
+_ENTRIES: Final = text(
+    "INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at, arrived_at,"
+    " case_id, referral_id, state, version, test, traceparent)"
+    " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, p"
+    " FROM unnest(CAST(:o AS text[]),"
+    " CAST(:n AS bigint[]), CAST(:e AS uuid[]), CAST(:y AS text[]),"
+    " CAST(:h AS timestamptz[]), CAST(:c AS uuid[]), CAST(:r AS uuid[]),"
+    " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:p AS text[]))"
+    " AS x (o, n, e, y, h, c, r, s, v, t, p) ORDER BY o, n"
+)
+
+
 async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> None:
     """Add entries to their providers' feeds."""
     await conn.execute(
-        text(
-            "INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at, arrived_at,"
-            " case_id, referral_id, state, version, test, traceparent)"
-            " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, p"
-            " FROM unnest(CAST(:o AS text[]),"
-            " CAST(:n AS bigint[]), CAST(:e AS uuid[]), CAST(:y AS text[]),"
-            " CAST(:h AS timestamptz[]), CAST(:c AS uuid[]), CAST(:r AS uuid[]),"
-            " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:p AS text[]))"
-            " AS x (o, n, e, y, h, c, r, s, v, t, p) ORDER BY o, n"
-        ),
+        _ENTRIES,
         {
             "at": at,
             "o": [e.organisation for e in entries],
@@ -97,20 +103,23 @@ async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: da
     )
 
 
+_NOTICES: Final = text(
+    "INSERT INTO notices (notice_id, notifier, organisation, subscription_id, feed_seq,"
+    " state, reason, useful_until, created_at, ended_at)"
+    " SELECT i, CAST(:notifier AS text), o, s, n, z, w, u, CAST(:at AS timestamptz),"
+    " CASE WHEN z = 'waiting' THEN NULL ELSE CAST(:at AS timestamptz) END"
+    " FROM unnest(CAST(:i AS uuid[]), CAST(:o AS text[]), CAST(:s AS uuid[]),"
+    " CAST(:n AS bigint[]), CAST(:z AS text[]), CAST(:w AS text[]),"
+    " CAST(:u AS timestamptz[])) AS x (i, o, s, n, z, w, u) ORDER BY s, n"
+)
+
+
 async def insert_notices(
     conn: AsyncConnection, notifier: str, notices: Sequence[Notice], at: datetime
 ) -> None:
     """Add notices; those that are withheld have ended already."""
     await conn.execute(
-        text(
-            "INSERT INTO notices (notice_id, notifier, organisation, subscription_id, feed_seq,"
-            " state, reason, useful_until, created_at, ended_at)"
-            " SELECT i, CAST(:notifier AS text), o, s, n, z, w, u, CAST(:at AS timestamptz),"
-            " CASE WHEN z = 'waiting' THEN NULL ELSE CAST(:at AS timestamptz) END"
-            " FROM unnest(CAST(:i AS uuid[]), CAST(:o AS text[]), CAST(:s AS uuid[]),"
-            " CAST(:n AS bigint[]), CAST(:z AS text[]), CAST(:w AS text[]),"
-            " CAST(:u AS timestamptz[])) AS x (i, o, s, n, z, w, u) ORDER BY s, n"
-        ),
+        _NOTICES,
         {
             "notifier": notifier,
             "at": at,
@@ -125,6 +134,17 @@ async def insert_notices(
     )
 
 
+_CALL_UP: Final = text(
+    "WITH found AS (SELECT id FROM subscriptions"
+    " WHERE organisation = ANY(CAST(:o AS text[]))"
+    " AND (due_at IS NOT NULL OR id = ANY(CAST(:s AS uuid[])))"
+    " ORDER BY id FOR NO KEY UPDATE)"
+    " UPDATE subscriptions s SET due_at ="
+    " CASE WHEN s.failures > 0 THEN coalesce(s.due_at, :at) ELSE least(s.due_at, :at) END"
+    " FROM found WHERE s.id = found.id"
+)
+
+
 async def call_up(
     conn: AsyncConnection,
     organisations: Iterable[str],
@@ -136,14 +156,6 @@ async def call_up(
     One that backs off keeps its time; one that is being served looks again by itself.
     """
     await conn.execute(
-        text(
-            "WITH found AS (SELECT id FROM subscriptions"
-            " WHERE organisation = ANY(CAST(:o AS text[]))"
-            " AND (due_at IS NOT NULL OR id = ANY(CAST(:s AS uuid[])))"
-            " ORDER BY id FOR NO KEY UPDATE)"
-            " UPDATE subscriptions s SET due_at ="
-            " CASE WHEN s.failures > 0 THEN coalesce(s.due_at, :at) ELSE least(s.due_at, :at) END"
-            " FROM found WHERE s.id = found.id"
-        ),
+        _CALL_UP,
         {"o": sorted(set(organisations)), "s": sorted(set(subscriptions)), "at": at},
     )

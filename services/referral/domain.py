@@ -320,8 +320,8 @@ def event_of(verb: str) -> str:
 
 
 def change(referral: Referral, **fields: Any) -> Referral:  # noqa: ANN401  (fields of a struct)
-    """Return the next version of a referral with these fields."""
-    return msgspec.structs.replace(referral, version=referral.version + 1, **fields)
+    """Return the referral with these fields; the version is counted when it becomes an event."""
+    return msgspec.structs.replace(referral, **fields)
 
 
 def answer(referral: Referral, order: Order, at: datetime) -> Referral:

@@ -46,7 +46,7 @@ CLOSED: Final = "takes no referrals now"
 NEED: Final = "does not serve the need"
 AREA: Final = "does not cover the place"
 
-CHOOSABLE: Final = frozenset({NOT_ACTIVE, COURT, UNION, POLICE, NO_PLACE, AGE, SEX, TRIED})
+CHOOSABLE: Final = frozenset({NOT_ACTIVE, COURT, UNION, POLICE, NO_PLACE, AGE, SEX, TRIED, AREA})
 """What a person may decide against, naming the offer; a conflict is never among them."""
 
 OPEN_TO_PERSONS: Final = frozenset({NOT_ACTIVE, COURT, UNION, POLICE})
@@ -206,7 +206,7 @@ def route(
 def explain(decision: Decision, question: Question, at: datetime) -> dict[str, Any]:
     """Return the explanation that is stored and read: facts, verdicts and the ranking.
 
-    A conflict is told, not with whom. Ids of offers and coarse facts only.
+    A conflict is told, last in the list, and not with whom. Ids and coarse facts only.
     """
     return {
         "version": VERSION,
@@ -219,7 +219,9 @@ def explain(decision: Decision, question: Question, at: datetime) -> dict[str, A
             "sex": question.sex,
             "places_needed": question.places_needed,
         },
-        "considered": [_line(c, at) for c in decision.considered],
+        "considered": [
+            _line(c, at) for c in sorted(decision.considered, key=lambda c: c.verdict == CONFLICT)
+        ],
         "ranking": [offer.offer_id for offer in decision.ranking],
         "chosen": decision.chosen.offer_id if decision.chosen else None,
         "suggested": decision.suggested.offer_id if decision.suggested else None,

@@ -4,7 +4,8 @@
 an event, and never seen by the history or by a listener; *duplicate effect*: something exists twice
 that was asked for once; *duplicate absorbed*: it came twice and changed nothing; *phantom*: nobody
 made it; *inversion*: a later event of one case stands before an earlier one; *gap*: a sequence
-number is missing; *G1a*: seen, though its attempt definitively failed. Pure.
+number is missing; *G1a*: seen, though its attempt definitively failed; *flagged*: audit itself holds
+something against an entry. Pure.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FATAL = (
     "inversion",
     "gap",
     "G1a",
+    "flagged",
     "unsettled",
     "invalid log",
 )
@@ -149,6 +151,8 @@ def _check_entries(attempts: Sequence[Attempt], truth: Truth, verdict: Verdict) 
     submissions = {s.submission_id for s in truth.submissions}
     cases = {case_id for case_id, _ in truth.cases}
     for entry in truth.entries:
+        if entry.flags:
+            verdict.blame("flagged", f"{entry.type} {entry.index}: {', '.join(entry.flags)}")
         if entry.role in PEOPLE and entry.mark not in known:
             verdict.blame("phantom", f"{entry.type} {entry.event_id}: by nobody of the load")
         if entry.type == "report-submitted" and entry.submission_id not in submissions:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-STREAM_OF_SOURCE = {"/intake": "cases", "/referral": "referrals", "/notification": "notices"}
-_ELSEWHERE = {
-    "report-submitted": "submissions",
-    "capacity-changed": "directory",
-    "offer-listed": "directory",
-    "history-read": "accesses",
-}
 PEOPLE = frozenset(
     {"partner", "coordinator", "supervisor", "provider_system", "provider_worker", "operator"}
 )
 """Roles whose events must each come from an attempt of the load."""
 
 
-def stream_of(source: str, event_type: str) -> str:
-    return _ELSEWHERE.get(event_type) or STREAM_OF_SOURCE.get(source, source)
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the audit log. `actor` is `role:pseudonym`."""
+    """One entry of the audit log. `actor` is `role:pseudonym`; `flags` is what audit holds against
+    it.
+    """
 
     index: int
     event_id: str
@@ -33,6 +24,7 @@ class Entry:
     sequence: int
     actor: str = "service:test"
     submission_id: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def role(self) -> str:

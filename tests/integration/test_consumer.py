@@ -140,16 +140,23 @@ async def test_a_world_error_of_one_record_only_is_parked_after_five(
 async def test_a_lost_right_is_the_worlds_fault_and_parks_nothing(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not even a record at which a process has died before: a process counts its own tries once."""
     monkeypatch.setattr(consumer_module, "LONGEST_PAUSE", 0.05)
     handler = Recorder(group(lab))
+    suspect = subject_in(6)
     await _as_owner(lab, f"REVOKE INSERT ON effects FROM {lab.schema}_flow")
-    await lab.send(lab.record(str(uuid4()), 1), lab.record(str(uuid4()), 1))
+    async with lab.engine.begin() as conn:
+        await conn.exec_driver_sql(
+            "INSERT INTO attempts VALUES ($1, $2, 6, 0, 1)", (group(lab), lab.topic)
+        )
+    await lab.send(lab.record(suspect, 1), lab.record(str(uuid4()), 1))
     async with lab.consuming(handler) as consumer:
         await eventually(lambda: handler.tries > 30, what="many tries")
         assert consumer.held
         assert await lab.parked() == []
         await _as_owner(lab, f"GRANT INSERT ON effects TO {lab.schema}_flow")
         await eventually(lambda: _count(lab, 2))
+    assert await lab.fetch("SELECT 1 FROM attempts") == []
 
 
 async def _as_owner(lab: Lab, statement: str) -> None:

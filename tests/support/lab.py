@@ -27,10 +27,12 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import MessageSizeTooLargeError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tests.support.wait import eventually
 
 from shared import runtime
 from shared.clock import new_event_id
@@ -46,6 +48,7 @@ from shared.signing import Signer
 
 REVISION = "lab"
 PASSWORD = "lab"
+_PROBE = b"probe"
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 _TABLES = """
@@ -171,12 +174,21 @@ class Lab:
             await admin.delete_topics([self.topic])
 
     async def limit_messages(self, size: int) -> None:
-        """Set the largest batch in bytes that the broker takes for the topic."""
+        """Set the largest batch in bytes that the broker takes for the topic, and see it hold."""
         change = ConfigResource(
             ConfigResourceType.TOPIC, self.topic, {"max.message.bytes": str(size)}
         )
-        async with _kafka_admin(self.kafka) as admin:
+        async with _kafka_admin(self.kafka) as admin, _producer(self.kafka) as producer:
             await admin.alter_configs([change])
+
+            async def holds() -> bool:
+                try:
+                    await producer.send_and_wait(self.topic, b"x" * 3000, _PROBE, PARTITIONS - 1)
+                except MessageSizeTooLargeError:
+                    return size < 3000
+                return size > 3000
+
+            await eventually(holds, what="the new limit")
 
     def draft(self, subject: str, reason: str | None = None, type_: str = "case-updated") -> Draft:
         facts = CaseFacts(report_id=UUID(int=1), channel="web", reason=reason)
@@ -218,7 +230,7 @@ class Lab:
             await asyncio.gather(*sent)
 
     async def log(self) -> dict[int, list[Any]]:
-        """Read the whole topic: the records of each partition that has any, in order."""
+        """Read the whole topic without our probes: the records of each partition that has any, in order."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, auto_offset_reset="earliest")
         await consumer.start()
         try:
@@ -229,7 +241,11 @@ class Lab:
             while sum(map(len, found.values())) < sum(ends.values()):
                 for place, records in (await consumer.getmany(timeout_ms=1000)).items():
                     found[place.partition] += records
-            return found
+            return {
+                partition: kept
+                for partition, records in found.items()
+                if (kept := [record for record in records if record.key != _PROBE])
+            }
         finally:
             await consumer.stop()
 
@@ -373,7 +389,7 @@ async def _kafka_admin(bootstrap: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _producer(bootstrap: str) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", max_batch_size=500_000)
     await producer.start()
     try:
         yield producer

@@ -15,7 +15,10 @@ EVERY = 0.05
 
 
 async def eventually(
-    look: Callable[[], Any], within: float = 10.0, what: str = "the condition"
+    look: Callable[[], Any],
+    within: float = 10.0,
+    what: str = "the condition",
+    every: float = EVERY,
 ) -> Any:
     """Call `look` (plain or async) until it returns something true, and return that.
 
@@ -40,4 +43,19 @@ async def eventually(
         if time.monotonic() > until:
             message = f"{what} did not come within {within} s: {problem!r}"
             raise AssertionError(message)
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(every)
+
+
+def eventually_now(
+    look: Callable[[], Any],
+    within: float = 10.0,
+    what: str = "the condition",
+    every: float = EVERY,
+) -> Any:
+    """Do as `eventually` outside of an event loop, with a plain `look`.
+
+    Raises:
+        AssertionError: it did not within `within` seconds; with the last value.
+
+    """
+    return asyncio.run(eventually(look, within, what, every))

@@ -188,6 +188,11 @@ def test_what_is_visible_of_a_refused_attempt_is_g1a(which: int) -> None:
     assert found(TRUTH, attempts) == {"G1a"}
 
 
+def test_an_entry_that_audit_holds_something_against_is_flagged() -> None:
+    entries = (*ENTRIES[:4], replace(ENTRIES[4], flags=("unsigned",)))
+    assert found(replace(TRUTH, entries=entries)) == {"flagged"}
+
+
 def test_a_run_that_does_not_settle_fails() -> None:
     assert found(replace(TRUTH, unsent=1)) == {"unsettled"}
     assert found(replace(TRUTH, lag=1)) == {"unsettled"}

@@ -19,7 +19,7 @@ from services.intake.domain import (
 )
 from services.intake.reading import read
 from services.intake.report import ReportIn
-from services.intake.service import _coarse
+from services.intake.preparing import _coarse
 from shared.errors import Conflict
 from shared.events import CaseFacts
 

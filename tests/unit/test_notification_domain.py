@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -85,7 +86,7 @@ def test_an_event_of_a_providers_feed_becomes_an_entry_of_ids() -> None:
 
 
 @pytest.mark.parametrize("facts", [{"provider_id": None}, {"feed_seq": None}])
-def test_an_event_outside_of_every_feed_becomes_nothing(facts: dict[str, object]) -> None:
+def test_an_event_outside_of_every_feed_becomes_nothing(facts: dict[str, Any]) -> None:
     assert entry_of(_event(**facts)) is None
 
 

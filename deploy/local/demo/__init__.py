@@ -19,13 +19,9 @@ from uuid import uuid4
 import httpx
 from rich.table import Table
 
-from deploy.local import control
 from deploy.local.demo.actors import Client, ProviderSystem, WebhookReceiver, by_state
 from deploy.local.demo.cast import MESSAGES, REPORTS
-from deploy.local.errors import StackError
-from deploy.local.home import Home
-from deploy.local.keys import load_token_seed
-from shared.access import make_token
+from deploy.local.home import find_home
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -62,24 +58,14 @@ class _Run:
     released: int = 0
 
 
-async def run(home: Path, console: Console) -> int:
-    """Play the demonstration against the stack that runs in `home`; return the exit code, 0 or 1.
+async def run(origin: str, token: Token, console: Console) -> int:
+    """Play the demonstration against the stack at `origin`; return the exit code, 0 or 1.
 
-    Raises:
-        StackError: no stack runs there.
-
+    `token` makes a bearer token for a role and an organisation.
     """
-    found = control.find_status(Home(home))
-    if found is None:
-        raise StackError("the stack is not up: start it with `pashe up`")
-    origin = str(found["origin"])
-    seed = load_token_seed(Home(home))
-
-    def token(role: Role, org: str | None) -> str:
-        return make_token(seed, role, org=org, subject="demonstration")
-
     code = await _at(origin, token, console)
-    words = ["--url", origin, "--state", str(home / "verify")]
+    console.print("[bold]The history is verified[/], from outside")
+    words = ["--url", origin, "--state", str(find_home().path / "verify")]
     verify = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.audit.verify", *words
     )
@@ -145,14 +131,14 @@ async def _play(play: _Run, receiver: WebhookReceiver) -> int:
 
 async def _subscribe(play: _Run, receiver: WebhookReceiver) -> str:
     providers = await play.coordinator.all("/referral/v1/providers", kind="ngo")
-    names = sorted(provider["provider_id"] for provider in providers)
+    names: list[str] = sorted(provider["provider_id"] for provider in providers)
     for number, name in enumerate(names):
         _follow(play, name, declines=1 if number % 3 == 0 else 0)
     hooked = names[0]
     system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, hooked))
     made = await system.post("/notification/v1/subscriptions", {"url": receiver.url})
     made.raise_for_status()
-    receiver.secret = made.json()["secret"]
+    receiver.secret = str(made.json()["secret"])
     return hooked
 
 

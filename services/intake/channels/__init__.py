@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from services.intake.committer import Committer
-    from services.intake.service import Secrets
-    from services.intake.store import IntakeStore
+    from services.intake.preparing import Secrets
+    from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
 
 NAMES: Final = ("web", "sms")
@@ -29,7 +29,7 @@ class Desk:
     """What a channel is given to store a submission."""
 
     committer: Committer
-    store: IntakeStore
+    store: SubmissionStore
     vault: Vault
     secrets: Secrets
 

@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from services.intake.preparing import Message, prepare, repeat_key
 from services.intake.report import Reporter, ReportIn
-from services.intake.service import Message, prepare, repeat_key
 from shared import telemetry
 from shared.clock import now
 from shared.errors import InvalidBody, NotFound

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from services.intake.preparing import prepare
 from services.intake.report import ReportIn
-from services.intake.service import prepare
 from shared import telemetry
 from shared.access import Caller, any_caller
 from shared.errors import Forbidden, InvalidBody

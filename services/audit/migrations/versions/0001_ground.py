@@ -81,7 +81,7 @@ _STATEMENTS = (
       value bytea,
       signature bytea,
       key bytea,
-      headers jsonb
+      headers bytea
     )
     """,
     """

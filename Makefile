@@ -1,0 +1,70 @@
+# Needs Python 3.11 to 3.13 and make. `make run` and `make test` set everything up by themselves.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+READY := .venv/.ready
+PYTEST := .venv/bin/python -m pytest
+export PYTHON
+
+.PHONY: help
+help: ## List every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+$(READY): pyproject.toml uv.lock deploy/local/set-up.sh
+	@sh deploy/local/set-up.sh
+
+.PHONY: set-up
+set-up: $(READY) ## Make .venv and install everything in the lock
+
+.PHONY: run
+run: $(READY) ## Start everything, run the demonstration, stay until Ctrl-C
+	@exec .venv/bin/pashe up --demo
+
+.PHONY: up
+up: $(READY) ## Start everything in the background
+	@.venv/bin/pashe up --detach
+
+.PHONY: down
+down: $(READY) ## End everything
+	@.venv/bin/pashe down
+
+.PHONY: status
+status: $(READY) ## Show each part, lag, unsent events, parked records
+	@.venv/bin/pashe status || [ $$? -eq 3 ]
+
+.PHONY: test
+test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
+	@$(PYTEST) tests/unit tests/contract
+	@$(PYTEST) tests/integration tests/faults -m "not long"
+
+.PHONY: test-unit
+test-unit: $(READY) ## Run the tests that need no process
+	@$(PYTEST) tests/unit tests/contract
+
+.PHONY: test-integration
+test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
+	@$(PYTEST) tests/integration
+
+.PHONY: faults
+faults: $(READY) ## Kill everything twenty times under load, and check what was lost
+	@$(PYTEST) tests/faults -s -m long
+
+.PHONY: check
+check: $(READY) ## Lint, formatting, types, borders between modules
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+.PHONY: format
+format: $(READY) ## Format the code
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+.PHONY: clean
+clean: ## End everything, remove .pashe (its data!), .venv and caches
+	@if [ -x .venv/bin/pashe ]; then .venv/bin/pashe down --erase; fi
+	@rm -rf .pashe .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,184 @@
+"""The directory, cases as the stream tells them, referrals with their explanations, and feeds."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from shared.migrate import create_kernel
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_OWN = "current_setting('pashe.organisation', true)"
+_STATEMENTS = (
+    """
+    CREATE TABLE providers (
+      provider_id text PRIMARY KEY,
+      kind text NOT NULL,
+      kinds text[] NOT NULL DEFAULT '{}',
+      name_en text NOT NULL,
+      name_bn text NOT NULL,
+      note text NOT NULL DEFAULT '',
+      version integer NOT NULL DEFAULT 1,
+      edited boolean NOT NULL DEFAULT false
+    )
+    """,
+    """
+    CREATE TABLE offers (
+      offer_id text PRIMARY KEY,
+      provider_id text NOT NULL REFERENCES providers (provider_id),
+      needs text[] NOT NULL,
+      area_level text NOT NULL,
+      area_pcode text NOT NULL,
+      min_age integer,
+      max_age integer,
+      sex text NOT NULL DEFAULT 'any',
+      hours text NOT NULL DEFAULT '',
+      note text NOT NULL DEFAULT '',
+      enrolment text NOT NULL DEFAULT 'listed' CHECK (enrolment IN ('listed','invited','active')),
+      reach text NOT NULL DEFAULT 'none',
+      mode text NOT NULL DEFAULT 'in_person',
+      languages text[] NOT NULL DEFAULT '{}',
+      accepting boolean NOT NULL DEFAULT true,
+      serves_hijra boolean,
+      accepts_children boolean,
+      max_boy_age_with_mother integer,
+      step_free boolean,
+      sign_language boolean,
+      court_order boolean NOT NULL DEFAULT false,
+      places_total integer CHECK (places_total >= 0),
+      places_free integer CHECK (places_free >= 0),
+      capacity_at timestamptz,
+      open_referrals integer NOT NULL DEFAULT 0,
+      version integer NOT NULL DEFAULT 1,
+      edited boolean NOT NULL DEFAULT false
+    )
+    """,
+    "CREATE INDEX offers_provider ON offers (provider_id)",
+    """
+    CREATE TABLE offer_needs (
+      need text NOT NULL,
+      area_pcode text NOT NULL,
+      offer_id text NOT NULL REFERENCES offers (offer_id) ON DELETE CASCADE,
+      PRIMARY KEY (need, area_pcode, offer_id)
+    )
+    """,
+    "CREATE INDEX offer_needs_offer ON offer_needs (offer_id)",
+    """
+    CREATE TABLE cases (
+      case_id uuid PRIMARY KEY,
+      sequence bigint NOT NULL,
+      status text NOT NULL,
+      facts jsonb NOT NULL,
+      withdrawn boolean NOT NULL DEFAULT false,
+      changed_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE SEQUENCE referral_order",
+    """
+    CREATE TABLE referrals (
+      referral_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      need text NOT NULL,
+      urgency text NOT NULL,
+      state text NOT NULL,
+      attempt integer NOT NULL,
+      version integer NOT NULL,
+      provider_id text,
+      offer_id text,
+      feed_seq bigint,
+      acknowledged boolean NOT NULL DEFAULT false,
+      test boolean NOT NULL DEFAULT false,
+      body jsonb NOT NULL,
+      created_at timestamptz NOT NULL DEFAULT now(),
+      changed_at timestamptz NOT NULL DEFAULT now(),
+      txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+      seq bigint NOT NULL DEFAULT nextval('referral_order'),
+      UNIQUE (case_id, need, attempt)
+    )
+    """,
+    "CREATE INDEX referrals_order ON referrals (txid, seq)",
+    "CREATE INDEX referrals_feed ON referrals (provider_id, feed_seq) WHERE NOT test",
+    "CREATE INDEX referrals_live ON referrals (state) WHERE state IN ('waiting', 'withdrawn')",
+    """
+    CREATE TABLE explanations (
+      referral_id uuid PRIMARY KEY REFERENCES referrals (referral_id),
+      explanation jsonb NOT NULL,
+      changed_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE referral_texts (
+      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      referral_id uuid NOT NULL REFERENCES referrals (referral_id),
+      provider_id text,
+      at timestamptz NOT NULL,
+      actor text NOT NULL,
+      verb text NOT NULL,
+      reason text,
+      text text NOT NULL
+    )
+    """,
+    "CREATE INDEX referral_texts_of ON referral_texts (referral_id)",
+    """
+    CREATE TABLE feeds (
+      provider_id text PRIMARY KEY,
+      seq bigint NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE feed_entries (
+      provider_id text NOT NULL,
+      seq bigint NOT NULL,
+      event_id uuid NOT NULL,
+      type text NOT NULL,
+      referral_id uuid NOT NULL,
+      body text NOT NULL,
+      at timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (provider_id, seq)
+    )
+    """,
+    *(
+        statement
+        for table, own in (
+            ("referrals", f"provider_id = {_OWN} AND NOT test"),
+            ("referral_texts", f"provider_id = {_OWN}"),
+            ("feed_entries", f"provider_id = {_OWN}"),
+            ("feeds", f"provider_id = {_OWN}"),
+            ("explanations", "false"),
+            ("cases", "false"),
+        )
+        for statement in (
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY {table}_web ON {table} FOR SELECT TO referral_web"
+            f" USING ({_OWN} = '*' OR ({own}))",
+            f"CREATE POLICY {table}_flow ON {table} TO referral_flow USING (true)"
+            " WITH CHECK (true)",
+        )
+    ),
+    """
+    GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
+      explanations, referral_texts, feeds, feed_entries TO referral_flow
+    """,
+    "GRANT USAGE ON SEQUENCE referral_order TO referral_flow",
+    """
+    GRANT SELECT ON providers, offers, offer_needs, cases, referrals, explanations, referral_texts,
+      feeds, feed_entries TO referral_web
+    """,
+)
+
+
+def upgrade() -> None:
+    """Make the tables of referral."""
+    create_kernel(op, "referral")
+    for statement in _STATEMENTS:
+        op.get_bind().exec_driver_sql(statement)
+
+
+def downgrade() -> None:
+    """Refuse: referrals are never dropped by a migration."""
+    message = "the first migration holds people's referrals and is never undone"
+    raise RuntimeError(message)

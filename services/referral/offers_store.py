@@ -1,0 +1,313 @@
+"""SQL of the directory: providers, offers, and the look-up by need and area."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+from services.referral.routing import Offer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ROUTED: Final = (
+    "o.offer_id, o.provider_id, o.needs, o.area_level, o.area_pcode, o.min_age, o.max_age, o.sex,"
+    " o.enrolment, o.accepting, o.serves_hijra, o.accepts_children, o.court_order, o.places_free,"
+    " o.capacity_at, o.open_referrals, o.mode, p.kinds"
+)
+
+
+def _offer(row: Any) -> Offer:  # noqa: ANN401  (a database row)
+    return Offer(
+        offer_id=row.offer_id,
+        provider_id=row.provider_id,
+        needs=frozenset(row.needs),
+        area_level=row.area_level,
+        area_pcode=row.area_pcode,
+        min_age=row.min_age,
+        max_age=row.max_age,
+        sex=row.sex,
+        kinds=frozenset(row.kinds),
+        enrolment=row.enrolment,
+        accepting=row.accepting,
+        serves_hijra=row.serves_hijra,
+        accepts_children=row.accepts_children,
+        court_order=row.court_order,
+        places_free=row.places_free,
+        capacity_at=row.capacity_at,
+        open_referrals=row.open_referrals,
+        mode=row.mode,
+    )
+
+
+async def find_candidates(
+    conn: AsyncConnection, wanted: Collection[tuple[str, str]]
+) -> list[tuple[str, str, Offer]]:
+    """Read the offers of these (need, area) pairs, without a lock: need, area, offer."""
+    if not wanted:
+        return []
+    pairs = sorted(wanted)
+    rows = await conn.execute(
+        text(
+            f"SELECT n.need, n.area_pcode AS area, {_ROUTED} FROM unnest(CAST(:needs AS text[]),"  # noqa: S608
+            " CAST(:areas AS text[])) AS t (need, area) JOIN offer_needs n"
+            " ON n.need = t.need AND n.area_pcode = t.area"
+            " JOIN offers o ON o.offer_id = n.offer_id"
+            " JOIN providers p ON p.provider_id = o.provider_id"
+        ),
+        {"needs": [need for need, _ in pairs], "areas": [area for _, area in pairs]},
+    )
+    return [(row.need, row.area, _offer(row)) for row in rows]
+
+
+async def find_offers(conn: AsyncConnection, ids: Collection[str]) -> list[Offer]:
+    """Read these offers without a lock; unknown ids are left out."""
+    if not ids:
+        return []
+    rows = await conn.execute(
+        text(
+            f"SELECT {_ROUTED} FROM offers o JOIN providers p ON p.provider_id = o.provider_id"  # noqa: S608
+            " WHERE o.offer_id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"ids": sorted(ids)},
+    )
+    return [_offer(row) for row in rows]
+
+
+async def lock_counted(conn: AsyncConnection, ids: Collection[str]) -> list[Offer]:
+    """Lock, in order of id, those of these offers whose places are counted, and read them again.
+
+    An offer that counts nothing is not contended for; its load is only added to at the end.
+    """
+    if not ids:
+        return []
+    rows = await conn.execute(
+        text(
+            f"SELECT {_ROUTED} FROM offers o JOIN providers p ON p.provider_id = o.provider_id"  # noqa: S608
+            " WHERE o.offer_id = ANY(CAST(:ids AS text[])) AND o.places_free IS NOT NULL"
+            " ORDER BY o.offer_id FOR UPDATE OF o"
+        ),
+        {"ids": sorted(ids)},
+    )
+    return [_offer(row) for row in rows]
+
+
+async def move_places(
+    conn: AsyncConnection, places: Mapping[str, int], loads: Mapping[str, int]
+) -> None:
+    """Add differences to free places (where they are counted) and to open referrals."""
+    ids = sorted(key for key in {*places, *loads} if places.get(key) or loads.get(key))
+    if not ids:
+        return
+    await conn.execute(
+        text(
+            "WITH t AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:places AS integer[]),"
+            " CAST(:loads AS integer[])) AS t (id, places, loads)),"
+            " held AS (SELECT o.offer_id FROM offers o JOIN t ON t.id = o.offer_id"
+            " ORDER BY o.offer_id FOR UPDATE OF o)"
+            " UPDATE offers o SET open_referrals = greatest(0, o.open_referrals + t.loads),"
+            " places_free = CASE WHEN o.places_free IS NOT NULL THEN"
+            " least(greatest(0, o.places_free + t.places), coalesce(o.places_total, 2147483647)) END"
+            " FROM t JOIN held ON held.offer_id = t.id WHERE o.offer_id = t.id"
+        ),
+        {
+            "ids": ids,
+            "places": [places.get(key, 0) for key in ids],
+            "loads": [loads.get(key, 0) for key in ids],
+        },
+    )
+
+
+# --- Reading the directory ----------------------------------------------------------------------
+
+_SHOWN: Final = (
+    "o.offer_id, o.provider_id, o.needs, o.area_level, o.area_pcode, o.min_age, o.max_age, o.sex,"
+    " o.hours, o.note, o.enrolment, o.reach, o.mode, o.languages, o.accepting, o.serves_hijra,"
+    " o.accepts_children, o.max_boy_age_with_mother, o.step_free, o.sign_language, o.court_order,"
+    " o.places_total, o.places_free, o.capacity_at, o.version"
+)
+
+
+async def list_providers(
+    conn: AsyncConnection, kind: str | None, after: str, limit: int
+) -> list[dict[str, Any]]:
+    """Read providers by their key."""
+    rows = await conn.execute(
+        text(
+            "SELECT provider_id, kind, kinds, name_en, name_bn, note, version FROM providers"
+            " WHERE provider_id > :after AND (CAST(:kind AS text) IS NULL OR kind = :kind)"
+            " ORDER BY provider_id LIMIT :n"
+        ),
+        {"after": after, "kind": kind, "n": limit},
+    )
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name)
+
+
+async def find_provider(conn: AsyncConnection, provider_id: str) -> dict[str, Any] | None:
+    """Read one provider, or None."""
+    rows = await conn.execute(
+        text(
+            "SELECT provider_id, kind, kinds, name_en, name_bn, note, version FROM providers"
+            " WHERE provider_id = :id"
+        ),
+        {"id": provider_id},
+    )
+    row = rows.first()
+    return None if row is None else dict(row._mapping)  # noqa: SLF001
+
+
+async def list_offers(
+    conn: AsyncConnection,
+    *,
+    need: str | None,
+    area: str | None,
+    provider_id: str | None,
+    after: str,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Read offers by their id."""
+    rows = await conn.execute(
+        text(
+            f"SELECT {_SHOWN} FROM offers o WHERE o.offer_id > :after"  # noqa: S608
+            " AND (CAST(:need AS text) IS NULL OR :need = ANY(o.needs))"
+            " AND (CAST(:area AS text) IS NULL OR o.area_pcode = :area)"
+            " AND (CAST(:provider AS text) IS NULL OR o.provider_id = :provider)"
+            " ORDER BY o.offer_id LIMIT :n"
+        ),
+        {"after": after, "need": need, "area": area, "provider": provider_id, "n": limit},
+    )
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def find_offer(
+    conn: AsyncConnection, offer_id: str, *, lock: bool = False
+) -> dict[str, Any] | None:
+    """Read one offer as the interface shows it, or None."""
+    rows = await conn.execute(
+        text(
+            f"SELECT {_SHOWN} FROM offers o WHERE o.offer_id = :id"  # noqa: S608
+            + (" FOR UPDATE" if lock else "")
+        ),
+        {"id": offer_id},
+    )
+    row = rows.first()
+    return None if row is None else dict(row._mapping)  # noqa: SLF001
+
+
+# --- Writing the directory ----------------------------------------------------------------------
+
+PROVIDER_COLUMNS: Final = ("provider_id", "kind", "kinds", "name_en", "name_bn", "note")
+_PROVIDERS: Final = text("""
+INSERT INTO providers (provider_id, kind, kinds, name_en, name_bn, note, edited)
+SELECT id, kind, string_to_array(kinds, ';'), en, bn, note, :edited
+FROM unnest(CAST(:provider_id AS text[]), CAST(:kind AS text[]), CAST(:kinds AS text[]),
+  CAST(:name_en AS text[]), CAST(:name_bn AS text[]), CAST(:note AS text[]))
+  AS t (id, kind, kinds, en, bn, note) ORDER BY id
+ON CONFLICT (provider_id) DO UPDATE SET kind = excluded.kind, kinds = excluded.kinds,
+  name_en = excluded.name_en, name_bn = excluded.name_bn, note = excluded.note,
+  version = providers.version + 1, edited = excluded.edited OR providers.edited
+WHERE (excluded.edited OR NOT providers.edited)
+  AND (excluded.kind, excluded.kinds, excluded.name_en, excluded.name_bn, excluded.note)
+    IS DISTINCT FROM
+    (providers.kind, providers.kinds, providers.name_en, providers.name_bn, providers.note)
+""")
+
+_TYPES: Final = {
+    "offer_id": "text",
+    "provider_id": "text",
+    "needs": "text",
+    "area_level": "text",
+    "area_pcode": "text",
+    "min_age": "integer",
+    "max_age": "integer",
+    "sex": "text",
+    "hours": "text",
+    "note": "text",
+    "enrolment": "text",
+    "reach": "text",
+    "mode": "text",
+    "languages": "text",
+    "accepting": "boolean",
+    "serves_hijra": "boolean",
+    "accepts_children": "boolean",
+    "max_boy_age_with_mother": "integer",
+    "step_free": "boolean",
+    "sign_language": "boolean",
+    "court_order": "boolean",
+}
+OFFER_COLUMNS: Final = tuple(_TYPES)
+_LISTS: Final = ("needs", "languages")
+_CAPACITY: Final = {"places_total": "integer", "places_free": "integer"}
+
+
+def _offers_statement() -> str:
+    typed = {**_TYPES, **_CAPACITY}
+    names = ", ".join(typed)
+    picked = ", ".join(f"string_to_array({n}, ';')" if n in _LISTS else n for n in typed)
+    arrays = ", ".join(f"CAST(:{n} AS {kind}[])" for n, kind in typed.items())
+    sets = ", ".join(f"{n} = excluded.{n}" for n in _TYPES if n != "offer_id")
+    new = ", ".join(f"excluded.{n}" for n in _TYPES)
+    old = ", ".join(f"offers.{n}" for n in _TYPES)
+    return (
+        f"INSERT INTO offers ({names}, capacity_at, edited)"  # noqa: S608  (names of this module)
+        f" SELECT {picked}, CASE WHEN places_free IS NOT NULL THEN CAST(:at AS timestamptz) END,"
+        f" :edited FROM unnest({arrays}) AS t ({names}) ORDER BY offer_id"
+        f" ON CONFLICT (offer_id) DO UPDATE SET {sets}, version = offers.version + 1,"
+        " edited = excluded.edited OR offers.edited"
+        " WHERE (excluded.edited OR NOT offers.edited)"
+        f" AND ({new}) IS DISTINCT FROM ({old}) RETURNING offer_id"
+    )
+
+
+_OFFERS: Final = text(_offers_statement())
+
+
+async def save_providers(
+    conn: AsyncConnection, providers: Sequence[Mapping[str, Any]], *, edited: bool
+) -> None:
+    """Store providers; a file never overwrites what a person edited. `kinds` joined by `;`."""
+    columns = {n: [p[n] for p in providers] for n in PROVIDER_COLUMNS}
+    await conn.execute(_PROVIDERS, {**columns, "edited": edited})
+
+
+async def save_offers(
+    conn: AsyncConnection, offers: Sequence[Mapping[str, Any]], at: datetime, *, edited: bool
+) -> list[str]:
+    """Store offers and their look-up; return the ids that are new or changed.
+
+    Lists are joined by `;`. Free places are taken for new offers only: afterwards they are counted.
+    """
+    columns = {n: [offer[n] for offer in offers] for n in (*OFFER_COLUMNS, *_CAPACITY)}
+    rows = await conn.execute(_OFFERS, {**columns, "at": at, "edited": edited})
+    changed = [row.offer_id for row in rows]
+    if changed:
+        ids = {"ids": changed}
+        await conn.execute(
+            text("DELETE FROM offer_needs WHERE offer_id = ANY(CAST(:ids AS text[]))"), ids
+        )
+        await conn.execute(
+            text(
+                "INSERT INTO offer_needs (need, area_pcode, offer_id)"
+                " SELECT DISTINCT need, area_pcode, offer_id FROM offers, unnest(needs) AS n (need)"
+                " WHERE offer_id = ANY(CAST(:ids AS text[]))"
+            ),
+            ids,
+        )
+    return changed
+
+
+async def set_capacity(
+    conn: AsyncConnection, offer_id: str, free: int | None, total: int | None, at: datetime
+) -> None:
+    """Set how many places an offer has free and in all; None is unknown."""
+    await conn.execute(
+        text(
+            "UPDATE offers SET places_free = :free, places_total = :total,"
+            " capacity_at = :at, version = version + 1 WHERE offer_id = :id"
+        ),
+        {"id": offer_id, "free": free, "total": total, "at": at},
+    )

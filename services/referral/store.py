@@ -1,0 +1,279 @@
+"""SQL of cases, referrals and explanations. Nothing here decides; transactions are the callers'.
+
+The directory's SQL is `offers_store`, the providers' feeds' is `feeds_store`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import text
+
+from services.referral.domain import Referral
+from services.referral.planning import Case
+from shared.events import CaseFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+Cursor = tuple[int, int]
+"""Place in a list: transaction id and row number; (0, 0) is the beginning."""
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401  (jsonb comes as text or parsed)
+    """Return a jsonb value as plain objects."""
+    return msgspec.json.decode(value) if isinstance(value, str | bytes) else value
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+# --- Cases --------------------------------------------------------------------------------------
+
+
+async def lock_cases(conn: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Case]:
+    """Lock and read the known ones of these cases, in order of id (DECISIONS 14)."""
+    rows = await conn.execute(
+        text(
+            "SELECT case_id, sequence, facts, withdrawn FROM cases"
+            " WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE"
+        ),
+        {"ids": sorted(ids)},
+    )
+    return {
+        row.case_id: Case(
+            row.case_id,
+            row.sequence,
+            msgspec.convert(plain(row.facts), CaseFacts),
+            row.withdrawn,
+        )
+        for row in rows
+    }
+
+
+async def begin_cases(conn: AsyncConnection, facts: Mapping[UUID, CaseFacts]) -> None:
+    """Make a row, of sequence 0, for each case that is new, so that it can be locked."""
+    await conn.execute(
+        text(
+            "INSERT INTO cases (case_id, sequence, status, facts)"
+            " SELECT id, 0, 'unknown', CAST(facts AS jsonb)"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:facts AS text[])) AS t (id, facts)"
+            " ORDER BY id ON CONFLICT DO NOTHING"
+        ),
+        {"ids": sorted(facts), "facts": [_text(facts[key]) for key in sorted(facts)]},
+    )
+
+
+async def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
+    """Store cases brought forward; an older sequence never overwrites a newer one."""
+    if not cases:
+        return
+    await conn.execute(
+        text(
+            "UPDATE cases c SET sequence = t.sequence, status = t.status,"
+            " facts = CAST(t.facts AS jsonb), withdrawn = t.withdrawn, changed_at = now()"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:sequences AS bigint[]),"
+            " CAST(:status AS text[]), CAST(:facts AS text[]), CAST(:withdrawn AS boolean[]))"
+            " AS t (id, sequence, status, facts, withdrawn)"
+            " WHERE c.case_id = t.id AND c.sequence < t.sequence"
+        ),
+        {
+            "ids": [c.case_id for c in cases],
+            "sequences": [c.sequence for c in cases],
+            "status": [c.facts.status for c in cases],
+            "facts": [_text(c.facts) for c in cases],
+            "withdrawn": [c.withdrawn for c in cases],
+        },
+    )
+
+
+# --- Referrals ----------------------------------------------------------------------------------
+
+
+def _referral(row: Any) -> Referral:  # noqa: ANN401  (a database row)
+    return msgspec.convert(plain(row.body), Referral)
+
+
+async def lock_referrals(
+    conn: AsyncConnection, cases: Collection[UUID]
+) -> dict[UUID, dict[UUID, Referral]]:
+    """Lock and read every referral of these cases, in order of id; the cases are locked before."""
+    rows = await conn.execute(
+        text(
+            "SELECT body FROM referrals WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY referral_id FOR UPDATE"
+        ),
+        {"ids": sorted(cases)},
+    )
+    found: dict[UUID, dict[UUID, Referral]] = {}
+    for row in rows:
+        referral = _referral(row)
+        found.setdefault(referral.case_id, {})[referral.referral_id] = referral
+    return found
+
+
+async def find_referral(conn: AsyncConnection, referral_id: UUID) -> Referral | None:
+    """Read one referral; None if it is not there or not for this organisation."""
+    rows = await conn.execute(
+        text("SELECT body FROM referrals WHERE referral_id = :id"), {"id": referral_id}
+    )
+    row = rows.first()
+    return None if row is None else _referral(row)
+
+
+_SAVE: Final = text("""
+INSERT INTO referrals (referral_id, case_id, need, urgency, state, attempt, version, provider_id,
+  offer_id, feed_seq, acknowledged, test, body)
+SELECT referral_id, case_id, need, urgency, state, attempt, version, provider_id, offer_id,
+  feed_seq, acknowledged, test, CAST(body AS jsonb)
+FROM unnest(CAST(:referral_id AS uuid[]), CAST(:case_id AS uuid[]), CAST(:need AS text[]),
+  CAST(:urgency AS text[]), CAST(:state AS text[]), CAST(:attempt AS integer[]),
+  CAST(:version AS integer[]), CAST(:provider_id AS text[]), CAST(:offer_id AS text[]),
+  CAST(:feed_seq AS bigint[]), CAST(:acknowledged AS boolean[]), CAST(:test AS boolean[]),
+  CAST(:body AS text[]))
+  AS t (referral_id, case_id, need, urgency, state, attempt, version, provider_id, offer_id,
+  feed_seq, acknowledged, test, body)
+ORDER BY referral_id
+ON CONFLICT (referral_id) DO UPDATE SET urgency = excluded.urgency, state = excluded.state,
+  version = excluded.version, provider_id = excluded.provider_id, offer_id = excluded.offer_id,
+  feed_seq = excluded.feed_seq, acknowledged = excluded.acknowledged, body = excluded.body,
+  changed_at = now(), txid = pg_current_xact_id(), seq = nextval('referral_order')
+""")
+
+
+async def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -> None:
+    """Store referrals, new or changed; each moves to the end of the order of changes."""
+    if not referrals:
+        return
+    names = ("referral_id", "case_id", "need", "urgency", "state", "attempt", "version")
+    names += ("provider_id", "offer_id", "feed_seq", "test")
+    columns: dict[str, list[Any]] = {n: [getattr(r, n) for r in referrals] for n in names}
+    columns["acknowledged"] = [r.acknowledged_at is not None for r in referrals]
+    columns["body"] = [_text(r) for r in referrals]
+    await conn.execute(_SAVE, columns)
+
+
+async def save_explanations(
+    conn: AsyncConnection, explanations: Mapping[UUID, Mapping[str, Any]]
+) -> None:
+    """Store the newest explanation of each referral."""
+    if not explanations:
+        return
+    ids = sorted(explanations)
+    await conn.execute(
+        text(
+            "INSERT INTO explanations (referral_id, explanation)"
+            " SELECT id, CAST(body AS jsonb) FROM unnest(CAST(:ids AS uuid[]),"
+            " CAST(:bodies AS text[])) AS t (id, body) ORDER BY id"
+            " ON CONFLICT (referral_id) DO UPDATE SET explanation = excluded.explanation,"
+            " changed_at = now()"
+        ),
+        {"ids": ids, "bodies": [_text(explanations[key]) for key in ids]},
+    )
+
+
+async def find_explanation(conn: AsyncConnection, referral_id: UUID) -> Any:  # noqa: ANN401
+    """Read the explanation of a referral; None if there is none for this organisation."""
+    found = await conn.scalar(
+        text("SELECT explanation FROM explanations WHERE referral_id = :id"), {"id": referral_id}
+    )
+    return None if found is None else plain(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody wrote with a transition; it stays in referral and in no event."""
+
+    referral_id: UUID
+    provider_id: str | None
+    at: datetime
+    actor: str
+    verb: str
+    reason: str | None
+    text: str
+
+
+async def save_remark(conn: AsyncConnection, remark: Remark) -> None:
+    """Keep a text."""
+    await conn.execute(
+        text(
+            "INSERT INTO referral_texts (referral_id, provider_id, at, actor, verb, reason, text)"
+            " VALUES (:referral_id, :provider_id, :at, :actor, :verb, :reason, :text)"
+        ),
+        {name: getattr(remark, name) for name in remark.__slots__},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list of referrals is asked for; None is anything."""
+
+    case_id: UUID | None = None
+    provider_id: str | None = None
+    state: str | None = None
+
+    def where(self, conditions: Iterable[str]) -> str:
+        """Return the WHERE clause with further conditions."""
+        mine = [f"{n} = :{n}" for n in self.__slots__ if getattr(self, n) is not None]
+        return " AND ".join([*mine, *conditions])
+
+    def values(self) -> dict[str, Any]:
+        """Return the bound values."""
+        return {n: getattr(self, n) for n in self.__slots__ if getattr(self, n) is not None}
+
+
+async def list_referrals(
+    conn: AsyncConnection, wanted: Filter, after: Cursor, limit: int
+) -> list[tuple[Referral, Cursor]]:
+    """Read referrals in the order of their last change, below every open transaction."""
+    where = wanted.where(
+        (
+            "(txid, seq) > (CAST(CAST(:txid AS text) AS xid8), :seq)",
+            "txid < pg_snapshot_xmin(pg_current_snapshot())",
+        )
+    )
+    rows = await conn.execute(
+        text(
+            f"SELECT body, txid::text AS txid, seq FROM referrals WHERE {where}"  # noqa: S608
+            " ORDER BY txid, seq LIMIT :n"
+        ),
+        {"txid": str(after[0]), "seq": after[1], "n": limit, **wanted.values()},
+    )
+    return [(_referral(row), (int(row.txid), row.seq)) for row in rows]
+
+
+async def list_own(
+    conn: AsyncConnection, wanted: Filter, after: int, limit: int
+) -> list[tuple[Referral, Cursor]]:
+    """Read a provider's referrals in the order of its feed (DECISIONS 17)."""
+    where = wanted.where(("feed_seq > :after", "NOT test"))
+    rows = await conn.execute(
+        text(
+            f"SELECT body, feed_seq FROM referrals WHERE {where}"  # noqa: S608
+            " ORDER BY feed_seq LIMIT :n"
+        ),
+        {"after": after, "n": limit, **wanted.values()},
+    )
+    return [(_referral(row), (0, row.feed_seq)) for row in rows]
+
+
+async def count_waiting(conn: AsyncConnection) -> tuple[int, int]:
+    """Return how many referrals nobody serves, and how many withdrawals nobody acknowledged."""
+    row = (
+        await conn.execute(
+            text(
+                "SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER"
+                " (WHERE state = 'withdrawn' AND provider_id IS NOT NULL AND NOT acknowledged)"
+                " AS unacknowledged FROM referrals"
+                " WHERE state IN ('waiting', 'withdrawn') AND NOT test"
+            )
+        )
+    ).one()
+    return row.waiting, row.unacknowledged
