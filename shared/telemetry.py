@@ -96,6 +96,10 @@ AUDIT_SIZE: Final = _gauge("pashe_audit_entries", "Entries in the log")
 AUDIT_FLAGS: Final = _counter(
     "pashe_audit_flags", "Entries that are unsigned, wrongly signed, unreadable or gaps", "flag"
 )
+REFERRALS_WAITING: Final = _gauge("pashe_referrals_waiting", "Referrals that nobody serves")
+WITHDRAWALS_UNACKNOWLEDGED: Final = _gauge(
+    "pashe_withdrawals_unacknowledged", "Withdrawals that their provider has not acknowledged"
+)
 
 
 class _JsonFormatter(logging.Formatter):

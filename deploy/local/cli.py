@@ -95,6 +95,7 @@ def up(
             if process is not None and not detach:
                 console.print("\nEnding …")
                 stop_supervisor(process)
+                console.print("Ended.")
             raise typer.Exit(code) from None
     if ended != 0:
         message = f"the supervisor ended with exit code {ended}; its log: {home.log('supervisor')}"

@@ -7,8 +7,8 @@ record holds is shown only when it is asked for.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
+import sys
 from datetime import datetime  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -30,7 +30,7 @@ Service = Annotated[str, typer.Argument(help="intake, referral, notification or 
 RecordId = Annotated[int, typer.Argument(help="The id that `parked list` shows")]
 
 app = typer.Typer(no_args_is_help=True, help="Records that could not be handled.")
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def admin_url() -> str:
@@ -109,7 +109,9 @@ def list_parked(
             found += [(name, row) for row in rows]
         return found
 
-    table = Table("service", "id", "consumer", "record", "reason", "detail", "state", "since")
+    table = Table()
+    for name in ("service", "id", "consumer", "record", "reason", "detail", "state", "since"):
+        table.add_column(name, overflow="fold")
     rows = run_query(work)
     for name, row in rows:
         place = f"{row['topic']}/{row['partition']}@{row['offset']}"
@@ -175,11 +177,11 @@ def replay_parked(
 def dismiss_parked(
     service: Service,
     record: RecordId,
-    by: Annotated[str | None, typer.Option(help="Who decided (default: the user)")] = None,
+    by: Annotated[str | None, typer.Option(help="Who decided (default: the user id)")] = None,
 ) -> None:
     """Say that a waiting record needs nothing more; what waited behind it can be replayed."""
     name = check_service(service)
-    who = by or getpass.getuser()
+    who = by or f"uid {os.getuid()}"
 
     async def work(conn: asyncpg.Connection[Any]) -> str:
         return str(

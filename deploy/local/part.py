@@ -54,7 +54,7 @@ class Part:
     before: Callable[[], None] | None = None
     polite: signal.Signals = signal.SIGTERM
     death: signal.Signals = signal.SIGKILL
-    start_within: float = 60.0
+    start_within: float = 120.0
     stop_within: float = 20.0
     process: subprocess.Popen[bytes] | None = None
     mark: Mark | None = None

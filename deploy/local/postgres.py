@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shutil
 import signal
 import time
@@ -32,7 +31,7 @@ NOBODY: Final = User(65534, 65534)
 
 _WORKING: Final = "/proc/self/cwd"
 
-START_WITHIN: Final = 60.0
+START_WITHIN: Final = 120.0
 STOP_WITHIN: Final = 20.0
 PROBE: Final = 1.0
 """Seconds."""
@@ -47,6 +46,7 @@ SETTINGS: Final = {
     "log_parameter_max_length_on_error": "0",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
 }
 """What differs from PostgreSQL's defaults; fsync and synchronous_commit stay on."""
 
@@ -105,11 +105,12 @@ class EmbeddedPostgres:
 
     async def _init(self, binaries: Path, log: Path) -> None:
         draft = self.data.with_name(f"{self.data.name}.new")  # whole or not at all
-        secret = self.data.with_name(f".{secrets.token_hex(8)}")
+        secret = self.data.with_name(f".{self.data.name}.password")
         shutil.rmtree(draft, ignore_errors=True)
+        secret.unlink(missing_ok=True)
         draft.mkdir(mode=0o700)
+        handle = os.open(secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            handle = os.open(secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             os.write(handle, self.password.encode())
             if self.user:
                 for path in (draft, secret):
@@ -124,22 +125,15 @@ class EmbeddedPostgres:
                 "--locale=C.UTF-8",
                 "--data-checksums",
             ]
+            what = "making the database (initdb)"
             await run_once(
-                "making the database (initdb)",
-                argv,
-                log,
-                within=120,
-                user=self.user,
-                cwd=draft,
-                pass_fds=(handle,),
+                what, argv, log, within=120, user=self.user, cwd=draft, pass_fds=(handle,)
             )
-            os.close(handle)
-        except StackError:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+            draft.rename(self.data)
         finally:
-            secret.unlink(missing_ok=True)
-        draft.rename(self.data)
+            os.close(handle)
+            secret.unlink()
+            shutil.rmtree(draft, ignore_errors=True)
 
     def clear_stale_pid(self) -> None:
         """Before a start: remove the pid file of a server that is gone; others reuse its pid."""

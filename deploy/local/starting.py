@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.local import control
 from deploy.local.errors import StackError
-from deploy.local.home import ROOT, make_home
+from deploy.local.home import ROOT, make_home, take_lock
 from deploy.local.process import describe_exit, size_of, spawn, tail_of
 from deploy.local.progress import Screen
 
@@ -126,6 +126,10 @@ def _wait_for_other(home: Home, options: Sequence[str]) -> str:
         status = control.find_status(home)
         if status is not None and status["phase"] == "up":
             return str(status["origin"])
+        if (handle := take_lock(home)) is not None:
+            os.close(handle)
+            message = "another `pashe up` ended before its stack was ready: try again"
+            raise StackError(message)
         time.sleep(0.2)
     message = f"another `pashe up` holds {home.path}, but its stack is not ready"
     raise StackError(message)

@@ -32,12 +32,12 @@ class ProofInvalid(Exception):  # noqa: N818  (it says what is wrong with the pr
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A perfect subtree with its hash."""
+class Row:
+    """Perfect subtrees of one level, side by side from index `first` on, with their hashes."""
 
     level: int
-    index: int
-    hash: bytes
+    first: int
+    hashes: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,27 @@ def join(hashes: Sequence[bytes]) -> bytes:
     return found
 
 
-def extend(tree: Range, leaves: Sequence[bytes]) -> tuple[Range, list[Node]]:
+def extend(tree: Range, leaves: Sequence[bytes]) -> tuple[Range, list[Row]]:
     """Append leaf hashes; return the new tree and each perfect subtree of level 1 up that is new.
 
     Level by level, so that 2,000 leaves cost 2,000 hashes and hardly more.
     """
     pending = dict(zip(levels_of(tree.size), tree.hashes, strict=True))
-    made: list[Node] = []
+    made: list[Row] = []
     kept: list[bytes] = []
     row, first, level = list(leaves), tree.size, 0
     while row or pending:
         left = pending.pop(level, None)
         if left is not None:
-            row.insert(0, left)
+            row = [left, *row]
             first -= 1
         if len(row) % 2:
-            kept.append(row.pop())
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+            kept.append(row[-1])
+        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
         first //= 2
         level += 1
-        made += [Node(level, first + n, found) for n, found in enumerate(row)]
+        if row:
+            made.append(Row(level, first, row))
     return Range(tree.size + len(leaves), tuple(reversed(kept))), made
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from services.audit import merkle, store, tiles
-from services.audit.domain import Flag
+from services.audit.domain import Flag, names_of
 from services.audit.service import LogBehind, check_outside
 from shared.clock import now, rfc3339
 from shared.database import transaction
@@ -206,9 +206,9 @@ class Reading:
             opened, closed = await store.count_gaps(conn)
             gaps = await store.list_gaps(conn, 50)
         counts = {
-            name: sum(n for flagged, n in flags.items() if name in Flag(flagged).names)
+            name: sum(n for flagged, n in flags.items() if flagged & flag)
             for flag in Flag
-            for name in flag.names
+            for name in names_of(flag)
         }
         age = None if head.signed_at is None else (now() - head.signed_at).total_seconds()
         return {
@@ -264,7 +264,7 @@ def _line(row: Row[Any], caller: Caller) -> dict[str, Any]:
         "subject": row.subject,
         "sequence": row.sequence,
         "actor_role": role,
-        "flags": Flag(row.flags).names,
+        "flags": names_of(row.flags),
         "traceparent": row.traceparent,
         "recorded_at": rfc3339(row.appended_at),
         "erased": row.erased,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.audit import domain, merkle, store
 from services.audit.checkpoint import Checkpoint, NoteInvalid
-from services.audit.domain import ALARMS, SALT_BYTES, Entry, Flag
+from services.audit.domain import ALARMS, SALT_BYTES, Entry, Flag, names_of
 from services.audit.merkle import Range
 from shared import telemetry
 from shared.database import Blame, blame
@@ -134,8 +134,8 @@ class Ledger:
     async def append(self, cluster: str, arrivals: Sequence[Arrival]) -> Appended:
         """Append what is new of these records of a Kafka cluster, in their order.
 
-        What the database refuses is appended one by one, and what it refuses alone becomes an
-        unreadable entry: no record can stop the log.
+        What is refused as a batch is appended one by one, and what is refused alone becomes an
+        entry of bytes only, flagged: no record can stop the log.
 
         Raises:
             Fenced: this process may not append any more.
@@ -164,7 +164,7 @@ class Ledger:
             if isinstance(error, Fenced) or blame(error) in (Blame.WORLD, Blame.RETRY):
                 raise
             _log.error("record-refused", error, stream=arrival.stream)
-        return await self._append(cluster, [Entry(arrival, flags=Flag.UNREADABLE)])
+        return await self._append(cluster, [Entry(arrival, flags=int(Flag.REFUSED))])
 
     async def _append(self, cluster: str, entries: list[Entry]) -> Appended:
         """Append what is new of these entries in one transaction."""
@@ -178,14 +178,13 @@ class Ledger:
             courses = {domain.course_of(e) for e in fresh if e.followed is not None}
             found = domain.follow(await store.load_heads(conn, sorted(courses)), fresh)
             domain.repeat(found, await store.known_sequences(conn, found.late))
-            random = os.urandom(SALT_BYTES * len(fresh))
-            salts = [random[at : at + SALT_BYTES] for at in range(0, len(random), SALT_BYTES)]
+            salts = os.urandom(SALT_BYTES * len(fresh))
             commitments = [
-                domain.commitment_of(salt, entry.arrival.value)
-                for salt, entry in zip(salts, fresh, strict=True)
+                domain.commitment_of(salts[at : at + SALT_BYTES], entry.arrival.value)
+                for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
             ]
             tree, nodes = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
-            new = store.Appending(head.size, fresh, salts, commitments, nodes)
+            new = store.Appending(head.size, fresh, salts, b"".join(commitments), nodes)
             await store.append(conn, cluster, new)
             await store.keep_gaps(conn, found)
             await store.move_head(conn, tree.size, tree.root)
@@ -239,7 +238,7 @@ class Ledger:
 def _tell(entries: Sequence[Entry], start: int) -> None:
     """Count, alarm, and end each event's trace with its place in the log."""
     telemetry.AUDIT_SIZE.set(start + len(entries))
-    counts = Counter(name for entry in entries if entry.flags for name in entry.flags.names)
+    counts = Counter(name for entry in entries if entry.flags for name in names_of(entry.flags))
     for name, count in counts.items():
         telemetry.AUDIT_FLAGS.labels(name).inc(count)
     alarms = [start + n for n, entry in enumerate(entries) if entry.flags & ALARMS]

@@ -9,44 +9,46 @@ import msgspec
 from sqlalchemy import text
 
 from services.audit import merkle
-from services.audit.merkle import Node, Range
+from services.audit.merkle import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row as Line
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.audit.domain import Course, Entry, Following
-    from services.audit.merkle import Place
+    from services.audit.merkle import Place, Row
 
 _READ_HEAD = text("SELECT * FROM log_head")
 _LOCK_HEAD = text("SELECT * FROM log_head FOR UPDATE")
 _ENTRIES = text("""
 INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject, type,
   source, sequence, time, actor, traceparent, flags)
-SELECT idx, commitment, event_id, :cluster, stream, partition, o, subject, type, source, sequence,
-  time, actor, traceparent, flags
-FROM unnest(CAST(:idx AS bigint[]), CAST(:commitments AS bytea[]), CAST(:ids AS uuid[]),
-  CAST(:streams AS text[]), CAST(:partitions AS smallint[]), CAST(:offsets AS bigint[]),
+SELECT CAST(:start AS bigint) + n - 1,
+  substr(CAST(:commitments AS bytea), CAST(n * 32 - 31 AS integer), 32), event_id,
+  CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor, traceparent, flags
+FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]), CAST(:offsets AS bigint[]),
   CAST(:subjects AS text[]), CAST(:types AS text[]), CAST(:sources AS text[]),
   CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]), CAST(:actors AS text[]),
   CAST(:traces AS text[]), CAST(:flags AS integer[]))
-  AS t (idx, commitment, event_id, stream, partition, o, subject, type, source, sequence, time,
-  actor, traceparent, flags)
+  WITH ORDINALITY AS t (event_id, stream, partition, o, subject, type, source, sequence, time,
+  actor, traceparent, flags, n)
 """)
 _BYTES = text("""
 INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
-SELECT idx, salt, value, signature, key, headers
-FROM unnest(CAST(:idx AS bigint[]), CAST(:salts AS bytea[]), CAST(:values AS bytea[]),
-  CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]), CAST(:headers AS bytea[]))
-  AS t (idx, salt, value, signature, key, headers)
+SELECT CAST(:start AS bigint) + n - 1,
+  substr(CAST(:salts AS bytea), CAST(n * 32 - 31 AS integer), 32), value, signature, key, headers
+FROM unnest(CAST(:values AS bytea[]), CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]),
+  CAST(:headers AS bytea[])) WITH ORDINALITY AS t (value, signature, key, headers, n)
 """)
 _NODES = text("""
 INSERT INTO nodes (level, idx, hash)
-SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:idx AS bigint[]), CAST(:hashes AS bytea[]))
+SELECT level, first + n, substr(hashes, CAST(n * 32 + 1 AS integer), 32)
+FROM unnest(CAST(:levels AS smallint[]), CAST(:firsts AS bigint[]), CAST(:hashes AS bytea[]))
+  AS r (level, first, hashes), generate_series(0, length(hashes) / 32 - 1) AS n
 """)
 _HEADS = text("""
 SELECT c.stream, c.subject, h.sequence
@@ -109,13 +111,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Appending:
-    """New entries with what they are committed by; lists run in parallel from index `start`."""
+    """New entries from index `start` on, their salts and commitments (32 bytes each, joined)."""
 
     start: int
     entries: Sequence[Entry]
-    salts: Sequence[bytes]
-    commitments: Sequence[bytes]
-    nodes: Sequence[Node]
+    salts: bytes
+    commitments: bytes
+    nodes: Sequence[Row]
 
 
 async def load_head(conn: AsyncConnection, *, lock: bool = False) -> Head:
@@ -230,14 +232,14 @@ def _courses(entries: Sequence[Entry]) -> dict[str, list[object]]:
 
 async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
     """Insert entries, their bytes and the new nodes of the tree."""
-    idx = list(range(new.start, new.start + len(new.entries)))
     entries = new.entries
+    flagged = any(entry.flags for entry in entries)  # else the shorter arrays count as nulls
     await conn.execute(
         _ENTRIES,
         {
             "cluster": cluster,
-            "idx": idx,
-            "commitments": list(new.commitments),
+            "start": new.start,
+            "commitments": new.commitments,
             "ids": [e.event_id for e in entries],
             "streams": [e.arrival.stream for e in entries],
             "partitions": [e.arrival.partition for e in entries],
@@ -255,21 +257,21 @@ async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
     await conn.execute(
         _BYTES,
         {
-            "idx": idx,
-            "salts": list(new.salts),
+            "start": new.start,
+            "salts": new.salts,
             "values": [e.arrival.value for e in entries],
             "signatures": [_signature(e) for e in entries],
-            "keys": [e.arrival.key if e.flags else None for e in entries],
-            "headers": [_headers(e) if e.flags else None for e in entries],
+            "keys": [e.arrival.key if e.flags else None for e in entries] if flagged else [],
+            "headers": [_headers(e) if e.flags else None for e in entries] if flagged else [],
         },
     )
     if new.nodes:
         await conn.execute(
             _NODES,
             {
-                "levels": [node.level for node in new.nodes],
-                "idx": [node.index for node in new.nodes],
-                "hashes": [node.hash for node in new.nodes],
+                "levels": [row.level for row in new.nodes],
+                "firsts": [row.first for row in new.nodes],
+                "hashes": [b"".join(row.hashes) for row in new.nodes],
             },
         )
 
@@ -357,13 +359,15 @@ async def list_commitments(conn: AsyncConnection, start: int, count: int) -> lis
 
 async def list_history(
     conn: AsyncConnection, subject: str, start: int, until: int, n: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Line[Any]]:
     """Return at most `n` entries about a subject with start ≤ index < until, in order."""
     wanted = {"subject": subject, "start": start, "until": until, "n": n}
     return (await conn.execute(_OF_SUBJECT, wanted)).all()
 
 
-async def list_entries(conn: AsyncConnection, start: int, until: int, n: int) -> Sequence[Row[Any]]:
+async def list_entries(
+    conn: AsyncConnection, start: int, until: int, n: int
+) -> Sequence[Line[Any]]:
     """Return at most `n` entries with start ≤ index < until, in order."""
     return (await conn.execute(_IN_ORDER, {"start": start, "until": until, "n": n})).all()
 
@@ -376,7 +380,7 @@ async def count_flags(conn: AsyncConnection) -> dict[int, int]:
     return {row.flags: row.n for row in rows}
 
 
-async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Row[Any]]:
+async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Line[Any]]:
     """Return at most `n` open gaps, oldest first."""
     rows = await conn.execute(
         text(

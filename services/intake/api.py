@@ -29,6 +29,10 @@ _SEES = (*_DESK, Role.OPERATIONS, Role.AUDITOR)
 _OWN = (*_SEES, Role.PARTNER, Role.COMMITTEE_MEMBER, Role.OPERATOR)
 
 
+Limit = Annotated[int, Query(ge=1, le=200)]
+"""Items on one page of a list."""
+
+
 class TriageIn(Model):
     """A coordinator's triage; a field that is missing stays as it is."""
 
@@ -89,18 +93,17 @@ def version_of(request: Request) -> int | None:
 def make_router(service: Service, intake: Intake) -> APIRouter:
     """Make the routes for the desk and for those who see their own reports."""
     router = APIRouter(prefix="/intake/v1", tags=["cases"])
-    limit = Query(50, ge=1, le=200)
 
     @router.get("/submissions", response_model=None)
     async def submissions(
         _: Annotated[Caller, Depends(require(*_SEES))],
         channel: Channel | None = None,
         after: str | None = None,
-        n: Annotated[int, limit] = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List submissions in order, with what a machine read in them and their case."""
         async with transaction(service.web, "*") as conn:
-            rows = await store.list_submissions(conn, channel, _cursor(after), n)
+            rows = await store.list_submissions(conn, channel, _cursor(after), limit)
         last = rows[-1]["cursor"] if rows else None
         items = [{k: v for k, v in row.items() if k != "cursor"} for row in rows]
         return _json(page(items, last))
@@ -109,11 +112,11 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
     async def cases(
         caller: Annotated[Caller, Depends(require(*_OWN))],
         after: str | None = None,
-        n: Annotated[int, limit] = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List cases in order: all for staff, one's own reports' for others."""
         async with transaction(service.web, organisation(caller)) as conn:
-            rows = await store.list_cases(conn, _cursor(after), n)
+            rows = await store.list_cases(conn, _cursor(after), limit)
         return _json(page([_shown(row) for row in rows], rows[-1].cursor if rows else None))
 
     @router.get("/cases/{case_id}", response_model=None)

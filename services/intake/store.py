@@ -183,7 +183,7 @@ class CaseRow:
 
 
 _CASE_COLUMNS = (
-    "case_id, submission_id, status, facts, version, changed_at, txid::text AS txid, seq"
+    "case_id, submission_id, status, facts, version, changed_at, txid::text AS xid, seq"
 )
 
 
@@ -196,7 +196,7 @@ def _case(row: Any) -> CaseRow:  # noqa: ANN401  (a database row)
         facts,
         row.version,
         row.changed_at,
-        (int(row.txid), row.seq),
+        (int(row.xid), row.seq),
     )
 
 
@@ -246,7 +246,7 @@ async def list_submissions(
     """Read submissions in the order of their commits."""
     rows = await conn.execute(
         text(
-            "SELECT txid::text AS txid, seq, submission_id, channel, gateway, message_id,"  # noqa: S608
+            "SELECT txid::text AS xid, seq, submission_id, channel, gateway, message_id,"  # noqa: S608
             " received_at, case_ids, state, reading, test FROM submissions"
             f" WHERE (CAST(:channel AS text) IS NULL OR channel = :channel) AND {_BELOW}"
         ),
@@ -254,7 +254,7 @@ async def list_submissions(
     )
     return [
         {
-            "cursor": (int(row.txid), row.seq),
+            "cursor": (int(row.xid), row.seq),
             "submission_id": row.submission_id,
             "channel": row.channel,
             "gateway": row.gateway or None,

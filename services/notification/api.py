@@ -195,7 +195,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
             rows = await store.list_notices(
                 conn, place, n, case_id=case_id, subscription_id=subscription_id, state=state
             )
-        last = (int(rows[-1].txid), rows[-1].seq) if rows else None
+        last = (int(rows[-1].xid), rows[-1].seq) if rows else None
         return _json(page([_notice(row) for row in rows], last))
 
     return router

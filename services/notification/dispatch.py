@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from services.notification.claims import Claimed
-    from services.notification.domain import Answer, Entry, SubscriptionId
+    from services.notification.domain import Answer, SubscriptionId
     from services.notification.settings import WebhookSettings
     from shared.events import Draft
     from shared.outbox import Outbox
@@ -98,42 +98,47 @@ class Dispatch:
         async with self._engine.begin() as conn:
             until = at + self._settings.lease
             held = await claims.claim(conn, at, until, self._holder, limit, slow=slow)
-            return await self._advance(conn, held, at) if held else []
+            if not held:
+                return []
+            jobs, events = await self._advance(conn, held, at)
+            await self._outbox.append(conn, events)
+        return jobs
 
     async def settle(self, job: Job, answer: Answer) -> Job | None:
         """Store what an attempt gave; return the subscription's next attempt, if one is due now.
 
-        None also when the lease was lost: whoever took it makes the attempt again.
+        None also when the lease was lost: whoever took it makes the attempt again. Events are
+        appended last and together, so that the outbox's rows are locked in one order.
         """
         at = self._clock()
         async with self._engine.begin() as conn:
             outcome = judge(answer, job.held.failures, self._settings.schedule, at)
-            if outcome.verdict is Verdict.DELIVERED:
-                standing = await self._deliver(conn, job, answer, at)
+            delivered = outcome.verdict is Verdict.DELIVERED
+            if delivered:
+                stored = await self._deliver(conn, job, answer, at)
             else:
-                standing = await self._fail(conn, job, answer, outcome.verdict, at)
-            if standing is None:
+                stored = await self._fail(conn, job, answer, outcome.verdict, at)
+            if stored is None:
                 _log.warning("lease-lost", subscription=job.held.id)
                 return None
+            standing, drafts = stored
+            trace = telemetry.current_traceparent() or job.head.entry.traceparent
+            events = [(draft, Stamp(at, ACTOR, trace)) for draft in drafts]
+            jobs: list[Job] = []
             if outcome.verdict is Verdict.RETRY and standing is Standing.ACTIVE:
                 await claims.rest(conn, [(job.held.id, outcome.retry_at)])
-                return None
-            if await claims.rest_idle(conn, job.held.id):
-                return None
-            failures = 0 if outcome.verdict is Verdict.DELIVERED else job.held.failures + 1
-            held = replace(job.held, standing=standing, failures=failures)
-            jobs = await self._advance(conn, [held], at)
+            elif not await claims.rest_idle(conn, job.held.id):
+                failures = 0 if delivered else job.held.failures + 1
+                held = replace(job.held, standing=standing, failures=failures)
+                jobs, more = await self._advance(conn, [held], at)
+                events += more
+            await self._outbox.append(conn, events)
         return jobs[0] if jobs else None
-
-    async def _append(self, conn: AsyncConnection, job: Job, drafts: list[Draft]) -> None:
-        trace = telemetry.current_traceparent() or job.head.entry.traceparent
-        stamp = Stamp(self._clock(), ACTOR, trace)
-        await self._outbox.append(conn, [(draft, stamp) for draft in drafts])
 
     async def _deliver(
         self, conn: AsyncConnection, job: Job, answer: Answer, at: datetime
-    ) -> Standing | None:
-        """Write a success and its event; return how the subscription stands, None if not held."""
+    ) -> tuple[Standing, list[Draft]] | None:
+        """Write a success; return how the subscription stands and the events, None if not held."""
         stored = await claims.deliver(
             conn,
             subscription_id=job.held.id,
@@ -147,14 +152,12 @@ class Dispatch:
         if stored is None:
             return None
         standing, done = stored
-        if done:
-            await self._append(conn, job, [self._ended(job, NoticeState.DELIVERED, None)])
-        return standing
+        return standing, [self._ended(job, NoticeState.DELIVERED, None)] if done else []
 
     async def _fail(
         self, conn: AsyncConnection, job: Job, answer: Answer, verdict: Verdict, at: datetime
-    ) -> Standing | None:
-        """Write a failure and its events; return how the subscription stands, None if not held."""
+    ) -> tuple[Standing, list[Draft]] | None:
+        """Write a failure; return how the subscription stands and the events, None if not held."""
         sub, head = job.held.id, job.head
         held = await claims.find_held(conn, sub, job.lease)
         if held is None:
@@ -162,19 +165,19 @@ class Dispatch:
         await claims.note_failure(conn, sub, answer, at)
         if verdict is Verdict.RETRY:
             await claims.note_status(conn, head.notice_id, answer.status)
-            return held.standing
+            return held.standing, []
         reason = Why.GONE if verdict is Verdict.GONE else Why.EXHAUSTED
         drafts: list[Draft] = []
         if await claims.end_notice(conn, head.notice_id, reason, answer.status, at):
             drafts.append(self._ended(job, NoticeState.FAILED, reason))
+        if held.standing is not Standing.ACTIVE:
+            return held.standing, drafts
         standing = Standing.DISABLED if verdict is Verdict.GONE else Standing.DEAD
-        if held.standing is Standing.ACTIVE:
-            await claims.end_subscription(conn, sub, standing, reason, at)
-            drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
-            telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
-            _log.error("subscription-ended", subscription=sub, why=str(reason))
-        await self._append(conn, job, drafts)
-        return standing if held.standing is Standing.ACTIVE else held.standing
+        await claims.end_subscription(conn, sub, standing, reason, at)
+        drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
+        telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
+        _log.error("subscription-ended", subscription=sub, why=str(reason))
+        return standing, drafts
 
     @staticmethod
     def _ended(job: Job, state: NoticeState, reason: Why | None) -> Draft:
@@ -191,9 +194,10 @@ class Dispatch:
 
     async def _advance(
         self, conn: AsyncConnection, held: Sequence[Claimed], at: datetime
-    ) -> list[Job]:
-        """Take each held subscription to its next attempt, or let it go."""
+    ) -> tuple[list[Job], list[tuple[Draft, Stamp]]]:
+        """Take each held subscription to its next attempt, or let it go; return events too."""
         jobs: list[Job] = []
+        events: list[tuple[Draft, Stamp]] = []
         rests: list[tuple[SubscriptionId, datetime | None]] = []
         open_ = list(held)
         for _ in range(ROUNDS):
@@ -207,7 +211,7 @@ class Dispatch:
                     case Rest(until=until):
                         rests.append((sub.id, until))
                     case Withhold(reason=reason):
-                        await self._withhold(conn, sub, reason, at)
+                        events += await self._withhold(conn, sub, reason, at)
                         again.append(sub)
             open_ = again
             if not open_:
@@ -221,36 +225,30 @@ class Dispatch:
             )
         if rests:
             await claims.rest(conn, rests)
-        return jobs
+        return jobs, events
 
+    @staticmethod
     async def _withhold(
-        self, conn: AsyncConnection, sub: Claimed, reason: Why, at: datetime
-    ) -> None:
+        conn: AsyncConnection, sub: Claimed, reason: Why, at: datetime
+    ) -> list[tuple[Draft, Stamp]]:
+        """Withhold what waits, or what of it is stale; return the events."""
         gone = await claims.withhold(conn, sub.id, reason, at, stale=reason is Why.STALE)
-        state = NoticeState.WITHHELD
-
-        def stamped(entry: Entry) -> Stamp:
-            return Stamp(at, ACTOR, entry.traceparent)
-
-        await self._outbox.append(
-            conn,
-            [
-                (
-                    notice_draft(
-                        WEBHOOK,
-                        notice_id=notice,
-                        subscription_id=sub.id,
-                        entry=entry,
-                        state=state,
-                        attempt=attempt,
-                        reason=reason,
-                    ),
-                    stamped(entry),
-                )
-                for notice, attempt, entry in gone
-            ],
-        )
-        telemetry.NOTICES.labels(WEBHOOK, str(state)).inc(len(gone))
+        telemetry.NOTICES.labels(WEBHOOK, str(NoticeState.WITHHELD)).inc(len(gone))
+        return [
+            (
+                notice_draft(
+                    WEBHOOK,
+                    notice_id=notice_id,
+                    subscription_id=sub.id,
+                    entry=entry,
+                    state=NoticeState.WITHHELD,
+                    attempt=attempt,
+                    reason=reason,
+                ),
+                Stamp(at, ACTOR, entry.traceparent),
+            )
+            for notice_id, attempt, entry in gone
+        ]
 
     async def measure(self) -> None:
         """Read how many subscriptions stand how, for the gauge that alerts on dead ones."""

@@ -173,6 +173,8 @@ class Subscriptions:
     ) -> dict[str, Any]:
         """Send what the feed holds after a cursor again, oldest first, with the same ids.
 
+        At most `store.REPLAY` at once: ask again after `last` for more.
+
         Raises:
             NotFound: it is not there, or not for this caller.
             Conflict: it is not active: enable it first.
@@ -187,9 +189,9 @@ class Subscriptions:
         await conn.execute(
             text("SELECT set_config('pashe.organisation', :o, true)"), {"o": row.organisation}
         )
-        count = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
-        _log.info("replayed", subscription=subscription_id, count=count)
-        return {"notices": count, "after": after}
+        found = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
+        _log.info("replayed", subscription=subscription_id, count=len(found))
+        return {"notices": len(found), "after": after, "last": found[-1] if found else None}
 
     async def forget_old(self, at: datetime) -> None:
         """Delete feed entries and ended notices older than `KEEP`."""

@@ -133,8 +133,8 @@ async def replay_feed(
     after: int,
     useful_until: datetime,
     at: datetime,
-) -> int:
-    """Make entries after a cursor wait again for a subscription; return how many.
+) -> list[int]:
+    """Make up to `REPLAY` entries after a cursor wait again; return their places in the feed.
 
     Its types decide which; test entries stay withheld. An entry keeps its notice and its id.
     """
@@ -161,7 +161,7 @@ async def replay_feed(
             "n": REPLAY,
         },
     )
-    count = len(rows.all())
+    found = sorted(row.feed_seq for row in rows)
     await conn.execute(
         text(
             "UPDATE subscriptions SET due_at = CASE WHEN failures > 0 THEN coalesce(due_at, :at)"
@@ -169,7 +169,7 @@ async def replay_feed(
         ),
         {"id": subscription_id, "at": at},
     )
-    return count
+    return found
 
 
 async def list_notices(
@@ -187,7 +187,7 @@ async def list_notices(
     """
     rows = await conn.execute(
         text(
-            "SELECT n.txid::text AS txid, n.seq, n.notice_id, n.notifier, n.subscription_id,"  # noqa: S608
+            "SELECT n.txid::text AS xid, n.seq, n.notice_id, n.notifier, n.subscription_id,"  # noqa: S608
             " n.state AS notice_state, n.reason, n.attempt, n.status, n.created_at, n.ended_at,"
             f" {ENTRY_COLUMNS} FROM notices n JOIN feed f"
             " ON f.organisation = n.organisation AND f.feed_seq = n.feed_seq"

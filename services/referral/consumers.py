@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from services.referral import store
-from services.referral.planning import bring_forward, plan
+from services.referral.answers import bring_forward
+from services.referral.planning import plan
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, CaseFacts
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from services.referral.planning import Change, World
     from services.referral.service import Referrals
+    from services.referral.world import Change, World
     from shared.events import Event
     from shared.outbox import Stamp
 
@@ -75,7 +76,7 @@ class CaseProjection:
     def decide(self, state: Taken, event: Event, stamp: Stamp) -> None:
         """Take the event in."""
         _must_be_case(event)
-        state.take(bring_forward(state.world, event, stamp.at), stamp)
+        state.take(bring_forward(state.world, event), stamp)
 
     async def flush(self, conn: AsyncConnection, state: Taken) -> None:
         """Store what changed."""
@@ -97,7 +98,7 @@ class NeedRule(CaseProjection):
     def decide(self, state: Taken, event: Event, stamp: Stamp) -> None:
         """Take the event in; plan if the need is not planned yet."""
         _must_be_case(event)
-        forward = bring_forward(state.world, event, stamp.at)
+        forward = bring_forward(state.world, event)
         case_id = UUID(event.subject)
         if event.type in ENDING:
             state.take(forward, stamp)

@@ -1,4 +1,4 @@
-"""Deadlines as actors: silence ends a referral and offers the need to the next; waiting looks again.
+"""Deadlines as actors: silence ends a referral and the next is asked; waiting looks again.
 
 Timers are found without a lock, then the case is locked, then the timer is deleted (DECISIONS 14).
 """
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.referral import store
-from services.referral.planning import RESPOND, WAITING, expire, retry
+from services.referral.answers import expire, retry
+from services.referral.world import RESPOND, WAITING
 from shared.outbox import Stamp
 from shared.timers import Timer, TimerKind
 

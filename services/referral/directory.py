@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from services.referral import offers_store
+from services.referral import listing_store
 from shared.clock import now
 from shared.database import make_engine
 from shared.vocabulary import Enrolment, Need, Reach
@@ -145,8 +145,8 @@ async def load(engine: AsyncEngine, profile: str) -> tuple[int, int]:
     rows = list(read_profile(profile))
     offers = offers_of(rows, PROFILES[profile][0])
     async with engine.begin() as conn:
-        await offers_store.save_providers(conn, providers_of(rows), edited=False)
-        changed = await offers_store.save_offers(conn, offers, now(), edited=False)
+        await listing_store.save_providers(conn, providers_of(rows), edited=False)
+        changed = await listing_store.save_offers(conn, offers, now(), edited=False)
     return len(offers), len(changed)
 
 

@@ -1,4 +1,4 @@
-"""The referral and its states, purely: who may do what when, and what has happened then.
+"""Who may do what with a referral and when, purely; and how an answer changes it.
 
 No clock, id, input or output inside: everything comes as an argument (STYLE). States and reasons
 are those of the product dictionary; FHIR and Primero names are made at the edges.
@@ -7,158 +7,21 @@ are those of the product dictionary; FHIR and Primero names are made at the edge
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, NewType
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from services.referral.referral import PROMISED, Delivered, Milestone, Referral, Waiting, change
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
-from shared.events import ReferralFacts
 from shared.vocabulary import Reason, ReferralState, Role
 
-CaseId = NewType("CaseId", UUID)
-ReferralId = NewType("ReferralId", UUID)
-OfferId = NewType("OfferId", str)
-ProviderId = NewType("ProviderId", str)
-Verb = NewType("Verb", str)
-
-RULE: Final = "rule"
-"""`released_by` when the rule of the need released it."""
-
-CASE_CLOSED: Final = "case_closed"
-CASE_ERASED: Final = "case_erased"
-NO_ANSWER: Final = "no_answer"
-"""Reasons that only the service gives, beside the vocabulary's."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 _S = ReferralState
-FINAL: Final = frozenset(
-    {_S.DECLINED, _S.EXPIRED, _S.DELIVERED, _S.FAILED, _S.WITHDRAWN, _S.ENTERED_IN_ERROR}
-)
-"""States after which this referral does nothing more; a new one may follow it."""
-
-PROMISED: Final = frozenset({_S.ACCEPTED, _S.WAITLISTED, _S.IN_SERVICE, _S.ON_HOLD})
-"""States in which a provider has said yes."""
-
 DESK: Final = frozenset({Role.COORDINATOR, Role.SUPERVISOR})
 PROVIDER: Final = frozenset({Role.PROVIDER_WORKER, Role.PROVIDER_SYSTEM})
-
-MILESTONES: Final = frozenset(
-    {
-        "identity_check",
-        "home_enquiry",
-        "court_order",
-        "travel_permit",
-        "exit_permit",
-        "handover",
-        "reception",
-        "reunification",
-        "follow_up",
-    }
-)
-"""Steps of a long service; silence is measured for each."""
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """How the provider of an offer that does not use Pashe was told; `by` is a pseudonym."""
-
-    how: str
-    by: str
-    at: datetime
-
-
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when somebody waits, and what is known of the end; dates are ISO 8601 days."""
-
-    since: datetime
-    position: int | None = None
-    expected_on: str | None = None
-
-
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """What was delivered: `all` or `part`, and how many sessions."""
-
-    how_much: str
-    sessions_planned: int | None = None
-    sessions_done: int | None = None
-
-
-class Milestone(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that was reached, what the next waits on, and when it is due (ISO 8601 day)."""
-
-    kind: str
-    at: datetime
-    waiting_on: str | None = None
-    due_on: str | None = None
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider must know to answer, and nothing that names anyone."""
-
-    age_band: str = "unknown"
-    sex: str = "unknown"
-    languages: list[str] = []
-    support: list[str] = []
-    with_: int = msgspec.field(default=0, name="with")
-    keep_together: bool = False
-    place_now: str | None = None
-    mode: str = "in_person"
-    safety: str | None = None
-    legal: str | None = None
-
-
-class Referral(msgspec.Struct, frozen=True, kw_only=True):
-    """One need of one case sent to one offer. Times are aware UTC; `version` counts changes.
-
-    `suggested` is the offer that routing proposes while nobody is assigned; `reserved` the places
-    this referral holds of the offer's free ones.
-    """
-
-    referral_id: UUID
-    case_id: UUID
-    need: str
-    urgency: str
-    state: str
-    attempt: int = 1
-    version: int = 1
-    provider_id: str | None = None
-    offer_id: str | None = None
-    suggested: str | None = None
-    released_by: str | None = None
-    released_at: datetime | None = None
-    told: Told | None = None
-    assigned_at: datetime | None = None
-    respond_by: datetime | None = None
-    first_contact_by: datetime | None = None
-    first_contact_at: datetime | None = None
-    deliver_by: datetime | None = None
-    review_on: str | None = None
-    reason: str | None = None
-    summary: Summary = Summary()
-    places_needed: int = 1
-    reserved: int = 0
-    provider_reference: str | None = None
-    parent_referral_id: UUID | None = None
-    waiting: Waiting | None = None
-    milestones: list[Milestone] = []
-    delivered: Delivered | None = None
-    outcome: str | None = None
-    cost: dict[str, Any] | None = None
-    acknowledged_at: datetime | None = None
-    medical_until: datetime | None = None
-    done: list[str] = []
-    test: bool = False
-    feed_seq: int | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether something is still to happen with it."""
-        return self.state not in FINAL
-
-    @property
-    def heard(self) -> bool:
-        """Whether its provider hears of it: it has one, and it is no test traffic (SAFETY 30)."""
-        return self.provider_id is not None and not self.test
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +84,7 @@ _RULES: Final[dict[str, _Rule]] = {
         "referral-withdrawn",
         needs_reason=True,
     ),
-    "acknowledge-withdrawal": _Rule(
-        frozenset({_S.WITHDRAWN}), _ANSWERS, "withdrawal-acknowledged"
-    ),
+    "acknowledge-withdrawal": _Rule(frozenset({_S.WITHDRAWN}), _ANSWERS, "withdrawal-acknowledged"),
 }
 
 VERBS: Final = tuple(_RULES)
@@ -251,8 +112,6 @@ def _possible(referral: Referral, verb: str) -> bool:
     if referral.state not in _RULES[verb].sources:
         return False
     match verb:
-        case "release":
-            return referral.released_by is None or referral.state == _S.WAITING
         case "contact":
             return referral.first_contact_at is None
         case "acknowledge-withdrawal":
@@ -297,6 +156,8 @@ def _repeated(referral: Referral, order: Order) -> bool:
     """Whether the same was done before and the state since then does not allow it again."""
     if order.verb not in referral.done:
         return False
+    if order.verb == "release" and referral.state == _S.PLANNED:
+        return order.fields.get("offer_id") is None
     if order.verb == "milestone":
         mine = (order.fields.get("kind"), order.fields.get("waiting_on"))
         return any((m.kind, m.waiting_on) == mine for m in referral.milestones)
@@ -319,83 +180,84 @@ def event_of(verb: str) -> str:
     return _RULES[verb].event
 
 
-def change(referral: Referral, **fields: Any) -> Referral:  # noqa: ANN401  (fields of a struct)
-    """Return the referral with these fields; the version is counted when it becomes an event."""
-    return msgspec.structs.replace(referral, **fields)
+_Fields = dict[str, Any]
 
 
 def answer(referral: Referral, order: Order, at: datetime) -> Referral:
     """Apply a checked order of whoever answers for the provider, or a withdrawal of the desk."""
-    given = order.fields
     done = [*referral.done, order.verb] if order.verb not in referral.done else referral.done
-    new: dict[str, Any] = {"done": done}
-    match order.verb:
-        case "accept":
-            new["state"] = _S.WAITLISTED if given.get("waitlisted") else _S.ACCEPTED
-            new["provider_reference"] = (
-                given.get("provider_reference") or referral.provider_reference
-            )
-            if given.get("waitlisted"):
-                new["waiting"] = Waiting(
-                    since=at,
-                    position=given.get("position"),
-                    expected_on=given.get("expected_on"),
-                )
-        case "decline" | "fail":
-            new["state"] = _S.DECLINED if order.verb == "decline" else _S.FAILED
-            new["reason"] = order.reason
-        case "contact":
-            new["first_contact_at"] = at
-        case "start":
-            new["state"] = _S.IN_SERVICE
-            new["first_contact_at"] = referral.first_contact_at or at
-        case "hold":
-            new |= {"state": _S.ON_HOLD, "reason": order.reason}
-            new["review_on"] = given.get("review_on") or referral.review_on
-        case "milestone":
-            step = Milestone(
-                kind=given["kind"],
-                at=at,
-                waiting_on=given.get("waiting_on"),
-                due_on=given.get("due_on"),
-            )
-            new["milestones"] = [*referral.milestones, step]
-        case "deliver":
-            new["state"] = _S.DELIVERED
-            new["outcome"] = given.get("outcome")
-            new["cost"] = given.get("cost")
-            new["delivered"] = Delivered(
-                how_much=given["how_much"],
-                sessions_planned=given.get("sessions_planned"),
-                sessions_done=given.get("sessions_done"),
-            )
-        case "withdraw":
-            new |= {"state": _S.WITHDRAWN, "reason": order.reason}
-        case "acknowledge-withdrawal":
-            new["acknowledged_at"] = at
-    return change(referral, **new)
+    return change(referral, done=done, **_ANSWERS_BY_VERB[order.verb](referral, order, at))
 
 
-def facts_of(referral: Referral) -> ReferralFacts:
-    """Return what an event says about a referral: references and coarse facts, never a text."""
-    return ReferralFacts(
-        referral_id=referral.referral_id,
-        need=referral.need,
-        urgency=referral.urgency,
-        state=referral.state,
-        attempt=referral.attempt,
-        provider_id=referral.provider_id,
-        offer_id=referral.offer_id,
-        feed_seq=referral.feed_seq,
-        reason=referral.reason,
-        released_by=referral.released_by,
-        respond_by=referral.respond_by,
-        first_contact_by=referral.first_contact_by,
-        deliver_by=referral.deliver_by,
-        how_much=referral.delivered.how_much if referral.delivered else None,
-        version=referral.version,
-        test=referral.test,
+def _accept(referral: Referral, order: Order, at: datetime) -> _Fields:
+    given = order.fields
+    fields: _Fields = {
+        "state": _S.ACCEPTED,
+        "provider_reference": given.get("provider_reference") or referral.provider_reference,
+    }
+    if given.get("waitlisted"):
+        fields["state"] = _S.WAITLISTED
+        fields["waiting"] = Waiting(
+            since=at, position=given.get("position"), expected_on=given.get("expected_on")
+        )
+    return fields
+
+
+def _end(state: ReferralState) -> Callable[[Referral, Order, datetime], _Fields]:
+    return lambda _referral, order, _at: {"state": state, "reason": order.reason}
+
+
+def _contact(_referral: Referral, _order: Order, at: datetime) -> _Fields:
+    return {"first_contact_at": at}
+
+
+def _start(referral: Referral, _order: Order, at: datetime) -> _Fields:
+    return {"state": _S.IN_SERVICE, "first_contact_at": referral.first_contact_at or at}
+
+
+def _hold(referral: Referral, order: Order, _at: datetime) -> _Fields:
+    review = order.fields.get("review_on") or referral.review_on
+    return {"state": _S.ON_HOLD, "reason": order.reason, "review_on": review}
+
+
+def _milestone(referral: Referral, order: Order, at: datetime) -> _Fields:
+    given = order.fields
+    step = Milestone(
+        kind=given["kind"], at=at, waiting_on=given.get("waiting_on"), due_on=given.get("due_on")
     )
+    return {"milestones": [*referral.milestones, step]}
+
+
+def _deliver(_referral: Referral, order: Order, _at: datetime) -> _Fields:
+    given = order.fields
+    return {
+        "state": _S.DELIVERED,
+        "outcome": given.get("outcome"),
+        "cost": given.get("cost"),
+        "delivered": Delivered(
+            how_much=given["how_much"],
+            sessions_planned=given.get("sessions_planned"),
+            sessions_done=given.get("sessions_done"),
+        ),
+    }
+
+
+def _acknowledge(_referral: Referral, _order: Order, at: datetime) -> _Fields:
+    return {"acknowledged_at": at}
+
+
+_ANSWERS_BY_VERB: Final[Mapping[str, Callable[[Referral, Order, datetime], _Fields]]] = {
+    "accept": _accept,
+    "decline": _end(_S.DECLINED),
+    "contact": _contact,
+    "start": _start,
+    "hold": _hold,
+    "milestone": _milestone,
+    "deliver": _deliver,
+    "fail": _end(_S.FAILED),
+    "withdraw": _end(_S.WITHDRAWN),
+    "acknowledge-withdrawal": _acknowledge,
+}
 
 
 def shown(referral: Referral, actor: Actor) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def route(
     ranking = [c.offer for c in considered if c.verdict == IN]
     persons = [c.offer for c in considered if c.verdict in OPEN_TO_PERSONS]
     told = [c.offer for c in considered if c.verdict in (NOT_ACTIVE, POLICE)]
-    best = (ranking or told or persons or [None])[0]
+    best = next(iter([*ranking, *told, *persons]), None)
     return Decision(
         considered=tuple(considered),
         ranking=tuple(ranking),

@@ -7,30 +7,20 @@ feeds → timers, each sorted.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from services.referral import domain, feeds_store, offers_store, store
-from services.referral.domain import Actor, Order, Referral, Told, facts_of
-from services.referral.planning import (
-    Case,
-    Change,
-    World,
-    areas_to_load,
-    follow,
-    release,
-    tell,
-)
+from services.referral import domain, listing_store, offers_store, store
+from services.referral.answers import follow
+from services.referral.desk import release, tell
+from services.referral.referral import Referral, Told
+from services.referral.telling import Step, announce, number
+from services.referral.world import WAITING, Change, World, areas_to_load
 from shared import telemetry, timers
 from shared.access import PROVIDERS
-from shared.clock import new_event_id, rfc3339
 from shared.database import transaction
-from shared.errors import NotFound
-from shared.events import REFERRALS, Draft
+from shared.errors import InvalidBody, NotFound
+from shared.events import DIRECTORY, REFERRALS, CapacityChanged, Draft, OfferListed
 from shared.outbox import Stamp
-from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,7 +29,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from services.referral.domain import Actor, Order
     from services.referral.rules import Rule
+    from services.referral.world import Case
     from shared.events import CaseFacts
     from shared.outbox import Outbox
 
@@ -107,7 +99,7 @@ class Referrals:
 
     async def save(self, conn: AsyncConnection, made: Sequence[tuple[Change, Stamp]]) -> None:
         """Store what decisions changed, in their order, with events, feed entries and timers."""
-        steps = [_Step(h.type, h.referral, stamp) for done, stamp in made for h in done.happenings]
+        steps = [Step(h.type, h.referral, stamp) for done, stamp in made for h in done.happenings]
         places: Counter[str] = Counter()
         loads: Counter[str] = Counter()
         explanations: dict[UUID, dict[str, Any]] = {}
@@ -120,11 +112,11 @@ class Referrals:
         cases = {done.case.case_id: done.case for done, _ in made if done.case is not None}
         await store.save_cases(conn, list(cases.values()))
         await offers_store.move_places(conn, places, loads)
-        steps = await _numbered(conn, steps)
+        steps = await number(conn, steps)
         last = {step.referral.referral_id: step.referral for step in steps}
         await store.save_referrals(conn, list(last.values()))
         await store.save_explanations(conn, explanations)
-        await self._tell(conn, steps)
+        await announce(conn, self.outbox, steps)
         for (kind, referral_id), (at, case_id) in sorted(alarms.items()):
             if at is None:
                 await timers.cancel(conn, kind, str(referral_id))
@@ -133,31 +125,6 @@ class Referrals:
                 await timers.schedule(conn, kind, str(referral_id), at, payload)
         for referral in last.values():
             telemetry.REFERRAL_STATES.labels(referral.state, referral.need).inc()
-
-    async def _tell(self, conn: AsyncConnection, steps: Sequence[_Step]) -> None:
-        """Append the events, and write what the providers concerned hear of them."""
-        if not steps:
-            return
-        drafts = [
-            (
-                Draft(
-                    REFERRALS,
-                    step.type,
-                    str(step.referral.case_id),
-                    facts_of(step.referral),
-                    (step.referral.need,),
-                    new_event_id(),
-                ),
-                step.stamp,
-            )
-            for step in steps
-        ]
-        ids = await self.outbox.append(conn, drafts)
-        heard = [(key, step) for key, step in zip(ids, steps, strict=True) if step.numbered]
-        sequences = await feeds_store.sequences_of(conn, [key for key, _ in heard])
-        await feeds_store.save_entries(
-            conn, [_entry(key, step, sequences[key]) for key, step in heard]
-        )
 
     # --- What people and systems do -----------------------------------------------------------
 
@@ -188,8 +155,10 @@ class Referrals:
             case "release":
                 done = release(world, case, referral, named, actor.name, at)
             case "told":
-                told = Told(how=order.fields["how"], by=actor.name, at=at)
-                done = tell(world, case, referral, named, told, actor.name)
+                given = order.fields
+                told_at = min(given.get("at") or at, at)
+                told = Told(how=given["how"], by=given.get("by") or actor.name, at=told_at)
+                done = tell(world, case, referral, named, told, name=actor.name, at=at)
             case _:
                 done = follow(world, case, referral, order, at)
         await self.save(conn, [(done, Stamp(at, actor.name))])
@@ -224,6 +193,64 @@ class Referrals:
             raise NotFound
         return found
 
+    # --- What the directory says --------------------------------------------------------------
+
+    async def list_offer(
+        self, conn: AsyncConnection, row: Mapping[str, Any], actor: str, at: datetime
+    ) -> dict[str, Any]:
+        """Store an offer that a person lists or changes, with its event; return it.
+
+        Raises:
+            InvalidBody: there is no such provider.
+
+        """
+        if await offers_store.find_provider(conn, row["provider_id"]) is None:
+            raise InvalidBody(None, errors=[{"field": "provider_id", "rule": "unknown"}])
+        stored = {**row, "needs": ";".join(row["needs"]), "languages": ";".join(row["languages"])}
+        changed = await listing_store.save_offers(conn, [stored], at, edited=True)
+        found = await offers_store.find_offer(conn, row["offer_id"])
+        if found is None:
+            raise NotFound
+        if changed:
+            names = ["offer_id", "provider_id", "needs", "area_level", "area_pcode", "enrolment"]
+            names += ["min_age", "max_age", "sex", "version"]
+            listed = OfferListed(**{name: found[name] for name in names})
+            draft = Draft(DIRECTORY, "offer-listed", found["offer_id"], listed)
+            await self.outbox.append(conn, [(draft, Stamp(at, actor))])
+            await self._look_again(conn, found["needs"], at)
+        return found
+
+    async def change_capacity(
+        self,
+        conn: AsyncConnection,
+        offer: Mapping[str, Any],
+        free: int | None,
+        total: int | None,
+        actor: str,
+        at: datetime,
+    ) -> dict[str, Any]:
+        """Set how many places a locked offer has free, with its event; return the offer."""
+        offer_id, total = offer["offer_id"], offer["places_total"] if total is None else total
+        await listing_store.set_capacity(conn, offer_id, free, total, at)
+        data = CapacityChanged(
+            offer_id=offer_id,
+            provider_id=offer["provider_id"],
+            places_free=free,
+            places_total=total,
+        )
+        draft = Draft(REFERRALS, "capacity-changed", offer_id, data, tuple(offer["needs"]))
+        await self.outbox.append(conn, [(draft, Stamp(at, actor))])
+        if free is None or free > 0:
+            await self._look_again(conn, offer["needs"], at)
+        return {**offer, "places_free": free, "places_total": total, "capacity_at": at}
+
+    @staticmethod
+    async def _look_again(conn: AsyncConnection, needs: Sequence[str], at: datetime) -> None:
+        """Let whoever waits for one of these needs be looked at again now."""
+        for referral_id, case_id in sorted(await store.waiting_for(conn, needs)):
+            payload = {"case_id": str(case_id)}
+            await timers.schedule(conn, WAITING, str(referral_id), at, payload)
+
     # --- What silence does --------------------------------------------------------------------
 
     async def fall_due(
@@ -242,51 +269,6 @@ class Referrals:
         referral = world.referrals[case_id][referral_id]
         done = what(world, world.cases[case_id], referral, stamp.at)
         await self.save(conn, [(done, stamp)])
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One event to be told, with who caused it; `numbered` when it has a place in a feed."""
-
-    type: str
-    referral: Referral
-    stamp: Stamp
-    numbered: bool = False
-
-
-async def _numbered(conn: AsyncConnection, steps: Sequence[_Step]) -> list[_Step]:
-    """Give each event that a provider hears of its number in that provider's feed."""
-    wanted = Counter(s.referral.provider_id for s in steps if s.referral.heard)
-    following = await feeds_store.take_numbers(
-        conn, {name: count for name, count in wanted.items() if name is not None}
-    )
-    numbered = []
-    for step in steps:
-        name = step.referral.provider_id
-        if not step.referral.heard or name is None:
-            numbered.append(step)
-            continue
-        referral = domain.change(step.referral, feed_seq=following[name])
-        following[name] += 1
-        numbered.append(_Step(step.type, referral, step.stamp, numbered=True))
-    return numbered
-
-
-def _entry(event_id: UUID, step: _Step, sequence: int) -> feeds_store.Entry:
-    referral = step.referral
-    provider, number = str(referral.provider_id), int(referral.feed_seq or 0)
-    reader = Actor(Role.PROVIDER_SYSTEM, "feed", provider)
-    body = {
-        "seq": number,
-        "type": step.type,
-        "event_id": str(event_id),
-        "case_id": str(referral.case_id),
-        "sequence": sequence,
-        "time": rfc3339(step.stamp.at),
-        "referral": domain.shown(referral, reader),
-    }
-    text = msgspec.json.encode(body).decode()
-    return feeds_store.Entry(provider, number, event_id, step.type, referral.referral_id, text)
 
 
 def _sees(referral: Referral, actor: Actor) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import text
 
-from services.referral.domain import Referral
-from services.referral.planning import Case
+from services.referral.referral import Referral
+from services.referral.world import Case
 from shared.events import CaseFacts
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def _text(value: object) -> str:
 # --- Cases --------------------------------------------------------------------------------------
 
 
+def _case(row: Any) -> Case:  # noqa: ANN401  (a database row)
+    facts = msgspec.convert(plain(row.facts), CaseFacts)
+    return Case(row.case_id, row.sequence, facts, row.withdrawn)
+
+
 async def lock_cases(conn: AsyncConnection, ids: Collection[UUID]) -> dict[UUID, Case]:
     """Lock and read the known ones of these cases, in order of id (DECISIONS 14)."""
     rows = await conn.execute(
@@ -47,15 +52,17 @@ async def lock_cases(conn: AsyncConnection, ids: Collection[UUID]) -> dict[UUID,
         ),
         {"ids": sorted(ids)},
     )
-    return {
-        row.case_id: Case(
-            row.case_id,
-            row.sequence,
-            msgspec.convert(plain(row.facts), CaseFacts),
-            row.withdrawn,
-        )
-        for row in rows
-    }
+    return {row.case_id: _case(row) for row in rows}
+
+
+async def find_case(conn: AsyncConnection, case_id: UUID) -> Case | None:
+    """Read one case; None if it is not there or not for this organisation."""
+    rows = await conn.execute(
+        text("SELECT case_id, sequence, facts, withdrawn FROM cases WHERE case_id = :id"),
+        {"id": case_id},
+    )
+    row = rows.first()
+    return None if row is None else _case(row)
 
 
 async def begin_cases(conn: AsyncConnection, facts: Mapping[UUID, CaseFacts]) -> None:
@@ -152,8 +159,8 @@ async def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -
     """Store referrals, new or changed; each moves to the end of the order of changes."""
     if not referrals:
         return
-    names = ("referral_id", "case_id", "need", "urgency", "state", "attempt", "version")
-    names += ("provider_id", "offer_id", "feed_seq", "test")
+    names = ["referral_id", "case_id", "need", "urgency", "state", "attempt", "version"]
+    names += ["provider_id", "offer_id", "feed_seq", "test"]
     columns: dict[str, list[Any]] = {n: [getattr(r, n) for r in referrals] for n in names}
     columns["acknowledged"] = [r.acknowledged_at is not None for r in referrals]
     columns["body"] = [_text(r) for r in referrals]
@@ -241,12 +248,12 @@ async def list_referrals(
     )
     rows = await conn.execute(
         text(
-            f"SELECT body, txid::text AS txid, seq FROM referrals WHERE {where}"  # noqa: S608
+            f"SELECT body, txid::text AS xid, seq FROM referrals WHERE {where}"  # noqa: S608
             " ORDER BY txid, seq LIMIT :n"
         ),
         {"txid": str(after[0]), "seq": after[1], "n": limit, **wanted.values()},
     )
-    return [(_referral(row), (int(row.txid), row.seq)) for row in rows]
+    return [(_referral(row), (int(row.xid), row.seq)) for row in rows]
 
 
 async def list_own(
@@ -277,3 +284,17 @@ async def count_waiting(conn: AsyncConnection) -> tuple[int, int]:
         )
     ).one()
     return row.waiting, row.unacknowledged
+
+
+async def waiting_for(
+    conn: AsyncConnection, needs: Sequence[str], limit: int = 200
+) -> list[tuple[UUID, UUID]]:
+    """Return the referrals (with their cases) that wait for one of these needs, oldest first."""
+    rows = await conn.execute(
+        text(
+            "SELECT referral_id, case_id FROM referrals WHERE state = 'waiting' AND NOT test"
+            " AND need = ANY(CAST(:needs AS text[])) ORDER BY created_at, referral_id LIMIT :n"
+        ),
+        {"needs": list(needs), "n": limit},
+    )
+    return [(row.referral_id, row.case_id) for row in rows]

@@ -1,4 +1,4 @@
-"""Freeze the JSON schema of each event type: `python -m tests.contract.freeze` writes new ones only.
+"""Freeze the JSON schema of event types: `python -m tests.contract.freeze` writes new ones only.
 
 A frozen schema is never rewritten: a changed meaning is a new type or a new major version.
 """

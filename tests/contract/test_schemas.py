@@ -1,4 +1,4 @@
-"""Events only grow: what was frozen can still be read, and what is written now can be read by it."""
+"""Events only grow: what was frozen can be read, and what is written now can be read by it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from tests.contract.freeze import SCHEMAS, schema_now
 
 from shared.events import DATA_TYPES, VERSION
+from tests.contract.freeze import SCHEMAS, schema_now
 
 Schema = dict[str, Any]
 

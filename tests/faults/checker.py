@@ -4,8 +4,8 @@
 an event, and never seen by the history or by a listener; *duplicate effect*: something exists twice
 that was asked for once; *duplicate absorbed*: it came twice and changed nothing; *phantom*: nobody
 made it; *inversion*: a later event of one case stands before an earlier one; *gap*: a sequence
-number is missing; *G1a*: seen, though its attempt definitively failed; *flagged*: audit itself holds
-something against an entry. Pure.
+number is missing; *G1a*: seen, though its attempt definitively failed; *flagged*: audit itself
+holds something against an entry. Pure.
 """
 
 from __future__ import annotations

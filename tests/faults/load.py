@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.faults.caller import Caller
 
 PLACES = ("BD30260038", "BD30260072", "BD20220090", "BD50100020")
-NEEDS = ("legal_aid", "education", "case_management", "civil_documents")
+NEEDS = ("legal_aid", "education", "case_management", "cash_assistance")
 """Needs whose policy is automatic, and that an office in every place serves."""
 
 PARTNER = "example-partner"

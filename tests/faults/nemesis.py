@@ -40,6 +40,11 @@ class Plan:
     brokers: int = 1
     databases: int = 1
 
+    def __len__(self) -> int:
+        """Return how many faults there are in all."""
+        services = self.kills + self.terms + self.freezes
+        return services * len(SERVICES) + self.brokers + self.databases
+
     def rounds(self, rng: random.Random) -> list[tuple[str, str]]:
         """Return (what, part) in the order of striking."""
         rows: list[list[tuple[str, str]]] = []

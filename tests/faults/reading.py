@@ -16,13 +16,15 @@ import asyncpg
 from shared.idempotency import Key
 from shared.vocabulary import Role
 from tests.faults.attempts import Attempt, Kind
-from tests.faults.truth import Entry, Heard, Referral, Submission, Truth, stream_of
+from tests.faults.truth import Entry, Referral, Submission, Truth
 from tests.support.stack import SERVICES, Stack, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import httpx
+
+    from tests.faults.truth import Heard
 
 _FEEDS = {
     "sse": (

@@ -98,7 +98,7 @@ async def _referral_of(caller: Caller, case_id: str) -> str | None:
     )
     answer.raise_for_status()
     items = answer.json()["items"]
-    return items[0]["provider_id"] if items else None
+    return next((item["provider_id"] for item in items), None)
 
 
 @asynccontextmanager

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 from starlette.requests import Request
-from starlette.responses import Response
-from tests.support.lab import Lab
 
 from shared.errors import IdempotencyConflict
 from shared.http import once
 from shared.idempotency import forget_old
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from tests.support.lab import Lab
 
 
 def request(key: str | None) -> Request:

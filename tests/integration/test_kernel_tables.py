@@ -1,13 +1,17 @@
-"""The kernel's tables: partitions by day that never drop what is unsent, and roles that own nothing."""
+"""The kernel's tables: partitions never drop what is unsent, and roles own nothing."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from sqlalchemy import text
-from tests.support.lab import Lab
 
 from shared.database import check_role, make_engine
 from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tests.support.lab import Lab
 
 
 async def children(lab: Lab, parent: str) -> set[str]:

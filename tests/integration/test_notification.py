@@ -201,7 +201,7 @@ class Centre:
                     return bool(report["ready"] and report["kafka"])
             return False
 
-        await eventually(look, 40, "the service's readiness")
+        await eventually(look, 90, "the service's readiness")
 
     def system(self, provider: str) -> httpx.AsyncClient:
         """Return a client that speaks as a provider's system."""
@@ -323,7 +323,7 @@ def _environment(ground: Ground, replica: str, **more: str) -> dict[str, str]:
         "REPLICA": replica,
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
         "NOTIFICATION_SCHEDULE": "0,0.2,0.4,0.4",
-        "NOTIFICATION_TIMEOUT": "1",
+        "NOTIFICATION_TIMEOUT": "3",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "",
         **more,
     }
@@ -334,9 +334,10 @@ def running_centre(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> 
     log = tmp_path_factory.mktemp("log") / "notification.log"
     centre = Centre(ground, _environment(ground, "1"), log)
     centre.start()
+    yield centre
     assert centre.child is not None
-    with centre.child:
-        yield centre
+    with centre.child:  # the one that runs now: a test may have started it anew
+        pass
 
 
 @pytest.fixture
@@ -577,7 +578,7 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
         began = time.monotonic()
         await publish(centre, referral(quick, 1))
         await eventually(lambda: hook.got, what="the webhook of the quick one")
-        assert hook.got[0].at - began < 0.8
+        assert hook.got[0].at - began < 2.5
         [notice] = await centre.notices(slow[0])
         assert notice["state"] == "waiting"
 
@@ -587,7 +588,7 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
             troubles = {s["provider_id"]: s["last_trouble"] for s in found["items"]}
             return all(troubles[provider] == "timeout" for provider in slow)
 
-        await eventually(cut, what="six that were cut")
+        await eventually(cut, 20, "six that were cut")
 
 
 async def test_nothing_listens_and_later_it_does(centre: Centre) -> None:
@@ -820,6 +821,7 @@ async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Cen
 # --- death ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(240)
 async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
     ground: Ground, running_centre: Centre, tmp_path: Path
 ) -> None:
@@ -837,7 +839,7 @@ async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
     async def kill_then_take(_: Got) -> Reply:
         if first.running():
             centre.kill()
-            await first.ended(10)
+            await first.ended(30)
         return 200, {}
 
     try:
@@ -848,12 +850,12 @@ async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
             record = referral(provider, 1)
             await publish(centre, record, referral(provider, 2))
             await eventually(lambda: hook.got, what="the first attempt")
-            await first.ended(10)
+            await first.ended(30)
             assert await centre.told(made["id"]) == []
             began = time.monotonic()
             centre.start()
             await centre.ready()
-            await eventually(lambda: len(hook.got) >= 3, 20, "the second attempt")
+            await eventually(lambda: len(hook.got) >= 3, 30, "the second attempt")
             assert hook.cursors == [1, 1, 2]
             assert hook.ids[0] == hook.ids[1] == record["id"]
 
@@ -981,7 +983,7 @@ async def test_two_replicas_never_have_one_subscription_at_once(bench: Bench) ->
 
 
 async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None:
-    outbound = Outbound(timeout=timedelta(seconds=0.3), connections=6, allow_loopback=True)
+    outbound = Outbound(timeout=timedelta(seconds=1), connections=6, allow_loopback=True)
     worker = Worker(
         dispatch=bench.first,
         outbound=outbound,
@@ -996,14 +998,14 @@ async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None
             await bench.add(provider_name(), hanging.url, 1)
         task = asyncio.create_task(worker.run())
         await eventually(lambda: len(hanging.got) >= 9, 15, "nine first attempts in the quick lane")
-        for _ in range(5):  # every hanging one is due again, in the slow lane
+        for _ in range(3):  # every hanging one is due again, in the slow lane
             bench.clock.at += timedelta(seconds=6)
             before = len(hook.got)
             await bench.add(provider_name(), hook.url, 4)
             began = time.monotonic()
             worker.wake()
             await eventually(lambda: len(hook.got) >= before + 4, what="four of the quick one")  # noqa: B023
-            assert hook.got[-1].at - began < 0.5
+            assert hook.got[-1].at - began < 2  # in one lane nine that hang, three at once: 3 s
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await outbound.close()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from aiokafka import AIOKafkaProducer
+
+from shared.kafka import partition_of
+from shared.parked import Replayer, ask_replay, dismiss, list_parked
 from tests.support.lab import Lab, Recorder
 from tests.support.wait import eventually
 
-from shared.consumer import DurableConsumer
-from shared.kafka import partition_of
-from shared.parked import Replayer, ask_replay, dismiss, list_parked
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.consumer import DurableConsumer
 
 
 def subject_in(partition: int) -> str:
@@ -83,7 +87,8 @@ async def test_poison_in_a_batch_over_two_partitions_parks_once_and_the_rest_flo
             assert await dismiss(conn, await first_id(lab), "operations:abc")
         await flows(lab, {hit: [1, 2, 3], beside: [1, 2], far: [1, 2]})
         await waits(
-            lab, [(hit, "unreadable", "dismissed"), (hit, "behind", "done"), (hit, "behind", "done")]
+            lab,
+            [(hit, "unreadable", "dismissed"), (hit, "behind", "done"), (hit, "behind", "done")],
         )
 
 
@@ -95,16 +100,14 @@ async def test_a_replay_runs_the_key_in_order_and_what_comes_meanwhile_after_it(
         await lab.send(lab.record(subject, 3, "raise"))
         await waits(
             lab,
-            [(subject, "bug", "waiting"), (subject, "behind", "waiting")]
-            + [(subject, "behind", "waiting")],
+            [(subject, "bug", "waiting"), *2 * [(subject, "behind", "waiting")]],
         )
         async with lab.engine.begin() as conn:
             assert await ask_replay(conn, await first_id(lab)) == 3
         await eventually(lambda: handler.tries >= 2, what="a replay that fails")
         await waits(
             lab,
-            [(subject, "bug", "waiting"), (subject, "behind", "waiting")]
-            + [(subject, "behind", "waiting")],
+            [(subject, "bug", "waiting"), *2 * [(subject, "behind", "waiting")]],
         )
         assert await lab.effects() == []
         handler.mended = True
@@ -136,9 +139,7 @@ async def test_a_safety_event_overtakes_what_waits_and_voids_it(lab: Lab) -> Non
     async with lab.consuming(handler) as consumer, replaying(lab, consumer):
         await lab.send(lab.record(subject, 1, "raise"), lab.record(subject, 2))
         await waits(lab, [(subject, "bug", "waiting"), (subject, "behind", "waiting")])
-        await lab.send(
-            lab.record(subject, 3, type_="consent-withdrawn"), lab.record(subject, 4)
-        )
+        await lab.send(lab.record(subject, 3, type_="consent-withdrawn"), lab.record(subject, 4))
         await flows(lab, {subject: [3, 4]})
         await waits(lab, [(subject, "bug", "void"), (subject, "behind", "void")])
 
@@ -180,8 +181,6 @@ async def test_a_safety_event_that_fails_itself_still_voids_what_waits(lab: Lab)
 
 
 async def test_a_record_without_a_key_is_parked_and_blocks_nobody(lab: Lab) -> None:
-    from aiokafka import AIOKafkaProducer
-
     subject = subject_in(0)
     producer = AIOKafkaProducer(bootstrap_servers=lab.kafka)
     await producer.start()

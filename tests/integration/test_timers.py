@@ -6,16 +6,18 @@ import asyncio
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import make_engine
+from shared.timers import Timer, TimerKind, TimerLoop, cancel, schedule
 from tests.support.cut import Cut
 from tests.support.lab import AT, Lab
 from tests.support.wait import eventually
 
-from shared.database import make_engine
-from shared.timers import Timer, TimerKind, TimerLoop, cancel, schedule
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _EFFECT = text(
     "INSERT INTO effects (consumer, subject, sequence, event_id, process)"

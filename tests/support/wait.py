@@ -58,4 +58,16 @@ def eventually_now(
         AssertionError: it did not within `within` seconds; with the last value.
 
     """
-    return asyncio.run(eventually(look, within, what, every))
+    until = time.monotonic() + within
+    while True:
+        problem: object = None
+        try:
+            if value := look():
+                return value
+            problem = value
+        except AssertionError as error:
+            problem = error
+        if time.monotonic() > until:
+            message = f"{what} did not come within {within} s: {problem!r}"
+            raise AssertionError(message)
+        time.sleep(every)

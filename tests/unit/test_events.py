@@ -1,4 +1,4 @@
-"""Events: exact bytes, open to growth, and no bytes that can do more to a reader than be refused."""
+"""Events: exact bytes, open to growth; no bytes do more to a reader than be refused."""
 
 from __future__ import annotations
 

@@ -76,9 +76,10 @@ class Stored:
         self.tree = Range()
         for start, end in zip([0, *(cuts or [])], [*(cuts or []), len(hashes)], strict=True):
             self.tree, made = merkle.extend(self.tree, hashes[start:end])
-            for node in made:
-                assert (node.level, node.index) not in self.nodes
-                self.nodes[node.level, node.index] = node.hash
+            for row in made:
+                for index, found in enumerate(row.hashes, row.first):
+                    assert (row.level, index) not in self.nodes
+                    self.nodes[row.level, index] = found
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         return merkle.prove(merkle.inclusion_spans(index, size), self.nodes.__getitem__)

@@ -11,7 +11,6 @@ import contextlib
 import json
 import sys
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from deploy.local.demo.actors import Client, ProviderSystem, WebhookReceiver, by_state
 from deploy.local.demo.cast import MESSAGES, REPORTS
+from deploy.local.demo.telling import tell_case
 from deploy.local.home import find_home
 from shared.vocabulary import Role
 
@@ -34,8 +34,13 @@ if TYPE_CHECKING:
 SETTLE: Final = 60.0
 """Seconds that everything may take to come to rest."""
 
-FINAL: Final = frozenset({"delivered", "failed", "withdrawn", "entered_in_error"})
-"""States of a referral after which nothing more happens."""
+HOOKED: Final = "example-shelter-keraniganj"
+"""The provider that also has a webhook."""
+
+FINAL: Final = frozenset(
+    {"delivered", "declined", "expired", "failed", "withdrawn", "entered_in_error"}
+)
+"""States of a referral after which nothing more happens to it; a decline has a next attempt."""
 
 
 @dataclass(slots=True)
@@ -88,6 +93,9 @@ async def _at(origin: str, token: Token, console: Console) -> int:
         receiver = WebhookReceiver()
         try:
             return await _play(play, receiver)
+        except (RuntimeError, httpx.HTTPError) as error:
+            console.print(f"[red]✗ the demonstration did not come to its end: {error}[/]")
+            return 1
         finally:
             for follower in play.followers:
                 follower.cancel()
@@ -99,7 +107,7 @@ async def _play(play: _Run, receiver: WebhookReceiver) -> int:
     say = play.console.print
     say("[bold]Provider systems subscribe[/] (server-sent events, and one webhook)")
     hooked = await _subscribe(play, receiver)
-    seen = await play.coordinator.all("/intake/v1/submissions", n=200)
+    seen = await play.coordinator.all("/intake/v1/submissions", limit=200)
     before = {item["submission_id"] for item in seen}
     say("[bold]People report[/]: short messages by SMS, twenty reports over several districts")
     await _send_messages(play)
@@ -112,10 +120,11 @@ async def _play(play: _Run, receiver: WebhookReceiver) -> int:
     await _until("providers have answered", lambda: _at_rest(play), within=SETTLE)
     referrals = await _referrals(play)
     missing = await _check_history(play)
-    expected = {r for system in play.systems.values() for r in system.expected}
+    mine = {r["referral_id"] for r in referrals}
+    expected = {r for system in play.systems.values() for r in system.expected} & mine
     done = {r["referral_id"] for r in referrals if r["state"] == "delivered"}
     hooks = await _webhooks(play, hooked, receiver)
-    await _timelines(play, referrals)
+    await _timelines(play)
     await _totals(play, referrals, receiver)
     faults = [
         f"{len(missing)} submissions are not in the history" if missing else "",
@@ -132,14 +141,15 @@ async def _play(play: _Run, receiver: WebhookReceiver) -> int:
 async def _subscribe(play: _Run, receiver: WebhookReceiver) -> str:
     providers = await play.coordinator.all("/referral/v1/providers", kind="ngo")
     names: list[str] = sorted(provider["provider_id"] for provider in providers)
+    if HOOKED not in names:
+        raise RuntimeError(f"the directory has no {HOOKED}: was it loaded?")
     for number, name in enumerate(names):
         _follow(play, name, declines=1 if number % 3 == 0 else 0)
-    hooked = names[0]
-    system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, hooked))
+    system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, HOOKED))
     made = await system.post("/notification/v1/subscriptions", {"url": receiver.url})
     made.raise_for_status()
     receiver.secret = str(made.json()["secret"])
-    return hooked
+    return HOOKED
 
 
 def _follow(play: _Run, name: str, declines: int = 0) -> None:
@@ -175,7 +185,7 @@ async def _send_reports(play: _Run) -> None:
 
 
 async def _opened(play: _Run, before: set[str]) -> bool:
-    found = await play.coordinator.all("/intake/v1/submissions", n=200)
+    found = await play.coordinator.all("/intake/v1/submissions", limit=200)
     mine = [item for item in found if item["submission_id"] not in before]
     play.submissions = mine
     play.cases = [case_id for item in mine for case_id in item["case_ids"]]
@@ -184,7 +194,7 @@ async def _opened(play: _Run, before: set[str]) -> bool:
 
 
 async def _referrals(play: _Run) -> list[dict[str, Any]]:
-    found = await play.coordinator.all("/referral/v1/referrals", n=200)
+    found = await play.coordinator.all("/referral/v1/referrals", limit=200)
     mine = set(play.cases)
     return [referral for referral in found if referral["case_id"] in mine]
 
@@ -192,7 +202,7 @@ async def _referrals(play: _Run) -> list[dict[str, Any]]:
 async def _planned(play: _Run) -> bool:
     """Every need of every case about a person has a referral."""
     wanted = set()
-    for case in await play.coordinator.all("/intake/v1/cases", n=200):
+    for case in await play.coordinator.all("/intake/v1/cases", limit=200):
         facts = case["facts"]
         if case["case_id"] in play.cases and facts and facts["about"] == "person":
             wanted |= {(case["case_id"], need) for need in facts["needs"]}
@@ -241,10 +251,12 @@ async def _check_history(play: _Run) -> list[str]:
 
 
 async def _webhooks(play: _Run, hooked: str, receiver: WebhookReceiver) -> bool:
-    """Wait until each event of the hooked provider's feed came as a webhook too."""
+    """Wait until each event of the hooked provider's feed of this run came as a webhook too."""
 
     async def arrived() -> bool:
-        return len(set(receiver.good)) >= sum(play.systems[hooked].seen.values())
+        mine = set(play.cases)
+        told = [e for e in play.systems[hooked].events if e["referral"]["case_id"] in mine]
+        return bool(told) and len(set(receiver.good)) >= len(told)
 
     try:
         await _until("webhooks have arrived", arrived, within=15)
@@ -253,34 +265,17 @@ async def _webhooks(play: _Run, hooked: str, receiver: WebhookReceiver) -> bool:
     return True
 
 
-async def _timelines(play: _Run, referrals: list[dict[str, Any]]) -> None:
+async def _timelines(play: _Run) -> None:
     """Print what happened to each case, from the history itself."""
-    table = Table(
-        "case", "what it is", "what happened, in seconds from the report", show_lines=False
-    )
-    needs = {r["referral_id"]: r["need"] for r in referrals}
-    del needs
     for case_id in play.cases:
         case = await play.coordinator.get(f"/intake/v1/cases/{case_id}")
-        facts = case["facts"] or {}
         lines = await play.auditor.all(f"/audit/v1/cases/{case_id}/history")
-        began = datetime.fromisoformat(lines[0]["time"]) if lines else None
-        told = " → ".join(
-            f"{line['type'].removeprefix('referral-')}"
-            f" {(datetime.fromisoformat(line['time']) - began).total_seconds():.1f}"
-            for line in lines
-            if began is not None and not line["type"].startswith("history")
-        )
-        who = " ".join(
-            str(x) for x in (facts.get("sex"), facts.get("age")) if x not in (None, "unknown")
-        )
-        what = f"{facts.get('channel')}: {', '.join(facts.get('concerns', []))} {who}"
-        table.add_row(case_id[:8], what, told)
-    play.console.print(table)
+        for line in tell_case(case, lines):
+            play.console.print(line, highlight=False, soft_wrap=True)
 
 
 async def _totals(play: _Run, referrals: list[dict[str, Any]], receiver: WebhookReceiver) -> None:
-    notices = await play.coordinator.all("/notification/v1/notices", n=200)
+    notices = await play.coordinator.all("/notification/v1/notices", limit=200)
     mine = {referral["referral_id"] for referral in referrals}
     table = Table("total", "", title="Totals of this demonstration")
     table.add_row("submissions", str(len(play.submissions)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -68,7 +68,7 @@ class ProviderSystem:
     http: httpx.AsyncClient
     token: str
     declines: int = 0
-    seen: Counter[str] = field(default_factory=Counter)
+    events: list[dict[str, Any]] = field(default_factory=list)
     delivered: set[str] = field(default_factory=set)
     expected: set[str] = field(default_factory=set)
     last: str = "0"
@@ -96,7 +96,7 @@ class ProviderSystem:
                     await self._on(event)
 
     async def _on(self, event: dict[str, Any]) -> None:
-        self.seen[event["type"]] += 1
+        self.events.append(event)
         if event["type"] == "referral-assigned":
             await self._answer(event["referral"]["referral_id"])
 

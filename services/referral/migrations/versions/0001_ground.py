@@ -12,6 +12,27 @@ branch_labels = None
 depends_on = None
 
 _OWN = "current_setting('pashe.organisation', true)"
+_SEEN = {
+    "referrals": f"provider_id = {_OWN} AND NOT test",
+    "referral_texts": f"provider_id = {_OWN}",
+    "feed_entries": f"provider_id = {_OWN}",
+    "feeds": f"provider_id = {_OWN}",
+    "explanations": "false",
+    "cases": "false",
+}
+"""Which rows of a table an organisation sees; staff (`*`) see all."""
+
+_POLICY = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+CREATE POLICY {table}_web ON {table} FOR SELECT TO referral_web USING ({own} = '*' OR ({seen}));
+CREATE POLICY {table}_flow ON {table} TO referral_flow USING (true) WITH CHECK (true)
+"""
+_POLICIES = tuple(
+    statement
+    for table, seen in _SEEN.items()
+    for statement in _POLICY.format(table=table, own=_OWN, seen=seen).split(";")
+)
 _STATEMENTS = (
     """
     CREATE TABLE providers (
@@ -140,25 +161,7 @@ _STATEMENTS = (
       PRIMARY KEY (provider_id, seq)
     )
     """,
-    *(
-        statement
-        for table, own in (
-            ("referrals", f"provider_id = {_OWN} AND NOT test"),
-            ("referral_texts", f"provider_id = {_OWN}"),
-            ("feed_entries", f"provider_id = {_OWN}"),
-            ("feeds", f"provider_id = {_OWN}"),
-            ("explanations", "false"),
-            ("cases", "false"),
-        )
-        for statement in (
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
-            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY {table}_web ON {table} FOR SELECT TO referral_web"
-            f" USING ({_OWN} = '*' OR ({own}))",
-            f"CREATE POLICY {table}_flow ON {table} TO referral_flow USING (true)"
-            " WITH CHECK (true)",
-        )
-    ),
+    *_POLICIES,
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
       explanations, referral_texts, feeds, feed_entries TO referral_flow

@@ -1,0 +1,255 @@
+"""Referral's HTTP interface to the directory: providers, offers, capacity, routing preview."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response  # noqa: TC002  (FastAPI reads annotations)
+
+from services.referral import listing_store, offers_store, store
+from services.referral.api import json_of
+from services.referral.directory import kinds_of
+from services.referral.directory_bodies import CapacityIn, KeyIn, OfferIn, PreviewIn, ProviderIn
+from services.referral.routing import explain, route
+from services.referral.world import (
+    Case,
+    Change,
+    World,
+    areas_to_load,
+    may_release,
+    question_for,
+)
+from shared import places
+from shared.access import PROVIDERS, Caller, require
+from shared.clock import now
+from shared.database import transaction
+from shared.errors import Forbidden, InvalidBody, NotFound
+from shared.events import CaseFacts
+from shared.http import (
+    decode_cursor,
+    once,
+    page,
+    parse_json,
+    read_body,
+    read_bytes,
+    validate,
+)
+from shared.vocabulary import Need, Role
+
+if TYPE_CHECKING:
+    from services.referral.service import Referrals
+    from shared.runtime import Service
+
+_STAFF: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR)
+_EDITORS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
+_PROVIDERS: Final = (Role.PROVIDER_WORKER, Role.PROVIDER_SYSTEM)
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Named = Annotated[str | None, Query(max_length=100)]
+
+
+def make_router(service: Service, referrals: Referrals) -> APIRouter:
+    """Make the routes of the directory."""
+    router = APIRouter(prefix="/referral/v1", tags=["directory"])
+    _add_providers(router, service)
+    _add_offers(router, service, referrals)
+    _add_capacity(router, service, referrals)
+    _add_preview(router, service, referrals)
+    return router
+
+
+def _after(cursor: str | None) -> str:
+    match decode_cursor(cursor):
+        case None:
+            return ""
+        case str(key):
+            return key
+        case _:
+            message = "the cursor is not valid"
+            raise InvalidBody(message)
+
+
+def _add_providers(router: APIRouter, service: Service) -> None:
+    @router.get("/providers", response_model=None)
+    async def providers(
+        _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))],
+        kind: Named = None,
+        after: str | None = None,
+        n: Limit = 50,
+    ) -> Response:
+        """List providers by their key."""
+        async with transaction(service.web, "*") as conn:
+            rows = await offers_store.list_providers(conn, kind, _after(after), n)
+        return json_of(page(rows, rows[-1]["provider_id"] if rows else None))
+
+    @router.get("/providers/{provider_id}", response_model=None)
+    async def provider(
+        provider_id: str, _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))]
+    ) -> Response:
+        """Read one provider."""
+        async with transaction(service.web, "*") as conn:
+            found = await offers_store.find_provider(conn, provider_id)
+        if found is None:
+            raise NotFound
+        return json_of(found)
+
+    @router.put("/providers/{provider_id}", response_model=None)
+    async def put_provider(
+        request: Request,
+        provider_id: str,
+        _: Annotated[Caller, Depends(require(*_EDITORS))],
+    ) -> Response:
+        """Store a provider, new or changed; a file never overwrites it again."""
+        raw = await read_bytes(request)
+        body = validate(ProviderIn, parse_json(raw))
+        key = validate(KeyIn, {"key": provider_id}).key
+        kinds = dict.fromkeys([*kinds_of(key, body.kind), *body.kinds])
+        row = {**body.model_dump(), "provider_id": key, "kinds": ";".join(kinds)}
+        async with service.flow.begin() as conn:
+
+            async def act() -> tuple[int, Any]:
+                await listing_store.save_providers(conn, [row], edited=True)
+                return 200, await offers_store.find_provider(conn, key)
+
+            return await once(request, conn, raw, act)
+
+
+def _add_offers(router: APIRouter, service: Service, referrals: Referrals) -> None:
+    @router.get("/offers", response_model=None)
+    async def offers(
+        _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))],
+        need: Need | None = None,
+        area: Named = None,
+        provider_id: Named = None,
+        after: str | None = None,
+        n: Limit = 50,
+    ) -> Response:
+        """List offers by their id; `area` is exactly the offer's own area."""
+        async with transaction(service.web, "*") as conn:
+            rows = await offers_store.list_offers(
+                conn,
+                need=need,
+                area=area,
+                provider_id=provider_id,
+                after=_after(after),
+                limit=n,
+            )
+        return json_of(page(rows, rows[-1]["offer_id"] if rows else None))
+
+    @router.get("/offers/{offer_id}", response_model=None)
+    async def offer(
+        offer_id: str, _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))]
+    ) -> Response:
+        """Read one offer."""
+        async with transaction(service.web, "*") as conn:
+            found = await offers_store.find_offer(conn, offer_id)
+        if found is None:
+            raise NotFound
+        return json_of(found, {"ETag": f'"{found["version"]}"'})
+
+    @router.put("/offers/{offer_id}", response_model=None)
+    async def put_offer(
+        request: Request, offer_id: UUID, caller: Annotated[Caller, Depends(require(*_EDITORS))]
+    ) -> Response:
+        """Store an offer, new or changed: an `offer-listed` event. No file overwrites it."""
+        raw = await read_bytes(request)
+        body = validate(OfferIn, parse_json(raw))
+        if places.find(body.area_pcode) is None:
+            raise InvalidBody(None, errors=[{"field": "area_pcode", "rule": "unknown-place"}])
+        async with service.flow.begin() as conn:
+
+            async def act() -> tuple[int, Any]:
+                row = {**body.model_dump(mode="json"), "offer_id": str(offer_id)}
+                return 200, await referrals.list_offer(conn, row, caller.actor, now())
+
+            response = await once(request, conn, raw, act)
+        service.waker.wake()
+        return response
+
+
+def _add_capacity(router: APIRouter, service: Service, referrals: Referrals) -> None:
+    @router.put("/offers/{offer_id}/capacity", response_model=None)
+    async def capacity(
+        request: Request,
+        offer_id: str,
+        caller: Annotated[Caller, Depends(require(*_EDITORS, *_PROVIDERS))],
+    ) -> Response:
+        """Say how many places are free now; a provider for its own offers, or the desk."""
+        raw = await read_bytes(request)
+        body = validate(CapacityIn, parse_json(raw))
+        if None not in (body.places_free, body.places_total) and (
+            (body.places_free or 0) > (body.places_total or 0)
+        ):
+            raise InvalidBody(None, errors=[{"field": "places_free", "rule": "more-than-total"}])
+        async with service.flow.begin() as conn:
+
+            async def act() -> tuple[int, Any]:
+                found = await offers_store.find_offer(conn, offer_id, lock=True)
+                if found is None:
+                    raise NotFound
+                if caller.role in PROVIDERS and found["provider_id"] != caller.org:
+                    raise Forbidden
+                return 200, await referrals.change_capacity(
+                    conn, found, body.places_free, body.places_total, caller.actor, now()
+                )
+
+            response = await once(request, conn, raw, act)
+        service.waker.wake()
+        return response
+
+
+def _add_preview(router: APIRouter, service: Service, referrals: Referrals) -> None:
+    @router.post("/routing/preview", response_model=None)
+    async def preview(
+        request: Request, _: Annotated[Caller, Depends(require(*_EDITORS, Role.AUDITOR))]
+    ) -> Response:
+        """Say what routing would decide now for a case or for facts; nothing is changed."""
+        body = await read_body(request, PreviewIn)
+        at = now()
+        async with transaction(service.web, "*") as conn:
+            case = await _case_of(conn, body)
+            world = World(referrals.rules)
+            pairs = {(str(body.need), area) for area in areas_to_load(case.facts)}
+            for need, area, offer in await offers_store.find_candidates(conn, pairs):
+                world.by_area.setdefault((need, area), []).append(offer.offer_id)
+                world.offers[offer.offer_id] = offer
+        question = question_for(case.facts, body.need)
+        decision = route(question, world.candidates(question, Change()), at)
+        terms = world.terms(body.need, at)
+        return json_of(
+            {
+                **explain(decision, question, at),
+                "urgency": terms.urgency_for(case.facts.urgency),
+                "release": terms.release,
+                "released_by_rule": may_release(case, body.need, terms),
+            }
+        )
+
+
+async def _case_of(conn: Any, body: PreviewIn) -> Case:  # noqa: ANN401  (a connection)
+    if body.case_id is not None:
+        case = await store.find_case(conn, body.case_id)
+        if case is None:
+            raise NotFound
+        return case
+    upazila = district = None
+    if body.place is not None:
+        place = places.find(body.place)
+        if place is None:
+            raise InvalidBody(None, errors=[{"field": "place", "rule": "unknown-place"}])
+        upazila = places.coarse(body.place)
+        district = places.district_of(body.place)
+    facts = CaseFacts(
+        report_id=UUID(int=0),
+        channel="helpline",
+        age=body.age,
+        sex=body.sex,
+        upazila=upazila,
+        district=district,
+        needs=[body.need],
+        excluded=list(body.excluded),
+        places_needed=body.places_needed,
+    )
+    return Case(UUID(int=0), 0, facts)

@@ -1,0 +1,82 @@
+"""Bodies of the directory's interface, checked before anything is touched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.http import Model
+from shared.vocabulary import Enrolment, Need, Reach, Sex
+
+Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]
+Text = Annotated[str, Field(max_length=300)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
+Age = Annotated[int, Field(ge=0, le=120, strict=True)]
+Places = Annotated[int, Field(ge=0, le=100_000, strict=True)]
+
+
+class ProviderIn(Model):
+    """A body that gives services."""
+
+    kind: Kind
+    kinds: list[Kind] = Field([], max_length=10)
+    name_en: Text
+    name_bn: Text
+    note: Text = ""
+
+
+class OfferIn(Model):
+    """What a provider offers, where, for whom; null is unknown."""
+
+    provider_id: Key
+    needs: list[Need] = Field(min_length=1, max_length=28)
+    area_level: Literal[
+        "country", "division", "district", "city_corporation", "upazila", "metro_thana", "union"
+    ]
+    area_pcode: str = Field(max_length=20)
+    min_age: Age | None = None
+    max_age: Age | None = None
+    sex: Literal["any", "female", "male"] = "any"
+    hours: Text = ""
+    note: Text = ""
+    enrolment: Enrolment = Enrolment.LISTED
+    reach: Reach = Reach.NONE
+    mode: Literal["in_person", "phone", "online"] = "in_person"
+    languages: list[Language] = Field([], max_length=30)
+    accepting: bool = True
+    serves_hijra: bool | None = None
+    accepts_children: bool | None = None
+    max_boy_age_with_mother: Age | None = None
+    step_free: bool | None = None
+    sign_language: bool | None = None
+    court_order: bool = False
+    places_total: Places | None = None
+    places_free: Places | None = None
+
+
+class CapacityIn(Model):
+    """How many places are free now, and how many there are; null is unknown."""
+
+    places_free: Places | None
+    places_total: Places | None = None
+
+
+class PreviewIn(Model):
+    """A case that is, or facts as they might be; nothing is changed."""
+
+    need: Need
+    case_id: UUID | None = None
+    place: str | None = Field(None, max_length=20)
+    age: Age | None = None
+    sex: Sex = Sex.UNKNOWN
+    places_needed: int = Field(1, ge=1, le=100, strict=True)
+    excluded: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=50)
+
+
+class KeyIn(Model):
+    """A provider's key in a path."""
+
+    key: Key

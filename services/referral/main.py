@@ -1,0 +1,89 @@
+"""Start referral: `python -m services.referral.main`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from services.referral import api, api_directory, store, stream
+from services.referral.consumers import CaseProjection, NeedRule
+from services.referral.deadlines import make_timers
+from services.referral.rules import load_rules
+from services.referral.service import Referrals
+from shared import runtime, telemetry
+from shared.clock import now
+from shared.consumer import DurableConsumer
+from shared.errors import SettingsError
+from shared.events import CASES, DIRECTORY, REFERRALS
+from shared.http import make_app
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PROJECTION: Final = "cases"
+"""The name in `REFERRAL_RULES` of the consumer that is no rule: the projection of cases."""
+
+COUNT_EVERY: Final = 5.0
+"""Seconds between counts of who waits and who has not acknowledged."""
+
+
+def build() -> tuple[runtime.Service, FastAPI]:
+    """Wire the service in the order it starts.
+
+    Raises:
+        SettingsError: a variable, key or rule name is wrong.
+
+    """
+    service = runtime.make_service("referral", owns=(REFERRALS, DIRECTORY))
+    rules = load_rules()
+    only = service.settings.only
+    unknown = only - rules.keys() - {PROJECTION}
+    if unknown:
+        message = f"REFERRAL_RULES names a rule that does not exist: {min(unknown)}"
+        raise SettingsError(message)
+    referrals = Referrals(service.flow, service.web, service.outbox, rules)
+    if not only or PROJECTION in only:
+        service.consumers.append(
+            DurableConsumer(
+                "referral.cases",
+                (CASES,),
+                CaseProjection(referrals),
+                service.flow,
+                guards=True,
+                wake=service.waker.wake,
+            )
+        )
+    for need in sorted(only - {PROJECTION} if only else rules.keys()):
+        service.consumers.append(
+            DurableConsumer(
+                f"referral.rule.{need}",
+                (CASES,),
+                NeedRule(referrals, need),
+                service.flow,
+                wake=service.waker.wake,
+            )
+        )
+    service.timers += make_timers(referrals, now)
+    bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
+
+    async def count() -> None:
+        while True:
+            async with service.flow.connect() as conn:
+                waiting, unacknowledged = await store.count_waiting(conn)
+            telemetry.REFERRALS_WAITING.set(waiting)
+            telemetry.WITHDRAWALS_UNACKNOWLEDGED.set(unacknowledged)
+            await asyncio.sleep(COUNT_EVERY)
+
+    service.tasks += [bell.run, count]
+    app = make_app(
+        service,
+        "Pashe referral",
+        "Says who can help, makes the offer, and follows every referral until it is delivered.",
+    )
+    app.include_router(api.make_router(service, referrals, bell))
+    app.include_router(api_directory.make_router(service, referrals))
+    return service, app
+
+
+if __name__ == "__main__":
+    runtime.main(build)

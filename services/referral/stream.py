@@ -1,0 +1,135 @@
+"""Providers' feeds as server-sent events (WHATWG HTML, 9.2), woken by the outbox's own NOTIFY.
+
+Every reader goes by its own number through the stored feed, so a slow or lost one misses nothing;
+the bell only says when to look. It rings at a NOTIFY and, because a listener can die silently
+(KAFKA-FACTS 16), at every `POLL`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from services.referral import feeds_store
+from shared.database import CONNECT_TIMEOUT, Blame, blame, transaction
+from shared.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+POLL: Final = 1.0
+"""Seconds after which the bell looks although nobody notified."""
+
+PAGE: Final = 200
+"""Entries read at once."""
+
+HEARTBEAT: Final = 10
+"""Seconds of silence after which a comment is sent, so that a dead line is noticed."""
+
+_log = Log("stream")
+
+
+class Bell:
+    """Wakes the readers of feeds that have grown; one listener a process, however many readers."""
+
+    def __init__(self, web: AsyncEngine, listen_url: str, channel: str) -> None:
+        """Take the engine that reads feeds, and where and on which channel to listen."""
+        self._web = web
+        self._url = listen_url
+        self._channel = channel
+        self._rung = asyncio.Event()
+        self._readers: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._heads: dict[str, int] = {}
+
+    @contextmanager
+    def reading(self, provider_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever the provider's feed may have grown."""
+        bell = asyncio.Event()
+        self._readers[provider_id].add(bell)
+        try:
+            yield bell
+        finally:
+            self._readers[provider_id].discard(bell)
+            if not self._readers[provider_id]:
+                del self._readers[provider_id]
+                self._heads.pop(provider_id, None)
+
+    async def run(self) -> None:
+        """Listen and ring until cancelled; without a listener, or a database, the poll serves."""
+        conn: asyncpg.Connection | None = None
+        try:
+            while True:
+                if conn is None or conn.is_closed():
+                    conn = await self._listen()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._rung.wait(), POLL)
+                self._rung.clear()
+                await self._look()
+        finally:
+            if conn is not None:
+                with contextlib.suppress(Exception):  # it only listened
+                    await conn.close(timeout=1)
+
+    async def _listen(self) -> asyncpg.Connection | None:
+        try:
+            conn = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
+            await conn.add_listener(self._channel, lambda *_: self._rung.set())
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return None
+        return conn
+
+    async def _look(self) -> None:
+        if not self._readers:
+            return
+        try:
+            async with transaction(self._web, "*") as conn:
+                heads = await feeds_store.read_heads(conn, list(self._readers))
+        except Exception as error:
+            if blame(error) is Blame.UNKNOWN:
+                raise
+            return  # the database is away; the next round looks again
+        for provider, head in heads.items():
+            if self._heads.get(provider) != head:
+                self._heads[provider] = head
+                for bell in self._readers.get(provider, ()):
+                    bell.set()
+
+
+async def follow(
+    web: AsyncEngine, bell: Bell, provider_id: str, organisation: str, after: int
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield the entries of a feed after a number, for ever; end when the database is away.
+
+    The client comes back with `Last-Event-ID` and misses nothing.
+    """
+    with bell.reading(provider_id) as grown:
+        while True:
+            grown.clear()
+            try:
+                async with transaction(web, organisation) as conn:
+                    found = await feeds_store.read_entries(conn, provider_id, after, PAGE)
+            except Exception as error:
+                if blame(error) is Blame.UNKNOWN:
+                    raise
+                _log.warning("stream-ended", why=type(error).__name__)
+                return
+            for seq, kind, body in found:
+                yield ServerSentEvent(body, id=str(seq), event=kind, sep="\n")
+                after = seq
+            if not found:
+                await grown.wait()
+
+
+def respond(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    """Make the response of a stream."""
+    return EventSourceResponse(
+        events, ping=HEARTBEAT, sep="\n", headers={"Cache-Control": "no-store"}
+    )

@@ -1,0 +1,161 @@
+"""The command line over a stack with one service: what waits, what is sent again, what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import httpx
+import pytest
+
+from deploy.local.part import LONGEST_PAUSE, Part
+from tests.support.stack import Stack, StackError
+from tests.support.wait import eventually, eventually_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(300)
+
+INTAKE_ONLY = {"PASHE_SERVICES": "intake"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("operations") / "home", env=INTAKE_ONLY) as up:
+        yield up
+
+
+def query(stack: Stack, statement: str, *values: object) -> Any:
+    async def run() -> Any:
+        conn = await asyncpg.connect(stack.environment("intake")["DATABASE_URL"], timeout=5)
+        try:
+            return await conn.fetchval(statement, *values)
+        finally:
+            await conn.close()
+
+    return asyncio.run(run())
+
+
+def park(stack: Stack, offset: int) -> int:
+    """Park an unreadable record of a consumer that runs nowhere, so that nobody replays it."""
+    statement = (
+        'INSERT INTO parked (consumer, topic, partition, "offset", key, value, reason, detail)'
+        " VALUES ('intake.trial', 'cases', 3, $1, 'k', 'secret words', 'unreadable', 'not JSON')"
+        " RETURNING id"
+    )
+    return int(query(stack, statement, offset))
+
+
+def state_of(stack: Stack, record: int) -> Any:
+    return query(stack, "SELECT state FROM parked WHERE id = $1", record)
+
+
+def test_a_serving_process_does_not_know_the_owner(stack: Stack) -> None:
+    environment = stack.environment("intake")
+    assert "DATABASE_OWNER_URL" not in environment
+    assert not any(name.startswith("PASHE_") for name in environment if name != "PASHE_PUBLIC_URL")
+
+
+def test_a_token_from_the_command_line_opens_what_its_role_may_see(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.origin, timeout=10) as client:
+        assert client.get("/intake/v1/cases").status_code == 401
+        token = stack.pashe("token", "coordinator", "--hours", "1").strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.get("/intake/v1/cases", headers=headers).status_code == 200
+
+
+def test_parked_records_are_listed_shown_replayed_and_dismissed(stack: Stack) -> None:
+    first, second = park(stack, 41), park(stack, 42)
+    assert eventually_now(lambda: stack.status()["parked"]["intake"] == 2)
+    listed = stack.pashe("parked", "list", "intake")
+    assert "unreadable" in listed
+    assert "secret" not in listed
+    assert "12 bytes" in stack.pashe("parked", "show", "intake", str(first))
+    assert "secret words" in stack.pashe("parked", "show", "intake", str(first), "--value")
+    assert "1 records" in stack.pashe("parked", "replay", "intake", str(first))
+    assert state_of(stack, first) == "replay"
+    stack.pashe("parked", "dismiss", "intake", str(second), "--by", "a coordinator")
+    assert state_of(stack, second) == "dismissed"
+    assert query(stack, "SELECT dismissed_by FROM parked WHERE id = $1", second) == "a coordinator"
+    with pytest.raises(StackError, match="no waiting record"):
+        stack.pashe("parked", "dismiss", "intake", str(second))
+    with pytest.raises(StackError, match="no service"):
+        stack.pashe("parked", "list", "cases; DROP TABLE")
+
+
+def test_replay_sends_events_of_the_outbox_once_more(stack: Stack) -> None:
+    body = {"channel": "web", "language": "en", "narrative": "A girl is kept in a house."}
+    with httpx.Client(base_url=stack.origin, timeout=10) as client:
+        key = {"Idempotency-Key": "6f1c2a9e-3f50-4c07-9d3b-0d1f3c0a55e1"}
+        assert client.post("/intake/v1/reports", json=body, headers=key).status_code == 201
+    sent = "SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL"
+    count = eventually_now(lambda: query(stack, sent), 20, "an event was sent")
+    before = query(stack, "SELECT max(sent_at) FROM outbox")
+    since = (datetime.now(UTC) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S")
+    said = stack.pashe("replay", "intake", "--since", since)
+    assert int(re.findall(r"\d+", said)[0]) >= count
+    again = "SELECT bool_and(sent_at > $1) FROM outbox"
+    assert eventually_now(lambda: query(stack, again, before), 20, "all were sent again")
+
+
+def test_logs_are_listed_and_shown(stack: Stack) -> None:
+    listed = stack.pashe("logs")
+    assert all(name in listed for name in ("kafka", "postgres", "intake", "proxy", "supervisor"))
+    assert "service-started" in stack.pashe("logs", "intake")
+
+
+def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
+    env = {**INTAKE_ONLY, "INTAKE_CHANNELS": "pigeon"}
+    stack = Stack(tmp_path / "home", env=env)
+    with pytest.raises(StackError) as failed, stack:
+        pass
+    assert "INTAKE_CHANNELS names a channel that does not exist: pigeon" in str(failed.value)
+    assert "pashe: intake did not start (exit code 1)" in str(failed.value)
+
+
+async def test_a_part_that_ends_at_once_is_started_again_at_most_every_two_seconds(
+    tmp_path: Path,
+) -> None:
+    async def probe() -> bool:
+        return False
+
+    pauses: list[float] = []
+
+    def changed(event: str, fields: dict[str, Any]) -> None:
+        if event == "ended":
+            pauses.append(fields["pause"])
+
+    part = Part("ends", 0, lambda: ["/bin/false"], tmp_path / "log", 0, probe)
+    part.spawn()
+    start = time.monotonic()
+    keeper = asyncio.create_task(part.keep(changed))
+    await eventually(lambda: len(pauses) == 7, 20, "seven ends")
+    keeper.cancel()
+    await part.stop()
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert time.monotonic() - start > sum(pauses[:-1])
+
+
+async def test_a_part_that_ignores_its_end_is_killed(tmp_path: Path) -> None:
+    async def probe() -> bool:
+        return True
+
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('deaf', flush=True); time.sleep(60)"
+    )
+    log = tmp_path / "log"
+    part = Part("deaf", 0, lambda: ["/usr/bin/env", "python3", "-c", code], log, 0, probe)
+    part.stop_within = 0.5
+    part.spawn()
+    await eventually(lambda: "deaf" in log.read_text(), 10)
+    await part.stop()
+    assert part.process is not None
+    assert part.process.returncode == -signal.SIGKILL

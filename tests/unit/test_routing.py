@@ -1,0 +1,312 @@
+"""Routing: which offers are in, why the others are out, and who is first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.referral import routing
+from services.referral.routing import LEVELS, Offer, Question, explain, free_places, route
+from shared import places
+
+AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
+KERANIGANJ = "BD30260038"
+AREAS = places.ancestors(KERANIGANJ)
+
+
+def offer(**fields: Any) -> Offer:
+    known: dict[str, Any] = {
+        "offer_id": fields.get("provider_id", "one"),
+        "provider_id": "one",
+        "needs": frozenset({"shelter"}),
+        "area_level": "upazila",
+        "area_pcode": KERANIGANJ,
+        "kinds": frozenset({"ngo"}),
+    }
+    return Offer(**(known | fields))
+
+
+def ask(**fields: Any) -> Question:
+    known: dict[str, Any] = {"need": "shelter", "areas": AREAS, "age": 15, "sex": "female"}
+    return Question(**(known | fields))
+
+
+OUT = {
+    "another need": ({"needs": frozenset({"medical"})}, {}, routing.NEED),
+    "another district": (
+        {"area_level": "district", "area_pcode": "BD1004"},
+        {},
+        routing.AREA,
+    ),
+    "named as excluded": ({}, {"excluded": frozenset({"one"})}, routing.CONFLICT),
+    "of an excluded kind": (
+        {"kinds": frozenset({"government", "police"})},
+        {"excluded": frozenset({"police"})},
+        routing.CONFLICT,
+    ),
+    "conflict before every other reason": (
+        {"enrolment": "listed", "places_free": 0, "capacity_at": AT, "max_age": 3},
+        {"excluded": frozenset({"one"})},
+        routing.CONFLICT,
+    ),
+    "takes nobody now": ({"accepting": False}, {}, routing.CLOSED),
+    "asked before": ({}, {"tried": frozenset({"one"})}, routing.TRIED),
+    "too old": ({"max_age": 14}, {}, routing.AGE),
+    "too young": ({"min_age": 18}, {}, routing.AGE),
+    "takes no children": ({"accepts_children": False}, {}, routing.AGE),
+    "girls only, a boy": ({"sex": "female"}, {"sex": "male"}, routing.SEX),
+    "boys only, a girl": ({"sex": "male"}, {}, routing.SEX),
+    "says itself that it serves no hijra": (
+        {"serves_hijra": False},
+        {"sex": "hijra"},
+        routing.SEX,
+    ),
+    "no place": ({"places_free": 0, "capacity_at": AT}, {}, routing.NO_PLACE),
+    "fewer places than people": (
+        {"places_free": 3, "capacity_at": AT},
+        {"places_needed": 4},
+        routing.NO_PLACE,
+    ),
+    "needs a court order": ({"court_order": True}, {}, routing.COURT),
+    "a union": ({"area_level": "union", "area_pcode": "u1"}, {}, routing.UNION),
+    "only listed": ({"enrolment": "listed"}, {}, routing.NOT_ACTIVE),
+    "only invited": ({"enrolment": "invited"}, {}, routing.NOT_ACTIVE),
+    "the police": ({"kinds": frozenset({"police"})}, {}, routing.POLICE),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_an_offer_is_out_and_says_by_which_rule(name: str) -> None:
+    fields, asked, rule = OUT[name]
+    decision = route(ask(**asked), [offer(**fields)], AT)
+    assert decision.ranking == ()
+    assert [c.verdict for c in decision.considered] == [rule]
+
+
+IN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "everything fits": ({"min_age": 15, "max_age": 15, "sex": "female"}, {}),
+    "age unknown": ({"min_age": 18, "max_age": 60, "accepts_children": False}, {"age": None}),
+    "sex unknown": ({"sex": "female"}, {"sex": "unknown"}),
+    "sex not said": ({"sex": "male"}, {"sex": "not_said"}),
+    "hijra at an offer for women that says nothing": ({"sex": "female"}, {"sex": "hijra"}),
+    "hijra welcome": ({"sex": "male", "serves_hijra": True}, {"sex": "hijra"}),
+    "capacity unknown": ({"places_free": None}, {"places_needed": 9}),
+    "capacity told too long ago": (
+        {"places_free": 0, "capacity_at": AT - timedelta(days=8)},
+        {},
+    ),
+    "as many places as people": (
+        {"places_free": 4, "capacity_at": AT},
+        {"places_needed": 4},
+    ),
+    "the whole district": ({"area_level": "district", "area_pcode": "BD3026"}, {}),
+    "the whole country": ({"area_level": "country", "area_pcode": "BD"}, {}),
+    "a place that is unknown, served everywhere": (
+        {"area_level": "country", "area_pcode": "BD"},
+        {"areas": ("BD",), "place_known": False},
+    ),
+    "somebody else is excluded": ({}, {"excluded": frozenset({"two", "police"})}),
+}
+
+
+@pytest.mark.parametrize("name", IN)
+def test_an_offer_is_in_and_nothing_unknown_puts_it_out(name: str) -> None:
+    fields, asked = IN[name]
+    decision = route(ask(**asked), [offer(**fields)], AT)
+    assert decision.chosen is not None
+    assert [c.verdict for c in decision.considered] == [routing.IN]
+
+
+FIRST = {
+    "nearest level before free places": (
+        [
+            offer(
+                provider_id="far",
+                area_level="district",
+                area_pcode="BD3026",
+                places_free=9,
+                capacity_at=AT,
+            ),
+            offer(provider_id="near"),
+        ],
+        "near",
+    ),
+    "known free before unknown": (
+        [offer(provider_id="a"), offer(provider_id="b", places_free=1, capacity_at=AT)],
+        "b",
+    ),
+    "stale places count as unknown": (
+        [
+            offer(provider_id="a"),
+            offer(provider_id="b", places_free=5, capacity_at=AT - timedelta(days=30)),
+        ],
+        "a",
+    ),
+    "fewest open referrals": (
+        [offer(provider_id="a", open_referrals=2), offer(provider_id="b", open_referrals=1)],
+        "b",
+    ),
+    "then the key": ([offer(provider_id="b"), offer(provider_id="a")], "a"),
+    "division before country": (
+        [
+            offer(provider_id="a", area_level="country", area_pcode="BD"),
+            offer(provider_id="b", area_level="division", area_pcode="BD30"),
+        ],
+        "b",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_ranking(name: str) -> None:
+    offers, first = FIRST[name]
+    for given_order in (offers, offers[::-1]):
+        decision = route(ask(), given_order, AT)
+        assert decision.chosen is not None
+        assert decision.chosen.provider_id == first
+
+
+def test_a_person_may_choose_the_police_a_machine_may_not() -> None:
+    police = offer(kinds=frozenset({"police"}), needs=frozenset({"rescue"}))
+    question = ask(need="rescue")
+    assert route(question, [police], AT).chosen is None
+    assert route(question, [police], AT).suggested == police
+    assert route(question, [police], AT, by_person=True).chosen == police
+
+
+def test_a_listed_office_is_suggested_when_nobody_active_serves() -> None:
+    listed = offer(enrolment="listed")
+    decision = route(ask(), [listed], AT)
+    assert decision.chosen is None
+    assert decision.suggested == listed
+    assert decision.open_to_persons
+
+
+def test_nobody_serves_when_each_is_out_for_good() -> None:
+    decision = route(ask(), [offer(sex="male"), offer(provider_id="two", max_age=3)], AT)
+    assert decision.suggested is None
+    assert not decision.open_to_persons
+
+
+def test_an_unknown_place_is_a_persons_to_decide() -> None:
+    assert route(ask(areas=("BD",), place_known=False), [], AT).open_to_persons
+
+
+def test_the_explanation_tells_a_conflict_but_not_with_whom() -> None:
+    question = ask(excluded=frozenset({"secret"}))
+    offers = [
+        offer(provider_id="secret"),
+        offer(provider_id="good"),
+        offer(provider_id="x", sex="male"),
+    ]
+    told = explain(route(question, offers, AT), question, AT)
+    assert "secret" not in repr(told)
+    verdicts = [line["verdict"] for line in told["considered"]]
+    assert verdicts == [routing.IN, routing.SEX, routing.CONFLICT]
+    assert told["ranking"] == ["good"]
+    assert told["chosen"] == told["suggested"] == "good"
+
+
+# --- for every directory --------------------------------------------------------------------------
+
+_AREAS = [
+    ("upazila", KERANIGANJ),
+    ("upazila", "BD30260072"),
+    ("district", "BD3026"),
+    ("district", "BD1004"),
+    ("division", "BD30"),
+    ("country", "BD"),
+    ("union", "u1"),
+]
+_ages = st.one_of(st.none(), st.integers(0, 80))
+
+
+@st.composite
+def _offers(draw: st.DrawFn) -> list[Offer]:
+    found = []
+    for number in range(draw(st.integers(0, 12))):
+        level, code = draw(st.sampled_from(_AREAS))
+        found.append(
+            Offer(
+                offer_id=str(number),
+                provider_id=draw(st.sampled_from("abcd")),
+                needs=frozenset(draw(st.sets(st.sampled_from(["shelter", "medical"]), min_size=1))),
+                area_level=level,
+                area_pcode=code,
+                min_age=draw(_ages),
+                max_age=draw(_ages),
+                sex=draw(st.sampled_from(["any", "female", "male"])),
+                kinds=frozenset(draw(st.sets(st.sampled_from(["ngo", "police"])))),
+                enrolment=draw(st.sampled_from(["active", "active", "listed"])),
+                accepting=draw(st.booleans()),
+                serves_hijra=draw(st.sampled_from([None, True, False])),
+                accepts_children=draw(st.sampled_from([None, True, False])),
+                court_order=draw(st.booleans()),
+                places_free=draw(st.one_of(st.none(), st.integers(0, 5))),
+                capacity_at=draw(st.sampled_from([None, AT, AT - timedelta(days=40)])),
+                open_referrals=draw(st.integers(0, 3)),
+            )
+        )
+    return found
+
+
+_questions = st.builds(
+    Question,
+    need=st.sampled_from(["shelter", "medical"]),
+    areas=st.sampled_from([AREAS, AREAS[1:], ("BD",)]),
+    age=_ages,
+    sex=st.sampled_from(["female", "male", "hijra", "not_said", "unknown"]),
+    places_needed=st.integers(1, 4),
+    excluded=st.frozensets(st.sampled_from(["a", "b", "police"])),
+    tried=st.frozensets(st.sampled_from(["0", "1", "2"])),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_offers(), _questions)
+def test_the_chosen_offer_serves_covers_and_no_nearer_one_is_eligible(
+    offers: list[Offer], question: Question
+) -> None:
+    decision = route(question, offers, AT)
+    assert len(decision.considered) == len(offers)
+    chosen = decision.chosen
+    if chosen is None:
+        assert all(c.verdict != routing.IN for c in decision.considered)
+        return
+    assert question.need in chosen.needs
+    assert chosen.area_pcode in question.areas
+    assert chosen.area_level != "union"
+    assert chosen.provider_id not in question.excluded
+    assert not chosen.kinds & (question.excluded | {"police"})
+    assert chosen.enrolment == "active"
+    free = free_places(chosen, AT)
+    assert free is None or free >= question.places_needed
+    if question.age is not None:
+        assert (chosen.min_age or 0) <= question.age <= (chosen.max_age or 200)
+    eligible = [c.offer for c in decision.considered if c.verdict == routing.IN]
+    assert all(LEVELS[chosen.area_level] <= LEVELS[o.area_level] for o in eligible)
+    assert set(decision.ranking) == set(eligible)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_offers(), _questions)
+def test_what_is_unknown_never_puts_an_offer_out(offers: list[Offer], question: Question) -> None:
+    known = {c.offer.offer_id for c in route(question, offers, AT).considered if c.verdict == "in"}
+    blank = replace(question, age=None, sex="unknown")
+    still = {c.offer.offer_id for c in route(blank, offers, AT).considered if c.verdict == "in"}
+    assert known <= still
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(), _offers(), _questions)
+def test_the_order_of_the_directory_does_not_matter(
+    random: Any, offers: list[Offer], question: Question
+) -> None:
+    mixed = list(offers)
+    random.shuffle(mixed)
+    assert route(question, mixed, AT) == route(question, offers, AT)
