@@ -104,6 +104,8 @@ class TokenReader:
             subject = claims["sub"]
             if not isinstance(subject, str) or not (org is None or isinstance(org, str)):
                 raise Unauthenticated
+            if org == "*":  # no organisation is all of them
+                raise Unauthenticated
             return Caller(subject[:64], Role(claims["role"]), org)
         except (jwt.PyJWTError, ValueError, TypeError):
             raise Unauthenticated from None

@@ -253,12 +253,17 @@ _NO_TELEMETRY: Final[TelemetryConfig] = {
 """FastAPI's own spans hold the query string, where a gateway puts a number and its text: never."""
 
 
+_BEFORE_START: Final = ("/live", "/ready", "/metrics", "/openapi.json")
+"""Paths that answer before schema, roles and keys were checked; all others answer 503 till then."""
+
+
 class _Watch:
     """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
 
-    def __init__(self, app: ASGIApp, name: str) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
-        self._name = name
+        self._service = service
+        self._name = service.settings.service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -276,7 +281,9 @@ class _Watch:
         parent = dict(scope["headers"]).get(b"traceparent", b"").decode("ascii", "replace")
         with telemetry.span(f"{self._name} {scope['method']}", parent or None):
             try:
-                await self._app(scope, receive, watched)
+                ready = self._service.started or scope["path"].endswith(_BEFORE_START)
+                answer = self._app if ready else problem(Unavailable())
+                await answer(scope, receive, watched)
             except Exception as error:
                 if status:
                     raise
@@ -310,7 +317,7 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
     )
     app.state.tokens = service.tokens
 
-    app.add_middleware(_Watch, name=name)
+    app.add_middleware(_Watch, service=service)
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, error: Problem) -> Response:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -70,26 +71,56 @@ class Service:
     timers: list[TimerKind] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     checks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    kafka_up: bool = False
     known: frozenset[str] = frozenset()
+    started: bool = False
+    kafka_up: bool = False
+    refusal: str = ""
+    _own: list[asyncio.Task[None]] = field(default_factory=list)
+    _flow: list[asyncio.Task[None]] = field(default_factory=list)
+    _relay: list[asyncio.Task[None]] = field(default_factory=list)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the background tasks while HTTP serves; end them in order."""
-        await self._wait_for_schema()
-        own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
-        flow = [
+        """Serve HTTP at once; start the rest when the database is there; end all in order."""
+        starting = asyncio.create_task(self._start(), name="start")
+        try:
+            yield
+        finally:
+            await _end([starting])
+            await _end(self._own)
+            for consumer in self.consumers:
+                consumer.stop()
+            with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
+                await asyncio.wait_for(self.broker.stop(), 8)
+            await _end(self._flow)
+            await _end(self._relay)
+            await self.flow.dispose()
+            await self.web.dispose()
+            telemetry.flush_spans()
+            _log.info("service-stopped")
+
+    async def _start(self) -> None:
+        """Check schema, roles and keys, then start what works in the background."""
+        try:
+            await self._wait_for_schema()
+        except SettingsError as error:
+            self.refusal = str(error)
+            _log.error("refused-to-start", why=self.refusal)
+            signal.raise_signal(signal.SIGTERM)
+            return
+        self._own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
+        self._flow = [
             asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
         ]
         if self.timers:
             loop = TimerLoop(self.flow, self.timers, wake=self.waker.wake)
-            flow.append(asyncio.create_task(loop.run(), name="timers"))
+            self._flow.append(asyncio.create_task(loop.run(), name="timers"))
         if self.consumers:
             replayer = Replayer(self.flow, self.consumers, self.waker.wake)
-            flow.append(asyncio.create_task(replayer.run(), name="replayer"))
-        relay = [asyncio.create_task(self.waker.run(), name="waker")]
+            self._flow.append(asyncio.create_task(replayer.run(), name="replayer"))
+        self._relay = [asyncio.create_task(self.waker.run(), name="waker")]
         if self.owns:
             sender = Relay(
                 self.settings.service,
@@ -97,22 +128,9 @@ class Service:
                 self.settings.kafka_bootstrap,
                 self.owns,
             )
-            relay.append(asyncio.create_task(sender.run(), name="relay"))
+            self._relay.append(asyncio.create_task(sender.run(), name="relay"))
+        self.started = True
         _log.info("service-started", replica=self.settings.replica)
-        try:
-            yield
-        finally:
-            await _end(own)
-            for consumer in self.consumers:
-                consumer.stop()
-            with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
-                await asyncio.wait_for(self.broker.stop(), 8)
-            await _end(flow)
-            await _end(relay)
-            await self.flow.dispose()
-            await self.web.dispose()
-            telemetry.flush_spans()
-            _log.info("service-stopped")
 
     async def _wait_for_schema(self) -> None:
         """Wait until the schema is one this code knows; refuse a role that is too strong."""
@@ -216,7 +234,7 @@ class Service:
             async with asyncio.timeout(1):
                 version = await schema_version(self.web)
         return {
-            "ready": version is not None and version in self.known,
+            "ready": self.started and version is not None and version in self.known,
             "schema": version,
             "kafka": self.kafka_up,
             "held": sorted(c.name for c in self.consumers if c.held or c.paused()),
@@ -348,3 +366,5 @@ def main(build: Callable[[], tuple[Service, FastAPI]]) -> None:
     except SettingsError as error:
         sys.exit(f"pashe: {error}")
     run(service, app)
+    if service.refusal:
+        sys.exit(f"pashe: {service.refusal}")

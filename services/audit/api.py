@@ -16,6 +16,7 @@ from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from services.audit.checkpoint import VerifierKey
+    from services.audit.proofs import Proofs
     from services.audit.reading import Reading
     from shared.runtime import Service
 
@@ -43,7 +44,7 @@ def _page_of(after: str | None) -> Page:
             raise InvalidBody(message)
 
 
-def make_router(service: Service, reading: Reading) -> APIRouter:
+def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter:
     """Make the routes of the history, for staff, and of proofs, for everyone.
 
     A proof says nothing about anyone: it can be computed from the published tiles.
@@ -83,7 +84,7 @@ def make_router(service: Service, reading: Reading) -> APIRouter:
         index: Annotated[int, Query(ge=0, lt=_MOST)], size: Size = None
     ) -> dict[str, Any]:
         """Prove that an entry stands in the log of a size, by default the last signed one."""
-        return await reading.inclusion(index, size)
+        return await proofs.inclusion(index, size)
 
     @router.get("/proofs/consistency", response_model=None)
     async def consistency(
@@ -91,12 +92,12 @@ def make_router(service: Service, reading: Reading) -> APIRouter:
         new: Annotated[int | None, Query(alias="to", ge=0, lt=_MOST)] = None,
     ) -> dict[str, Any]:
         """Prove that the log only grew from one size to another."""
-        return await reading.consistency(old, new)
+        return await proofs.consistency(old, new)
 
     return router
 
 
-def make_public_router(reading: Reading, key: VerifierKey) -> APIRouter:
+def make_public_router(proofs: Proofs, key: VerifierKey) -> APIRouter:
     """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable."""
     router = APIRouter(prefix="/audit/log", tags=["log"])
 
@@ -104,7 +105,7 @@ def make_public_router(reading: Reading, key: VerifierKey) -> APIRouter:
     async def checkpoint() -> Response:
         """Read the last signed checkpoint as a signed note."""
         return Response(
-            await reading.checkpoint(), media_type="text/plain; charset=utf-8", headers=_NOW
+            await proofs.checkpoint(), media_type="text/plain; charset=utf-8", headers=_NOW
         )
 
     @router.get("/key", response_model=None)
@@ -119,7 +120,7 @@ def make_public_router(reading: Reading, key: VerifierKey) -> APIRouter:
             wanted = parse_path(path)
         except TileInvalid:
             raise NotFound from None
-        found = await reading.tile(wanted)
+        found = await proofs.tile(wanted)
         return Response(found, media_type="application/octet-stream", headers=_FOR_EVER)
 
     return router

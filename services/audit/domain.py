@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from enum import IntFlag
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NewType
 
@@ -16,6 +15,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from services.audit.flags import NOT_FOLLOWED, Flag
 from shared.events import (
     ACCESSES,
     CASES,
@@ -53,45 +53,6 @@ MAX_TEXT: Final = 200
 MAX_SEQUENCE: Final = 2**62
 
 
-class Flag(IntFlag):
-    """What is wrong with an entry; several may be. The numbers are stored: only add."""
-
-    UNREADABLE = 1
-    """The value is no event; it is kept as it came."""
-    UNSIGNED = 2
-    """There is no signature."""
-    BAD_SIGNATURE = 4
-    """The signature is not by the source that the event names."""
-    WRONG_OWNER = 8
-    """The source does not own the stream."""
-    GAP = 16
-    """Events of this subject and stream before this one have not been seen."""
-    INVERSION = 32
-    """It came after one with a higher sequence."""
-    REPEATED_SEQUENCE = 64
-    """Another proven event has this sequence."""
-    OTHER_BYTES = 128
-    """An event with this id and other bytes was recorded before: somebody forges, or is broken."""
-    REFUSED = 256
-    """It could not be stored as what it says it is, by a fault of ours: only its bytes are kept."""
-
-
-def names_of(flags: int) -> list[str]:
-    """Return flags as words."""
-    return [str(flag.name).lower().replace("_", "-") for flag in Flag if flags & flag]
-
-
-UNPROVEN: Final = int(
-    Flag.UNREADABLE | Flag.UNSIGNED | Flag.BAD_SIGNATURE | Flag.WRONG_OWNER | Flag.REFUSED
-)
-"""An entry with one of these vouches for nothing: its sequence is not followed."""
-
-_NOT_FOLLOWED: Final = UNPROVEN | int(Flag.OTHER_BYTES)
-
-ALARMS: Final = UNPROVEN | int(Flag.REPEATED_SEQUENCE | Flag.OTHER_BYTES)
-"""Flags that somebody must look at now."""
-
-
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A record as it came: where it stood, its exact bytes, its headers."""
@@ -113,7 +74,7 @@ class Arrival:
 class Entry:
     """An arrival as it will stand in the log; `flags` grow while it is checked.
 
-    They are a plain number (`Flag`): the enumeration's own arithmetic would cost more than the tree.
+    They are a plain number (`Flag`): the enumeration's arithmetic would cost more than the tree.
     """
 
     arrival: Arrival
@@ -130,7 +91,7 @@ class Entry:
     @property
     def followed(self) -> int | None:
         """The sequence, if the entry is proven: only then it counts."""
-        return None if self.flags & _NOT_FOLLOWED else self.sequence
+        return None if self.flags & NOT_FOLLOWED else self.sequence
 
 
 _envelopes = msgspec.json.Decoder(Envelope)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from services.audit import api
 from services.audit.consumers import AuditConsumer
 from services.audit.outside import OutsideCheckpoint
+from services.audit.proofs import Proofs
 from services.audit.reading import Reading
 from services.audit.sequencer import Sequencer
 from services.audit.service import Ledger
@@ -66,8 +67,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         "Pashe audit",
         "Every event, for ever, provable: the history of each case, and the log of commitments.",
     )
-    app.include_router(api.make_router(service, service.reading))
-    app.include_router(api.make_public_router(service.reading, own.signer.vkey))
+    proofs = Proofs(service.web)
+    app.include_router(api.make_router(service, service.reading, proofs))
+    app.include_router(api.make_public_router(proofs, own.signer.vkey))
     return service, app
 
 

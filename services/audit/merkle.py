@@ -230,12 +230,15 @@ def check_consistency(
             raise ProofInvalid("two trees of one size differ")
         return
     steps = list(proof) if old & (old - 1) else [old_root, *proof]
-    if not steps:
-        raise ProofInvalid("the proof is too short")
+    if not steps or _two_roots(old, new, steps) != (old_root, new_root):
+        raise ProofInvalid("the later tree does not begin with the earlier one")
+
+
+def _two_roots(old: int, new: int, steps: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the roots of both trees that the steps of a consistency proof lead to."""
     own, last = old - 1, new - 1
     while own & 1:
-        own >>= 1
-        last >>= 1
+        own, last = own >> 1, last >> 1
     before = after = steps[0]
     for step in steps[1:]:
         if last == 0:
@@ -249,5 +252,6 @@ def check_consistency(
             after = node_hash(after, step)
         own >>= 1
         last >>= 1
-    if last or before != old_root or after != new_root:
-        raise ProofInvalid("the later tree does not begin with the earlier one")
+    if last:
+        raise ProofInvalid("the proof is too short")
+    return before, after

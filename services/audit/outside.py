@@ -7,12 +7,13 @@ database's backups.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.audit.checkpoint import MAX_NOTE, NoteInvalid, open_checkpoint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from services.audit.checkpoint import Checkpoint, VerifierKey
 
 NAME: Final = "audit.checkpoint"

@@ -1,4 +1,4 @@
-"""What others read: the history of a case, proofs, tiles. Each read of the history is an event."""
+"""What staff read: the history of a case, entries, the state of the log. Each read is an event."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.audit import merkle, store, tiles
-from services.audit.domain import Flag, names_of
+from services.audit import lines, merkle, store
+from services.audit.flags import Flag, names_of
 from services.audit.service import LogBehind, check_outside
 from shared.clock import now, rfc3339
 from shared.database import transaction
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound
 from shared.events import ACCESSES, Draft, HistoryRead
 from shared.outbox import Stamp
 from shared.vocabulary import Role
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.audit.merkle import Place
     from services.audit.outside import OutsideCheckpoint
-    from services.audit.tiles import Tile
     from shared.access import Caller
     from shared.outbox import Outbox
 
@@ -47,7 +45,7 @@ class Page:
 
 
 class Reading:
-    """Reads of the log. Nothing here waits for the writer or changes the log."""
+    """Reads of the history. Nothing here waits for the writer or changes the log."""
 
     def __init__(self, engine: AsyncEngine, outbox: Outbox, outside: OutsideCheckpoint) -> None:
         """Take the engine of the web role, where reads are told, and the checkpoint outside."""
@@ -64,7 +62,7 @@ class Reading:
         """
         async with transaction(self._engine, STAFF) as conn:
             until = page.until or (await store.load_head(conn)).size
-            rows = await store.list_history(conn, subject, page.start, until, n)
+            rows = await lines.list_history(conn, subject, page.start, until, n)
             if rows:
                 what = f"history {rows[0].idx}-{rows[-1].idx}"
                 await self._tell(conn, caller, subject, what)
@@ -76,7 +74,7 @@ class Reading:
         """Return at most `n` lines of the whole log in order, and the next page if there is one."""
         async with transaction(self._engine, STAFF) as conn:
             until = page.until or (await store.load_head(conn)).size
-            rows = await store.list_entries(conn, page.start, until, n)
+            rows = await lines.list_entries(conn, page.start, until, n)
             if rows:
                 what = f"entries {rows[0].idx}-{rows[-1].idx}"
                 await self._tell(conn, caller, WHOLE_LOG, what)
@@ -90,7 +88,7 @@ class Reading:
 
         """
         async with transaction(self._engine, STAFF) as conn:
-            rows = await store.list_entries(conn, index, index + 1, 1)
+            rows = await lines.list_entries(conn, index, index + 1, 1)
             if not rows:
                 raise NotFound
             subject = rows[0].subject or WHOLE_LOG
@@ -106,105 +104,13 @@ class Reading:
         draft = Draft(ACCESSES, "history-read", subject, data)
         await self._outbox.append(conn, [(draft, Stamp(now(), caller.actor))])
 
-    async def head(self) -> store.Head:
-        """Return the head of the log."""
-        async with transaction(self._engine) as conn:
-            return await store.load_head(conn)
-
-    async def checkpoint(self) -> str:
-        """Return the last signed checkpoint.
-
-        Raises:
-            Unavailable: nothing has been signed yet.
-
-        """
-        note = (await self.head()).checkpoint
-        if note is None:
-            raise Unavailable
-        return note
-
-    async def inclusion(self, index: int, size: int | None) -> dict[str, Any]:
-        """Prove that the entry stands in the log of this size, by default the last signed one.
-
-        Raises:
-            NotFound: no such entry in a signed log of this size (yet).
-
-        """
-        async with transaction(self._engine) as conn:
-            head = await store.load_head(conn)
-            size = head.checkpoint_size if size is None else size
-            if not 0 <= index < size <= head.checkpoint_size:
-                raise NotFound
-            spans = merkle.inclusion_spans(index, size)
-            places = [place for span in spans for place in merkle.cover(span)]
-            nodes = await store.read_nodes(conn, [*places, (0, index)])
-        leaf = nodes[0, index]
-        hashes = merkle.prove(spans, nodes.__getitem__)
-        return {
-            "index": index,
-            "size": size,
-            "leaf_hash": leaf.hex(),
-            "hashes": [h.hex() for h in hashes],
-            "root": merkle.root_from_inclusion(index, size, leaf, hashes).hex(),
-            "checkpoint": head.checkpoint,
-        }
-
-    async def consistency(self, old: int, new: int | None) -> dict[str, Any]:
-        """Prove that the log of size `new` (default: the last signed) begins with that of `old`.
-
-        Raises:
-            NotFound: not 0 ≤ old ≤ new ≤ the last signed size.
-
-        """
-        async with transaction(self._engine) as conn:
-            head = await store.load_head(conn)
-            new = head.checkpoint_size if new is None else new
-            if not 0 <= old <= new <= head.checkpoint_size:
-                raise NotFound
-            spans = merkle.consistency_spans(old, new)
-            places: list[Place] = [place for span in spans for place in merkle.cover(span)]
-            ends = [*merkle.cover((0, old)), *merkle.cover((0, new))]
-            nodes = await store.read_nodes(conn, [*places, *ends])
-        roots = [
-            merkle.Range(size, tuple(nodes[place] for place in merkle.cover((0, size)))).root
-            for size in (old, new)
-        ]
-        return {
-            "from": old,
-            "to": new,
-            "hashes": [h.hex() for h in merkle.prove(spans, nodes.__getitem__)],
-            "from_root": roots[0].hex(),
-            "root": roots[1].hex(),
-            "checkpoint": head.checkpoint,
-        }
-
-    async def tile(self, tile: Tile) -> bytes:
-        """Return the bytes of a hash tile or entry bundle.
-
-        Raises:
-            NotFound: the signed log does not have it (yet).
-
-        """
-        async with transaction(self._engine) as conn:
-            head = await store.load_head(conn)
-            if not tile.within(max(head.checkpoint_size, 0)):
-                raise NotFound
-            start = tile.index * tiles.WIDTH
-            if tile.level is None:
-                entries = await store.list_commitments(conn, start, tile.width)
-                return tiles.encode_bundle(entries)
-            level = tile.level * tiles.HEIGHT
-            places = [(level, start + n) for n in range(tile.width)]
-            nodes = await store.read_nodes(conn, places)
-        return tiles.encode_hashes(nodes[place] for place in places)
-
     async def overview(self) -> dict[str, Any]:
         """Return size, root, flags, gaps and the age of the checkpoint in seconds."""
         async with transaction(self._engine, STAFF) as conn:
             head = await store.load_head(conn)
-            flags = await store.count_flags(conn)
-            opened, closed = await store.count_gaps(conn)
-            gaps = await store.list_gaps(conn, 50)
+            flags = await lines.count_flags(conn)
+            opened, closed = await lines.count_gaps(conn)
+            gaps = await lines.list_gaps(conn, 50)
         counts = {
             name: sum(n for flagged, n in flags.items() if flagged & flag)
             for flag in Flag

@@ -8,9 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from services.audit import domain, merkle, store
+from services.audit import domain, merkle, nodes, store
 from services.audit.checkpoint import Checkpoint, NoteInvalid
-from services.audit.domain import ALARMS, SALT_BYTES, Entry, Flag, names_of
+from services.audit.domain import SALT_BYTES, Entry
+from services.audit.flags import ALARMS, Flag, names_of
 from services.audit.merkle import Range
 from shared import telemetry
 from shared.database import Blame, blame
@@ -83,14 +84,16 @@ async def check_outside(
         return
     if kept.size > head.size:
         raise LogBehind("the database is behind the checkpoint kept outside of it")
-    if (await store.load_tree(conn, kept.size)).root != kept.root:
+    if (await nodes.load_tree(conn, kept.size)).root != kept.root:
         raise LogBehind("the database contradicts the checkpoint kept outside of it")
 
 
 class Ledger:
     """The one writer of the log. Append and sign only between `take_over` and the first error."""
 
-    def __init__(self, engine: AsyncEngine, settings: AuditSettings, outside: OutsideCheckpoint):
+    def __init__(
+        self, engine: AsyncEngine, settings: AuditSettings, outside: OutsideCheckpoint
+    ) -> None:
         """Take the engine of the flow role, keys and names, and the checkpoint kept outside."""
         self._engine = engine
         self._signers = settings.signers
@@ -123,7 +126,7 @@ class Ledger:
         async with self._engine.begin() as conn:
             head = await store.load_head(conn, lock=True)
             await check_outside(conn, self._outside, head)
-            tree = await store.load_tree(conn, head.size)
+            tree = await nodes.load_tree(conn, head.size)
             if tree.root != head.root:
                 raise LogBehind("the nodes of the tree do not lead to its root")
             self._epoch = await store.take_turn(conn)
@@ -183,8 +186,8 @@ class Ledger:
                 domain.commitment_of(salts[at : at + SALT_BYTES], entry.arrival.value)
                 for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
             ]
-            tree, nodes = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
-            new = store.Appending(head.size, fresh, salts, b"".join(commitments), nodes)
+            tree, rows = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
+            new = store.Appending(head.size, fresh, salts, b"".join(commitments), rows)
             await store.append(conn, cluster, new)
             await store.keep_gaps(conn, found)
             await store.move_head(conn, tree.size, tree.root)

@@ -1,4 +1,4 @@
-"""What only audit is told: the log's name, its signing key, who may sign events, where state lies."""
+"""What only audit is told: the log's name and key, who may sign events, where its state lies."""
 
 from __future__ import annotations
 

@@ -1,39 +1,36 @@
-"""All SQL of audit. Every function works in the caller's transaction and takes whole batches."""
+"""The SQL that writes the log. Every function works in the caller's transaction, in batches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import text
 
-from services.audit import merkle
-from services.audit.merkle import Range
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Row as Line
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.audit.domain import Course, Entry, Following
-    from services.audit.merkle import Place, Row
+    from services.audit.merkle import Row
 
 _READ_HEAD = text("SELECT * FROM log_head")
 _LOCK_HEAD = text("SELECT * FROM log_head FOR UPDATE")
 _ENTRIES = text("""
-INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject, type,
-  source, sequence, time, actor, traceparent, flags)
+INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject,
+  type, source, sequence, time, actor, traceparent, flags)
 SELECT CAST(:start AS bigint) + n - 1,
   substr(CAST(:commitments AS bytea), CAST(n * 32 - 31 AS integer), 32), event_id,
-  CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor, traceparent, flags
-FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]), CAST(:offsets AS bigint[]),
-  CAST(:subjects AS text[]), CAST(:types AS text[]), CAST(:sources AS text[]),
-  CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]), CAST(:actors AS text[]),
-  CAST(:traces AS text[]), CAST(:flags AS integer[]))
+  CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor,
+  traceparent, flags
+FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]),
+  CAST(:offsets AS bigint[]), CAST(:subjects AS text[]), CAST(:types AS text[]),
+  CAST(:sources AS text[]), CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]),
+  CAST(:actors AS text[]), CAST(:traces AS text[]), CAST(:flags AS integer[]))
   WITH ORDINALITY AS t (event_id, stream, partition, o, subject, type, source, sequence, time,
   actor, traceparent, flags, n)
 """)
@@ -71,29 +68,6 @@ FROM (
   GROUP BY o.id
 ) d WHERE g.id = d.id
 """)
-_LINES: Final = """
-SELECT e.idx, e.commitment, e.event_id, e.stream, e.partition, e."offset", e.subject, e.type,
-  e.source, e.sequence, e.time, e.actor, e.traceparent, e.flags, e.appended_at,
-  b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers
-FROM mine e LEFT JOIN event_bytes b ON b.idx = e.idx
-WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n
-"""
-_OF_SUBJECT = text(
-    f"WITH mine AS MATERIALIZED (SELECT * FROM entries WHERE subject = :subject) {_LINES}"
-)
-_IN_ORDER = text(f"WITH mine AS NOT MATERIALIZED (SELECT * FROM entries) {_LINES}")
-_READ_PLACES = text("""
-SELECT n.level AS level, n.idx AS idx, n.hash AS hash
-FROM unnest(CAST(:levels AS smallint[]), CAST(:idx AS bigint[])) AS p (level, idx)
-JOIN nodes n ON n.level = p.level AND n.idx = p.idx
-UNION ALL
-SELECT 0, l.idx, sha256('\\x00' || l.commitment)
-FROM unnest(CAST(:leaves AS bigint[])) AS p (idx) JOIN leaves l ON l.idx = p.idx
-""")
-
-
-class LogDamaged(Exception):  # noqa: N818  (it says what is wrong with the log)
-    """A row that the tree needs is missing: stop, and compare with a backup and the tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,98 +282,3 @@ async def keep_gaps(conn: AsyncConnection, found: Following) -> None:
         await conn.execute(
             _FILL, {"streams": late["s"], "subjects": late["j"], "sequences": late["n"]}
         )
-
-
-async def read_nodes(conn: AsyncConnection, places: Sequence[Place]) -> Mapping[Place, bytes]:
-    """Return the hashes of perfect subtrees, all of them, in one statement.
-
-    Raises:
-        LogDamaged: one is missing.
-
-    """
-    wanted = sorted(set(places))
-    rows = await conn.execute(
-        _READ_PLACES,
-        {
-            "levels": [level for level, _ in wanted if level],
-            "idx": [index for level, index in wanted if level],
-            "leaves": [index for level, index in wanted if not level],
-        },
-    )
-    found = {(row.level, row.idx): row.hash for row in rows}
-    if len(found) != len(wanted):
-        message = f"{len(wanted) - len(found)} nodes of the tree are missing"
-        raise LogDamaged(message)
-    return found
-
-
-async def load_tree(conn: AsyncConnection, size: int) -> Range:
-    """Return the compact form of the tree at a size that it has, or had."""
-    places = merkle.cover((0, size))
-    nodes = await read_nodes(conn, places)
-    return Range(size, tuple(nodes[place] for place in places))
-
-
-async def list_commitments(conn: AsyncConnection, start: int, count: int) -> list[bytes]:
-    """Return the data of entries in order from an index on.
-
-    Raises:
-        LogDamaged: one is missing.
-
-    """
-    rows = await conn.execute(
-        text("SELECT commitment FROM leaves WHERE idx >= :a AND idx < :b ORDER BY idx"),
-        {"a": start, "b": start + count},
-    )
-    found = [row.commitment for row in rows]
-    if len(found) != count:
-        raise LogDamaged("entries are missing")
-    return found
-
-
-async def list_history(
-    conn: AsyncConnection, subject: str, start: int, until: int, n: int
-) -> Sequence[Line[Any]]:
-    """Return at most `n` entries about a subject with start ≤ index < until, in order."""
-    wanted = {"subject": subject, "start": start, "until": until, "n": n}
-    return (await conn.execute(_OF_SUBJECT, wanted)).all()
-
-
-async def list_entries(
-    conn: AsyncConnection, start: int, until: int, n: int
-) -> Sequence[Line[Any]]:
-    """Return at most `n` entries with start ≤ index < until, in order."""
-    return (await conn.execute(_IN_ORDER, {"start": start, "until": until, "n": n})).all()
-
-
-async def count_flags(conn: AsyncConnection) -> dict[int, int]:
-    """Return how many entries have each combination of flags."""
-    rows = await conn.execute(
-        text("SELECT flags, count(*) AS n FROM entries WHERE flags <> 0 GROUP BY flags")
-    )
-    return {row.flags: row.n for row in rows}
-
-
-async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Line[Any]]:
-    """Return at most `n` open gaps, oldest first."""
-    rows = await conn.execute(
-        text(
-            "SELECT stream, subject, first, last, filled, first_seen FROM gaps"
-            " WHERE closed_at IS NULL ORDER BY id LIMIT :n"
-        ),
-        {"n": n},
-    )
-    return rows.all()
-
-
-async def count_gaps(conn: AsyncConnection) -> tuple[int, int]:
-    """Return how many gaps are open, and how many were closed."""
-    row = (
-        await conn.execute(
-            text(
-                "SELECT count(*) FILTER (WHERE closed_at IS NULL) AS open,"
-                " count(closed_at) AS closed FROM gaps"
-            )
-        )
-    ).one()
-    return row.open, row.closed

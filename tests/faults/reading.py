@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,8 +253,3 @@ async def read_feeds(stack: Stack, listeners: set[str]) -> dict[str, tuple[str, 
 def unsettled(truth: Truth) -> Truth:
     """Mark a truth as read before everything had settled."""
     return replace(truth, lag=max(1, truth.lag))
-
-
-def forget(home: Path) -> None:
-    """Remove the folder of a stack that is down."""
-    shutil.rmtree(home, ignore_errors=True)

@@ -1,20 +1,14 @@
-"""One run: a stack, a load, a nemesis, a settling, a check. `python -m tests.faults.run --help`."""
+"""One run against a running stack: load, nemesis, settling, check."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import os
 import random
-import secrets
-import sys
-import tempfile
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -165,30 +159,3 @@ async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> R
     seconds = time.monotonic() - started
     log.save(stack.home / "attempts.jsonl")
     return Result(seed, seconds, log.attempts, nemesis.faults, truth, check(log.attempts, truth))
-
-
-def main() -> int:
-    """Run once with a stack of its own; the exit code is 1 when an anomaly was found."""
-    parser = argparse.ArgumentParser(description="Kill a whole stack under load and check it.")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 0))
-    parser.add_argument("--short", action="store_true", help="the two-minute form")
-    parser.add_argument("--rate", type=float, default=25.0, help="attempts a second")
-    parser.add_argument("--limit", type=int, default=50_000, help="attempts in all")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of the stack")
-    given = parser.parse_args()
-    seed = given.seed or secrets.randbelow(2**31) + 1
-    print(f"seed {seed}: SEED={seed} make faults", flush=True)
-    home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
-    with Stack(home) as stack:
-        plan = SHORT if given.short else LONG
-        result = asyncio.run(run(stack, seed, plan, given.rate, given.limit))
-    print(result)
-    if result.verdict.fatal or given.keep:
-        print(f"the stack's folder is kept: {home}")
-    else:
-        reading.forget(home)
-    return 1 if result.verdict.fatal else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,11 +12,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -26,7 +25,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.database import prepare_database, service_urls
 from deploy.local.jars import cache_folder, fetch_jars
@@ -35,12 +33,14 @@ from deploy.local.keys import SUPERUSER, make_keys, make_passwords
 from deploy.local.ports import Ports
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.topics import provision_topics
-from services.audit import merkle, service, store, tiles
-from services.audit.checkpoint import NoteSigner, open_checkpoint, parse_vkey
-from services.audit.domain import Arrival, Signers, commitment_of, names_of
+from services.audit import merkle, nodes, tiles
+from services.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, parse_vkey
+from services.audit.domain import Arrival, Signers, commitment_of
+from services.audit.flags import names_of
 from services.audit.outside import NAME, OutsideCheckpoint
+from services.audit.proofs import Proofs
 from services.audit.reading import Page, Reading
-from services.audit.service import Appended, Fenced, Ledger, LogBehind
+from services.audit.service import Fenced, Ledger, LogBehind
 from services.audit.settings import AuditSettings
 from shared.access import Caller, make_token
 from shared.clock import new_event_id
@@ -57,15 +57,22 @@ from tests.support.cut import Cut
 from tests.support.processes import Child
 from tests.support.wait import eventually
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ORIGIN = "127.0.0.1/pashe"
-SEEDS = {name: bytes([n + 1]) * 32 for n, name in enumerate(("intake", "referral", "notification"))}
-SIGNERS = {name: Signer(seed) for name, seed in SEEDS.items()}
+SIGNERS = {
+    name: Signer(bytes([n + 1]) * 32)
+    for n, name in enumerate(("intake", "referral", "notification"))
+}
 AUDITOR = Caller("a1", Role.AUDITOR)
 COORDINATOR = Caller("c1", Role.COORDINATOR)
 
 
-# --- records, as producers make them ------------------------------------------------------------------
+# --- records, as producers make them ------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -112,12 +119,12 @@ class Maker:
         return Arrival(stream, 0, self.offset, key, value, tuple(headers))
 
 
-# --- a PostgreSQL, and a Kafka, of its own --------------------------------------------------------------
+# --- a PostgreSQL, and a Kafka, of its own ------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A PostgreSQL server and keys; each test that wants an empty log makes a database of its own."""
+    """A PostgreSQL server and keys; a test that wants an empty log makes a database of its own."""
 
     server: str
     folder: Path
@@ -140,7 +147,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     passwords = make_passwords(folder / "passwords", beside_data=False)
     with (
         asyncio.Runner() as runner,
-        tempfile.TemporaryDirectory(prefix="pashe-", dir="/var/tmp") as data,  # noqa: S108
+        tempfile.TemporaryDirectory(prefix="pashe-", dir="/var/tmp") as data,
     ):
         Path(data).chmod(0o711)
         postgres = EmbeddedPostgres(Path(data) / "pg", ports.reserve(), passwords[SUPERUSER])
@@ -169,7 +176,7 @@ def kafka(ground: Ground) -> Iterator[str]:
             ports.close()
 
 
-# --- a log without Kafka --------------------------------------------------------------------------------
+# --- a log without Kafka ------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -197,6 +204,10 @@ class Log:
         ledger = self.make_ledger()
         await ledger.take_over()
         return ledger
+
+    @property
+    def proofs(self) -> Proofs:
+        return Proofs(self.web)
 
     @property
     def reading(self) -> Reading:
@@ -420,7 +431,7 @@ async def test_an_event_with_a_known_id_and_other_bytes_is_kept_as_evidence(log:
     assert [row.event_id for row in rows] == [event_id, None, None]
 
 
-# --- who may do what ------------------------------------------------------------------------------------
+# --- who may do what ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["flow", "web"])
@@ -456,7 +467,7 @@ async def test_the_web_role_reads_events_for_staff_only_and_writes_nothing(log: 
                 await conn.execute(text(statement))
 
 
-# --- one writer, and the checkpoint outside -------------------------------------------------------------
+# --- one writer, and the checkpoint outside -----------------------------------------------------
 
 
 async def test_a_new_epoch_fences_the_old_writer(log: Log) -> None:
@@ -496,7 +507,7 @@ async def test_a_checkpoint_is_signed_once_for_each_size_and_kept_in_both_places
     await ledger.append("k", [log.maker.event("x", 1)])
     told = await ledger.sign()
     assert told is not None
-    note = await log.reading.checkpoint()
+    note = await log.proofs.checkpoint()
     assert (log.state / NAME).read_text("utf-8") == note
     found = transparency.open_checkpoint(note, str(NoteSigner(ORIGIN, log.seed).vkey))
     assert (found.origin, found.size) == (ORIGIN, 1)
@@ -565,11 +576,11 @@ async def test_another_key_or_name_beside_a_begun_log_refuses_to_start(log: Log)
     await log.make_ledger().check_key()
     await log.make_ledger().check_key()
     log.seed = secrets.token_bytes(32)
-    with pytest.raises(SettingsError, match="another AUDIT_ORIGIN or log.key"):
+    with pytest.raises(SettingsError, match="another AUDIT_ORIGIN"):
         await log.make_ledger().check_key()
 
 
-# --- proofs and what is read ----------------------------------------------------------------------------
+# --- proofs and what is read --------------------------------------------------------------------
 
 
 async def test_every_proof_and_tile_of_a_log_holds(log: Log) -> None:
@@ -580,8 +591,8 @@ async def test_every_proof_and_tile_of_a_log_holds(log: Log) -> None:
         total += size
         await ledger.sign()
     for index in (*range(0, total, 13), total - 1):
-        for size in (None, index + 1):
-            proof = await log.reading.inclusion(index, size)
+        for at in (None, index + 1):
+            proof = await log.proofs.inclusion(index, at)
             assert set(proof) == {"index", "size", "leaf_hash", "hashes", "root", "checkpoint"}
             path = [bytes.fromhex(step) for step in proof["hashes"]]
             leaf = bytes.fromhex(proof["leaf_hash"])
@@ -589,17 +600,17 @@ async def test_every_proof_and_tile_of_a_log_holds(log: Log) -> None:
             assert root.hex() == proof["root"]
             assert root == (await _tree_at(log, proof["size"])).root
     for old, new in ((0, total), (3, 3), (3, 258), (256, total), (258, total)):
-        proof = await log.reading.consistency(old, new)
+        proof = await log.proofs.consistency(old, new)
         roots = [bytes.fromhex(proof[name]) for name in ("from_root", "root")]
         steps = [bytes.fromhex(step) for step in proof["hashes"]]
         merkle.check_consistency(old, new, roots[0], roots[1], steps)
     for missing in (total, 10**12):
         with pytest.raises(NotFound):
-            await log.reading.inclusion(missing, None)
+            await log.proofs.inclusion(missing, None)
     with pytest.raises(NotFound):
-        await log.reading.consistency(0, total + 1)
+        await log.proofs.consistency(0, total + 1)
     for tile in _tiles(total):
-        raw = await log.reading.tile(tile)
+        raw = await log.proofs.tile(tile)
         assert len(raw) == tile.width * (34 if tile.level is None else 32)
 
 
@@ -609,7 +620,7 @@ def _tiles(size: int) -> list[tiles.Tile]:
 
 async def _tree_at(log: Log, size: int) -> merkle.Range:
     async with log.flow.connect() as conn:
-        return await store.load_tree(conn, size)
+        return await nodes.load_tree(conn, size)
 
 
 async def test_reading_a_history_is_an_event_and_does_not_loop(log: Log) -> None:
@@ -670,18 +681,18 @@ async def test_erasing_an_events_bytes_leaves_every_proof_valid(log: Log) -> Non
     ledger, make = await log.begin(), log.maker
     await ledger.append("k", [make.event("case", n) for n in range(1, 4)])
     await ledger.sign()
-    before = [await log.reading.inclusion(n, None) for n in range(3)]
+    before = [await log.proofs.inclusion(n, None) for n in range(3)]
     conn = await asyncpg.connect(log.admin)
     await conn.execute("DELETE FROM audit.event_bytes WHERE idx = 1")
     await conn.close()
-    assert [await log.reading.inclusion(n, None) for n in range(3)] == before
+    assert [await log.proofs.inclusion(n, None) for n in range(3)] == before
     lines, _ = await log.reading.history(AUDITOR, "case", Page(), 9)
     assert [line["erased"] for line in lines] == [False, True, False]
     assert lines[1]["event"] is None
     assert (await ledger.append("k", [make.event("case", 4)])).entries
 
 
-# --- the service as processes, on real Kafka ------------------------------------------------------------
+# --- the service as processes, on real Kafka ----------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -895,7 +906,7 @@ async def test_reading_settles_instead_of_feeding_itself(world: World) -> None:
         reads = "SELECT count(*) AS n FROM entries WHERE subject = $1 AND stream = 'accesses'"
 
         async def told() -> bool:
-            return (await world.fetch(reads, case))[0]["n"] == 1
+            return bool((await world.fetch(reads, case))[0]["n"] == 1)
 
         await eventually(told, 20, "the read in the log")
         size = (await world.fetch("SELECT size FROM log_head"))[0]["size"]
@@ -935,7 +946,7 @@ async def test_poison_on_a_stream_is_recorded_once_and_the_rest_flows(world: Wor
             world.maker.event(case, 1),
             world.maker.raw(None, [], key=key),
             world.maker.raw(b"{", [("type", b"\xff\xfe")], key=key),
-            world.maker.raw(b"{}", [("type", None), ("signature", None)], key=None),  # type: ignore[list-item]
+            world.maker.raw(b"{}", [("type", None), ("signature", None)], key=None),
             world.maker.event(case, 2),
         )
         await world.arrives(case, [1, 2], 10)
@@ -1051,7 +1062,7 @@ async def test_readiness_says_when_the_database_is_behind_its_checkpoint(world: 
         await one.signed(-1)
         seed = (world.ground.folder / "keys" / "audit" / "log.key").read_text().strip()
         signer = NoteSigner(ORIGIN, bytes.fromhex(seed))
-        ahead = signer.sign(service.Checkpoint(ORIGIN, 10**6, bytes(32)).text)
+        ahead = signer.sign(Checkpoint(ORIGIN, 10**6, bytes(32)).text)
         kept = (own.state / NAME).read_bytes()
         (own.state / NAME).write_text(ahead, "utf-8")
         answer = await one.get("/ready")

@@ -92,8 +92,10 @@ def test_any_other_text_is_no_key(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["o\n3\n", "o\n-1\nAAAA\n", "o\n03\n{r}\n", "o\n٣\n{r}\n", "o\n3\nAAAA\n", "o\n3\n{r}\n\n"]
-    + ["\n3\n{r}\n", "o\n3\n{r}", "o\n" + "9" * 30 + "\n{r}\n"],
+    [
+        *("o\n3\n", "o\n-1\nAAAA\n", "o\n03\n{r}\n", "o\n٣\n{r}\n", "o\n3\nAAAA\n"),
+        *("o\n3\n{r}\n\n", "\n3\n{r}\n", "o\n3\n{r}", "o\n" + "9" * 30 + "\n{r}\n"),
+    ],
 )
 def test_a_malformed_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(NoteInvalid):

@@ -47,7 +47,7 @@ def referral(state: str = "assigned", **fields: Any) -> Referral:
 
 # --- who may do what ------------------------------------------------------------------------------
 
-PROVIDER_MAY = {
+PROVIDER_MAY: dict[str, list[str]] = {
     "planned": [],
     "waiting": [],
     "assigned": ["accept", "decline"],
@@ -62,11 +62,11 @@ PROVIDER_MAY = {
     "withdrawn": ["acknowledge-withdrawal"],
     "entered_in_error": [],
 }
-DESK_MAY = {
-    **dict.fromkeys(PROVIDER_MAY, []),
+DESK_MAY: dict[str, list[str]] = {
+    **{state: [] for state in PROVIDER_MAY},
     "planned": ["release", "told", "withdraw"],
     "waiting": ["release", "told", "withdraw"],
-    **dict.fromkeys(["assigned", *PROMISED], ["withdraw"]),
+    **{str(state): ["withdraw"] for state in ("assigned", *PROMISED)},
 }
 
 
@@ -279,9 +279,14 @@ def test_a_rule_holds_from_its_day_to_the_day_before_its_end() -> None:
         rule.terms(date(2024, 12, 31))
 
 
-WEEK = Pace("working_days", *[timedelta(hours=72)] * 3, weekend=frozenset({4, 5}))
+_H72 = timedelta(hours=72)
+WEEK = Pace("working_days", _H72, _H72, _H72, weekend=frozenset({4, 5}))
 CLOCKS = {
-    "within the week": (datetime(2026, 6, 28, 3, tzinfo=UTC), 24, datetime(2026, 6, 29, 3, tzinfo=UTC)),
+    "within the week": (
+        datetime(2026, 6, 28, 3, tzinfo=UTC),
+        24,
+        datetime(2026, 6, 29, 3, tzinfo=UTC),
+    ),
     "over Friday and Saturday": (
         datetime(2026, 7, 1, 12, tzinfo=UTC),  # Wednesday 18:00 in Dhaka
         72,

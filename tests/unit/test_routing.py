@@ -36,7 +36,7 @@ def ask(**fields: Any) -> Question:
     return Question(**(known | fields))
 
 
-OUT = {
+OUT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "another need": ({"needs": frozenset({"medical"})}, {}, routing.NEED),
     "another district": (
         {"area_level": "district", "area_pcode": "BD1004"},

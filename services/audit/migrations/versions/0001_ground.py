@@ -11,6 +11,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_FOR_STAFF = "current_setting('pashe.organisation', true) = '*'"
+
 _STATEMENTS = (
     # One row: size and root of the tree, whose turn it is to append, the last signed checkpoint.
     """
@@ -105,8 +107,7 @@ _STATEMENTS = (
         for statement in (
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY {table}_web ON {table} FOR SELECT TO audit_web"
-            " USING (current_setting('pashe.organisation', true) = '*')",
+            f"CREATE POLICY {table}_web ON {table} FOR SELECT TO audit_web USING ({_FOR_STAFF})",
             f"CREATE POLICY {table}_flow ON {table} TO audit_flow USING (true) WITH CHECK (true)",
         )
     ),

@@ -1,0 +1,71 @@
+"""The SQL that shows the history: entries as rows, flags and gaps; under row-level security."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_OF_SUBJECT = text("""
+WITH mine AS MATERIALIZED (SELECT * FROM entries WHERE subject = :subject)
+SELECT e.*, b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers
+FROM mine e LEFT JOIN event_bytes b ON b.idx = e.idx
+WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n
+""")
+_IN_ORDER = text("""
+SELECT e.*, b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers
+FROM entries e LEFT JOIN event_bytes b ON b.idx = e.idx
+WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n
+""")
+
+
+async def list_history(
+    conn: AsyncConnection, subject: str, start: int, until: int, n: int
+) -> Sequence[Row[Any]]:
+    """Return at most `n` entries about a subject with start ≤ index < until, in order."""
+    wanted = {"subject": subject, "start": start, "until": until, "n": n}
+    return (await conn.execute(_OF_SUBJECT, wanted)).all()
+
+
+async def list_entries(conn: AsyncConnection, start: int, until: int, n: int) -> Sequence[Row[Any]]:
+    """Return at most `n` entries with start ≤ index < until, in order."""
+    return (await conn.execute(_IN_ORDER, {"start": start, "until": until, "n": n})).all()
+
+
+async def count_flags(conn: AsyncConnection) -> dict[int, int]:
+    """Return how many entries have each combination of flags."""
+    rows = await conn.execute(
+        text("SELECT flags, count(*) AS n FROM entries WHERE flags <> 0 GROUP BY flags")
+    )
+    return {row.flags: row.n for row in rows}
+
+
+async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Row[Any]]:
+    """Return at most `n` open gaps, oldest first."""
+    rows = await conn.execute(
+        text(
+            "SELECT stream, subject, first, last, filled, first_seen FROM gaps"
+            " WHERE closed_at IS NULL ORDER BY id LIMIT :n"
+        ),
+        {"n": n},
+    )
+    return rows.all()
+
+
+async def count_gaps(conn: AsyncConnection) -> tuple[int, int]:
+    """Return how many gaps are open, and how many were closed."""
+    row = (
+        await conn.execute(
+            text(
+                "SELECT count(*) FILTER (WHERE closed_at IS NULL) AS open,"
+                " count(closed_at) AS closed FROM gaps"
+            )
+        )
+    ).one()
+    return row.open, row.closed

@@ -1,0 +1,119 @@
+"""Reads of the tree: nodes, commitments, and what is published. Immutable but for the head.
+
+These are the hot reads. They use the driver's own connection: SQLAlchemy would triple the cost of a
+proof, and what is public needs neither an organisation nor a snapshot.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from services.audit import merkle
+from services.audit.merkle import Range
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.audit.merkle import Place
+
+_PLACES: Final = """
+SELECT n.level, n.idx, n.hash
+FROM unnest($1::smallint[], $2::bigint[]) AS p (level, idx)
+JOIN nodes n ON n.level = p.level AND n.idx = p.idx
+UNION ALL
+SELECT 0, l.idx, l.commitment FROM unnest($3::bigint[]) AS p (idx) JOIN leaves l ON l.idx = p.idx
+"""
+_COMMITMENTS: Final = "SELECT commitment FROM leaves WHERE idx >= $1 AND idx < $2 ORDER BY idx"
+
+
+class LogDamaged(Exception):  # noqa: N818  (it says what is wrong with the log)
+    """A row that the tree needs is missing: stop, and compare with a backup and the tiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The last signed checkpoint: its note, its size (0 if there is none), when it was signed."""
+
+    note: str | None
+    size: int
+    signed_at: datetime | None
+
+
+@asynccontextmanager
+async def public(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection for `fetch`; one that failed is thrown away, for the pool cannot know."""
+    async with engine.connect() as conn:
+        try:
+            yield conn
+        except Exception:
+            await conn.invalidate()
+            raise
+
+
+async def fetch(conn: AsyncConnection, sql: str, *values: object) -> Sequence[Any]:
+    """Run a query on the driver's connection, inside the transaction if one has begun."""
+    driver: Any = (await conn.get_raw_connection()).driver_connection
+    found: Sequence[Any] = await driver.fetch(sql, *values)
+    return found
+
+
+async def load_published(conn: AsyncConnection) -> Published:
+    """Return the last signed checkpoint."""
+    (row,) = await fetch(conn, "SELECT checkpoint, checkpoint_size, signed_at FROM log_head")
+    return Published(row["checkpoint"], row["checkpoint_size"] or 0, row["signed_at"])
+
+
+async def read_nodes(conn: AsyncConnection, places: Sequence[Place]) -> Mapping[Place, bytes]:
+    """Return the hashes of perfect subtrees, all of them, in one statement.
+
+    Raises:
+        LogDamaged: one is missing.
+
+    """
+    wanted = set(places)
+    inner = [place for place in wanted if place[0]]
+    rows = await fetch(
+        conn,
+        _PLACES,
+        [level for level, _ in inner],
+        [index for _, index in inner],
+        [index for level, index in wanted if not level],
+    )
+    found = {
+        (level, index): hashed if level else merkle.leaf_hash(hashed)
+        for level, index, hashed in rows
+    }
+    if len(found) != len(wanted):
+        message = f"{len(wanted) - len(found)} nodes of the tree are missing"
+        raise LogDamaged(message)
+    return found
+
+
+async def load_tree(conn: AsyncConnection, size: int) -> Range:
+    """Return the compact form of the tree at a size that it has, or had.
+
+    Raises:
+        LogDamaged: a node is missing.
+
+    """
+    places = merkle.cover((0, size))
+    nodes = await read_nodes(conn, places)
+    return Range(size, tuple(nodes[place] for place in places))
+
+
+async def list_commitments(conn: AsyncConnection, start: int, count: int) -> list[bytes]:
+    """Return the data of entries in order from an index on.
+
+    Raises:
+        LogDamaged: one is missing.
+
+    """
+    rows = await fetch(conn, _COMMITMENTS, start, start + count)
+    if len(rows) != count:
+        raise LogDamaged("entries are missing")
+    return [row["commitment"] for row in rows]

@@ -1,0 +1,104 @@
+"""What anyone may read, as it tells of nobody: checkpoint, tiles, proofs over the signed log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.audit import merkle, nodes, tiles
+from shared.errors import NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from services.audit.tiles import Tile
+
+
+class Proofs:
+    """Reads of the published log: never beyond the last signed checkpoint."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Take the engine of the web role."""
+        self._engine = engine
+
+    async def checkpoint(self) -> str:
+        """Return the last signed checkpoint.
+
+        Raises:
+            Unavailable: nothing has been signed yet.
+
+        """
+        async with nodes.public(self._engine) as conn:
+            note = (await nodes.load_published(conn)).note
+        if note is None:
+            raise Unavailable
+        return note
+
+    async def inclusion(self, index: int, size: int | None) -> dict[str, Any]:
+        """Prove that the entry stands in the log of this size, by default the last signed one.
+
+        Raises:
+            NotFound: no such entry in a signed log of this size (yet).
+
+        """
+        async with nodes.public(self._engine) as conn:
+            told = await nodes.load_published(conn)
+            size = told.size if size is None else size
+            if not 0 <= index < size <= told.size:
+                raise NotFound
+            spans = merkle.inclusion_spans(index, size)
+            places = [place for span in spans for place in merkle.cover(span)]
+            found = await nodes.read_nodes(conn, [*places, (0, index)])
+        leaf = found[0, index]
+        hashes = merkle.prove(spans, found.__getitem__)
+        return {
+            "index": index,
+            "size": size,
+            "leaf_hash": leaf.hex(),
+            "hashes": [h.hex() for h in hashes],
+            "root": merkle.root_from_inclusion(index, size, leaf, hashes).hex(),
+            "checkpoint": told.note,
+        }
+
+    async def consistency(self, old: int, new: int | None) -> dict[str, Any]:
+        """Prove that the log of size `new` (default: the last signed) begins with that of `old`.
+
+        Raises:
+            NotFound: not 0 ≤ old ≤ new ≤ the last signed size.
+
+        """
+        async with nodes.public(self._engine) as conn:
+            told = await nodes.load_published(conn)
+            new = told.size if new is None else new
+            if not 0 <= old <= new <= told.size:
+                raise NotFound
+            spans = merkle.consistency_spans(old, new)
+            places = [place for span in spans for place in merkle.cover(span)]
+            found = await nodes.read_nodes(conn, places)
+            roots = [(await nodes.load_tree(conn, size)).root for size in (old, new)]
+        return {
+            "from": old,
+            "to": new,
+            "hashes": [h.hex() for h in merkle.prove(spans, found.__getitem__)],
+            "from_root": roots[0].hex(),
+            "root": roots[1].hex(),
+            "checkpoint": told.note,
+        }
+
+    async def tile(self, tile: Tile) -> bytes:
+        """Return the bytes of a hash tile or entry bundle.
+
+        Raises:
+            NotFound: the signed log does not have it (yet).
+
+        """
+        async with nodes.public(self._engine) as conn:
+            if not tile.within((await nodes.load_published(conn)).size):
+                raise NotFound
+            start = tile.index * tiles.WIDTH
+            if tile.level is None:
+                entries = await nodes.list_commitments(conn, start, tile.width)
+                return tiles.encode_bundle(entries)
+            level = tile.level * tiles.HEIGHT
+            places = [(level, start + n) for n in range(tile.width)]
+            found = await nodes.read_nodes(conn, places)
+        return tiles.encode_hashes(found[place] for place in places)
