@@ -53,17 +53,17 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
 
     @router.get("/cases/{case_id}/history", response_model=None)
     async def history(
-        case_id: Subject, caller: Staff, after: str | None = None, n: Limit = 500
+        case_id: Subject, caller: Staff, after: str | None = None, limit: Limit = 500
     ) -> Response:
         """List every entry about a case in order; reading it is itself an event of the case."""
-        items, following = await reading.history(caller, case_id, _page_of(after), n)
+        items, following = await reading.history(caller, case_id, _page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 
     @router.get("/entries", response_model=None)
-    async def entries(caller: Staff, after: str | None = None, n: Limit = 200) -> Response:
+    async def entries(caller: Staff, after: str | None = None, limit: Limit = 200) -> Response:
         """List the entries of the whole log in order."""
-        items, following = await reading.entries(caller, _page_of(after), n)
+        items, following = await reading.entries(caller, _page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 

@@ -182,9 +182,7 @@ class CaseRow:
     cursor: Cursor
 
 
-_CASE_COLUMNS = (
-    "case_id, submission_id, status, facts, version, changed_at, txid::text AS xid, seq"
-)
+_CASE_COLUMNS = "case_id, submission_id, status, facts, version, changed_at, txid::text AS xid, seq"
 
 
 def _case(row: Any) -> CaseRow:  # noqa: ANN401  (a database row)

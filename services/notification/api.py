@@ -105,12 +105,12 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         caller: Annotated[Caller, Depends(require(*_SEES))],
         provider_id: ProviderQuery = None,
         after: str | None = None,
-        n: Limit = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List subscriptions, oldest first: one's own for a provider, all for staff."""
         start = _number(after)
         async with transaction(service.web, organisation(caller)) as conn:
-            rows = await store.list_subscriptions(conn, provider_id, start, n)
+            rows = await store.list_subscriptions(conn, provider_id, start, limit)
         items = [render_subscription(row, caller) for row in rows]
         return _json(page(items, rows[-1].seq if rows else None))
 
@@ -187,13 +187,13 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         case_id: UUID | None = None,
         subscription_id: UUID | None = None,
         state: NoticeState | None = None,
-        n: Limit = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List notices in the order they were made: one's own for a provider, all for staff."""
         place = _place(after)
         async with transaction(service.web, organisation(caller)) as conn:
             rows = await store.list_notices(
-                conn, place, n, case_id=case_id, subscription_id=subscription_id, state=state
+                conn, place, limit, case_id=case_id, subscription_id=subscription_id, state=state
             )
         last = (int(rows[-1].xid), rows[-1].seq) if rows else None
         return _json(page([_notice(row) for row in rows], last))

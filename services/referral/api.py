@@ -120,7 +120,7 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
         case_id: UUID | None = None,
         provider_id: Annotated[str | None, Query(max_length=100)] = None,
         state: ReferralState | None = None,
-        n: Annotated[int, Query(ge=1, le=200)] = 50,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
         """List referrals in the order of their last change; a provider's in its feed's order.
 
@@ -133,9 +133,9 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
         place = _cursor(after)
         async with transaction(service.web, organisation_of(caller)) as conn:
             if own:
-                rows = await store.list_own(conn, wanted, place[1], n)
+                rows = await store.list_own(conn, wanted, place[1], limit)
             else:
-                rows = await store.list_referrals(conn, wanted, place, n)
+                rows = await store.list_referrals(conn, wanted, place, limit)
         items = [shown(referral, actor_of(caller)) for referral, _ in rows]
         return json_of(page(items, rows[-1][1] if rows else None))
 

@@ -77,11 +77,11 @@ def _add_providers(router: APIRouter, service: Service) -> None:
         _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))],
         kind: Named = None,
         after: str | None = None,
-        n: Limit = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List providers by their key."""
         async with transaction(service.web, "*") as conn:
-            rows = await offers_store.list_providers(conn, kind, _after(after), n)
+            rows = await offers_store.list_providers(conn, kind, _after(after), limit)
         return json_of(page(rows, rows[-1]["provider_id"] if rows else None))
 
     @router.get("/providers/{provider_id}", response_model=None)
@@ -124,7 +124,7 @@ def _add_offers(router: APIRouter, service: Service, referrals: Referrals) -> No
         area: Named = None,
         provider_id: Named = None,
         after: str | None = None,
-        n: Limit = 50,
+        limit: Limit = 50,
     ) -> Response:
         """List offers by their id; `area` is exactly the offer's own area."""
         async with transaction(service.web, "*") as conn:
@@ -134,7 +134,7 @@ def _add_offers(router: APIRouter, service: Service, referrals: Referrals) -> No
                 area=area,
                 provider_id=provider_id,
                 after=_after(after),
-                limit=n,
+                limit=limit,
             )
         return json_of(page(rows, rows[-1]["offer_id"] if rows else None))
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from services.referral import store
 from services.referral.answers import bring_forward
 from services.referral.planning import plan
+from shared import telemetry
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, CaseFacts
 
@@ -74,9 +75,13 @@ class CaseProjection:
         return Taken(await self._referrals.load(conn, ids, needs, told))
 
     def decide(self, state: Taken, event: Event, stamp: Stamp) -> None:
-        """Take the event in."""
+        """Take the event in; a need that no rule of this version knows is skipped and counted."""
         _must_be_case(event)
-        state.take(bring_forward(state.world, event), stamp)
+        forward = bring_forward(state.world, event)
+        if forward.case is not None and event.type == "case-created":
+            for _ in set(forward.case.facts.needs) - state.world.rules.keys():
+                telemetry.UNKNOWN_VALUES.labels("need").inc()
+        state.take(forward, stamp)
 
     async def flush(self, conn: AsyncConnection, state: Taken) -> None:
         """Store what changed."""

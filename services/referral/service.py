@@ -217,7 +217,7 @@ class Referrals:
             listed = OfferListed(**{name: found[name] for name in names})
             draft = Draft(DIRECTORY, "offer-listed", found["offer_id"], listed)
             await self.outbox.append(conn, [(draft, Stamp(at, actor))])
-            await self._look_again(conn, found["needs"], at)
+            await store.hasten(conn, WAITING, found["needs"], at)
         return found
 
     async def change_capacity(
@@ -241,15 +241,8 @@ class Referrals:
         draft = Draft(REFERRALS, "capacity-changed", offer_id, data, tuple(offer["needs"]))
         await self.outbox.append(conn, [(draft, Stamp(at, actor))])
         if free is None or free > 0:
-            await self._look_again(conn, offer["needs"], at)
+            await store.hasten(conn, WAITING, offer["needs"], at)
         return {**offer, "places_free": free, "places_total": total, "capacity_at": at}
-
-    @staticmethod
-    async def _look_again(conn: AsyncConnection, needs: Sequence[str], at: datetime) -> None:
-        """Let whoever waits for one of these needs be looked at again now."""
-        for referral_id, case_id in sorted(await store.waiting_for(conn, needs)):
-            payload = {"case_id": str(case_id)}
-            await timers.schedule(conn, WAITING, str(referral_id), at, payload)
 
     # --- What silence does --------------------------------------------------------------------
 

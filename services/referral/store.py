@@ -286,15 +286,19 @@ async def count_waiting(conn: AsyncConnection) -> tuple[int, int]:
     return row.waiting, row.unacknowledged
 
 
-async def waiting_for(
-    conn: AsyncConnection, needs: Sequence[str], limit: int = 200
-) -> list[tuple[UUID, UUID]]:
-    """Return the referrals (with their cases) that wait for one of these needs, oldest first."""
-    rows = await conn.execute(
+async def hasten(conn: AsyncConnection, kind: str, needs: Sequence[str], at: datetime) -> int:
+    """Make the timers of referrals that wait for one of these needs due now; return how many.
+
+    A timer that fires at this moment is left alone: it holds the case, and locks the offer after
+    whoever changes it, so it sees the change or comes before it and is set anew.
+    """
+    done = await conn.execute(
         text(
-            "SELECT referral_id, case_id FROM referrals WHERE state = 'waiting' AND NOT test"
-            " AND need = ANY(CAST(:needs AS text[])) ORDER BY created_at, referral_id LIMIT :n"
+            "UPDATE timers SET due_at = :at WHERE id IN (SELECT t.id FROM timers t"
+            " JOIN referrals r ON CAST(r.referral_id AS text) = t.subject"
+            " WHERE t.kind = :kind AND r.state = 'waiting'"
+            " AND r.need = ANY(CAST(:needs AS text[])) ORDER BY t.id FOR UPDATE OF t SKIP LOCKED)"
         ),
-        {"needs": list(needs), "n": limit},
+        {"at": at, "kind": kind, "needs": list(needs)},
     )
-    return [(row.referral_id, row.case_id) for row in rows]
+    return int(done.rowcount)

@@ -7,10 +7,11 @@ parts, so that no part is struck twice before the others were. The supervisor al
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -98,12 +99,9 @@ class Nemesis:
         """Wait until the part is ready under another pid than `old`; None if it never is."""
         until = time.monotonic() + BACK_WITHIN
         while time.monotonic() < until:
-            try:
-                found: dict[str, Any] = await asyncio.to_thread(self.stack.part, part)
-            except StackError:
-                found = {}
-            if found.get("ready") and found.get("pid") != old:
-                return time.monotonic()
+            with contextlib.suppress(StackError):
+                if await asyncio.to_thread(self.stack.is_ready, part, old):
+                    return time.monotonic()
             await asyncio.sleep(0.1)
         return None
 

@@ -135,7 +135,7 @@ async def read_history(stack: Stack, client: httpx.AsyncClient) -> list[Entry]:
     found: list[Entry] = []
     after: str | None = None
     while True:
-        query = {"n": "1000"} | ({"after": after} if after else {})
+        query = {"limit": "1000"} | ({"after": after} if after else {})
         answer = await client.get("/audit/v1/entries", params=query, headers=headers, timeout=30)
         answer.raise_for_status()
         body = answer.json()

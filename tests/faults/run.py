@@ -23,13 +23,13 @@ from tests.faults.load import NEEDS, PLACES, Load
 from tests.faults.nemesis import Nemesis, Plan
 from tests.faults.providers import Provider, Webhook
 from tests.support.receiver import Receiver
-from tests.support.stack import Stack
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.faults.truth import Truth
+    from tests.support.stack import Stack
 
 SETTLE = 60.0
 """Seconds that a run may take to settle after the last fault."""

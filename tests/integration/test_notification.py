@@ -230,7 +230,7 @@ class Centre:
 
     async def notices(self, provider: str, **query: str) -> list[dict[str, Any]]:
         async with self.system(provider) as client:
-            answer = await client.get(f"{BASE}/notices", params={"n": "200", **query})
+            answer = await client.get(f"{BASE}/notices", params={"limit": "200", **query})
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["items"]
         return found
@@ -584,7 +584,7 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
 
         async def cut() -> bool:
             async with centre.client(Role.OPERATIONS) as client:
-                found = (await client.get(f"{BASE}/subscriptions", params={"n": "200"})).json()
+                found = (await client.get(f"{BASE}/subscriptions", params={"limit": "200"})).json()
             troubles = {s["provider_id"]: s["last_trouble"] for s in found["items"]}
             return all(troubles[provider] == "timeout" for provider in slow)
 

@@ -57,7 +57,7 @@ async def a_planned_referral(stack: Stack) -> str:
         made = await http.post(
             "/intake/v1/reports", json=body, headers=stack.bearer(Role.PARTNER, "example-partner")
         )
-        case_id = made.raise_for_status().json()["case_ids"][0]
+        case_id = str(made.raise_for_status().json()["case_ids"][0])
 
         async def planned() -> str | None:
             found = await http.get(
@@ -68,9 +68,7 @@ async def a_planned_referral(stack: Stack) -> str:
             items = found.raise_for_status().json()["items"]
             return str(items[0]["referral_id"]) if items else None
 
-        referral_id = await eventually(planned, within=20, what="a planned referral")
-    assert referral_id is not None
-    return referral_id
+        return str(await eventually(planned, within=20, what="a planned referral"))
 
 
 def test_the_readme_shows_the_two_commands_and_five_things() -> None:

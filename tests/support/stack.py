@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
+import httpx
 import psutil
 
 from deploy.local.control import find_status
-from deploy.local.home import Home
+from deploy.local.home import Home, find_state
 from shared.access import make_token
 
 if TYPE_CHECKING:
@@ -116,6 +117,19 @@ class Stack:
                 return part
         message = f"the stack has no part {name}"
         raise StackError(message)
+
+    def is_ready(self, name: str, old: int | None) -> bool:
+        """Say whether a part is ready under another pid than `old`; cheap for services."""
+        state = find_state(Home(self.home))
+        if name not in SERVICES:
+            part = self.part(name)
+            return bool(part["ready"]) and part["pid"] != old
+        if state is None or name not in state.parts or state.parts[name].pid == old:
+            return False
+        with contextlib.suppress(httpx.HTTPError):
+            address = f"http://127.0.0.1:{state.ports[name]}/ready"
+            return httpx.get(address, timeout=1).status_code == 200
+        return False
 
     def pid(self, name: str) -> int:
         """Return the process id of a part.

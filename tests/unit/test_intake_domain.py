@@ -17,9 +17,9 @@ from services.intake.domain import (
     place_of,
     triage,
 )
+from services.intake.preparing import _coarse
 from services.intake.reading import read
 from services.intake.report import ReportIn
-from services.intake.preparing import _coarse
 from shared.errors import Conflict
 from shared.events import CaseFacts
 
@@ -64,7 +64,7 @@ def test_help_is_needed_where_the_person_is_now() -> None:
 
 
 def test_a_place_abroad_is_not_where_help_can_be_given() -> None:
-    given = [
+    given: list[dict[str, Any]] = [
         {"role": "now", "country": "IN", "pcode": None},
         {"role": "home", "pcode": "BD30260038"},
     ]
@@ -170,7 +170,7 @@ def consent(age: int | None, **given: Any) -> bool:
     ],
 )
 def test_only_who_may_consent_at_that_age_consents(
-    age: int | None, by: str, basis: str, counts: bool
+    age: int | None, by: str, basis: str, *, counts: bool
 ) -> None:
     assert consent(age, given_by=by, basis=basis) is counts
 

@@ -142,7 +142,8 @@ async def _subscribe(play: _Run, receiver: WebhookReceiver) -> str:
     providers = await play.coordinator.all("/referral/v1/providers", kind="ngo")
     names: list[str] = sorted(provider["provider_id"] for provider in providers)
     if HOOKED not in names:
-        raise RuntimeError(f"the directory has no {HOOKED}: was it loaded?")
+        message = f"the directory has no {HOOKED}: was it loaded?"
+        raise RuntimeError(message)
     for number, name in enumerate(names):
         _follow(play, name, declines=1 if number % 3 == 0 else 0)
     system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, HOOKED))
@@ -293,7 +294,7 @@ async def _until(
 ) -> None:
     try:
         async with asyncio.timeout(within):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110  (the condition is another process's)
                 await asyncio.sleep(0.25)
     except TimeoutError:
         message = f"not within {within:.0f} s: {what}"
