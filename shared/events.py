@@ -30,6 +30,9 @@ STREAMS: Final = (SUBMISSIONS, CASES, REFERRALS, NOTICES, DIRECTORY, ACCESSES)
 MAX_VALUE_BYTES: Final = 256 * 1024
 """A larger event is refused when it is appended; the relay's batch limit is 512 KiB."""
 
+MAX_VERSION_DIGITS: Final = 4
+"""Digits of a major version at most."""
+
 SAFETY_TYPES: Final = frozenset(
     {"consent-withdrawn", "case-erased", "case-closed", "withdrawal-acknowledged"}
 )
@@ -347,8 +350,11 @@ def decode(value: bytes | None) -> Event:
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
         raise RecordInvalid("unreadable", "not an event") from None
     prefix, _, version = envelope.dataschema.rpartition(":")
-    if prefix != f"urn:pashe:event:{envelope.type}" or not version.isdigit():
+    plain = version.isascii() and version.isdigit() and len(version) <= MAX_VERSION_DIGITS
+    if prefix != f"urn:pashe:event:{envelope.type}" or not plain:
         raise RecordInvalid("invalid-schema", "dataschema does not fit the type")
+    if envelope.time.tzinfo is None:
+        raise RecordInvalid("unreadable", "time without an offset")
     if int(version) > VERSION:
         raise NewerVersion(envelope.dataschema)
     decoder = _data_decoders.get(envelope.type)

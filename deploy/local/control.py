@@ -49,7 +49,7 @@ def remove_socket(home: Home, path: str) -> None:
 
 
 async def serve(
-    path: Path, answer: Callable[[str], Awaitable[dict[str, Any]]]
+    path: str, answer: Callable[[str], Awaitable[dict[str, Any]]]
 ) -> asyncio.AbstractServer:
     """Answer one request a connection; `answer` gets the word of `{"do": word}`."""
 

@@ -662,7 +662,7 @@ async def test_erasing_an_events_bytes_leaves_every_proof_valid(log: Log) -> Non
 
 @dataclass(slots=True)
 class World:
-    """A database and a Kafka for processes of the service; `maker` signs with the services' keys."""
+    """A database and a Kafka for processes of the service; `maker` signs as the services do."""
 
     ground: Ground
     database: Database

@@ -914,12 +914,13 @@ async def test_a_rule_that_does_not_exist_stops_the_start(centre: Centre, tmp_pa
 async def test_a_process_runs_only_its_rules_and_stops_in_spite_of_open_streams(
     centre: Centre, tmp_path: Path
 ) -> None:
+    await _assigned(centre, "stop-a")
     other = replace(centre, port=free_port(), log=tmp_path / "other.log")
     more = {"REPLICA": "2", "REFERRAL_RULES": "transport"}
     with Child("services.referral.main", other.environment() | more, other.log) as child:
         await other.ready()
         assert '"consumers":1' in child.said()
-        async with reading(other, "ueo-bd30260038") as heard:
+        async with reading(other, "stop-a") as heard:
             await eventually(lambda: heard.entries, 10, "the feed")
             child.send(signal.SIGTERM)
             assert await child.ended(20) in (0, -signal.SIGTERM)  # uvicorn raises it again

@@ -35,7 +35,7 @@ class Body(Model):
     age: int = 0
 
 
-def app() -> FastAPI:
+def app(*, started: bool = True) -> FastAPI:
     async def readiness() -> dict[str, Any]:
         return {"ready": False, "kafka": False}
 
@@ -45,6 +45,7 @@ def app() -> FastAPI:
     service: Any = SimpleNamespace(
         settings=SimpleNamespace(service="lab"),
         tokens=None,
+        started=started,
         readiness=readiness,
         refresh_gauges=refresh,
     )
@@ -67,8 +68,8 @@ def app() -> FastAPI:
     return made
 
 
-async def call(method: str, path: str, **more: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(app())
+async def call(method: str, path: str, *, started: bool = True, **more: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app(started=started))
     async with httpx.AsyncClient(transport=transport, base_url="http://lab") as client:
         return await client.request(method, path, **more)
 
@@ -154,6 +155,13 @@ async def test_live_answers_while_ready_does_not() -> None:
     assert (await call("GET", "/live")).status_code == 200
     assert (await call("GET", "/ready")).status_code == 503
     assert "pashe_http_requests" in (await call("GET", "/metrics")).text
+
+
+async def test_before_the_service_has_started_only_health_answers() -> None:
+    for path in ("/live", "/metrics", "/lab/v1/openapi.json"):
+        assert (await call("GET", path, started=False)).status_code == 200
+    answer = await call("POST", "/lab/v1/things", started=False, json={"name": "a"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
 @given(st.binary(max_size=200))

@@ -135,6 +135,8 @@ async def _play(play: _Run, receiver: WebhookReceiver) -> int:
     ]
     for fault in filter(None, faults):
         say(f"[red]✗ {fault}[/]")
+    if not any(faults):
+        say("[green]✓ every submission is in the history, every expected delivery happened[/]")
     return 1 if any(faults) else 0
 
 
