@@ -28,13 +28,16 @@ COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
 
 
-def make_engine(url: str, *, size: int, name: str) -> AsyncEngine:
-    """Make an engine of at most `size` connections; nothing connects before the first use."""
+def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT) -> AsyncEngine:
+    """Make an engine of at most `size` connections; nothing connects before the first use.
+
+    `wait` is the seconds to wait for a free connection.
+    """
     return create_async_engine(
         url.replace("postgresql://", "postgresql+asyncpg://", 1),
         pool_size=size,
         max_overflow=0,
-        pool_timeout=CONNECT_TIMEOUT,
+        pool_timeout=wait,
         pool_recycle=1800,
         hide_parameters=True,
         connect_args={

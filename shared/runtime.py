@@ -321,7 +321,7 @@ def make_service(name: str, *, owns: Sequence[str], settings: Settings | None = 
     """
     settings = settings or load_settings(name)
     telemetry.setup(settings)
-    flow = make_engine(settings.database_url, size=8, name=f"{name} flow")
+    flow = make_engine(settings.database_url, size=flow_size, name=f"{name} flow", wait=10)
     web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
     return Service(
         settings=settings,

@@ -34,7 +34,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or rule name is wrong.
 
     """
-    service = runtime.make_service("referral", owns=(REFERRALS, DIRECTORY))
+    service = runtime.make_service("referral", owns=(REFERRALS, DIRECTORY), flow_size=16)
     rules = load_rules()
     only = service.settings.only
     unknown = only - rules.keys() - {PROJECTION}
