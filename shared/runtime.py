@@ -312,8 +312,13 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def make_service(name: str, *, owns: Sequence[str], settings: Settings | None = None) -> Service:
+def make_service(
+    name: str, *, owns: Sequence[str], settings: Settings | None = None, flow_size: int = 8
+) -> Service:
     """Wire what every service has. `owns` are the topics that its relay writes.
+
+    `flow_size` is how many database connections consumers, timers and use cases share; a process
+    with many consumers wants more, for each takes one while it handles a batch.
 
     Raises:
         SettingsError: a variable or key is missing or wrong.
