@@ -23,7 +23,7 @@ from deploy.local.process import run_once, size_of, spawn, stop_process, tail_of
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deploy.local.ports import Ports
 
@@ -85,6 +85,14 @@ def reserve_brokers(folder: Path, ports: Ports, count: int) -> list[Broker]:
 def count_brokers(folder: Path) -> int:
     """Return how many brokers the folder was formatted for; 0 if it is new."""
     return sum(1 for _ in folder.glob("*/data/meta.properties"))
+
+
+def make_cluster_id(new: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Return a random id of 22 characters; never one that the storage tool takes for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(new().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
 
 
 class EmbeddedKafka:
@@ -153,7 +161,7 @@ class EmbeddedKafka:
         path = self.folder / "cluster.id"
         if not path.exists():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+            path.write_text(make_cluster_id())
         return path.read_text().strip()
 
     def _is_new(self, broker: Broker) -> bool:

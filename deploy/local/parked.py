@@ -155,7 +155,7 @@ def replay_parked(
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that waits")] = False,
 ) -> None:
-    """Ask the service to handle waiting records again; it does so within a few seconds."""
+    """Ask the service to handle records again, with all of their key; within a few seconds."""
     name = check_service(service)
     if bool(records) == everything:
         message = "say which records, or --all"
@@ -164,8 +164,9 @@ def replay_parked(
     async def work(conn: asyncpg.Connection[Any]) -> str:
         return str(
             await conn.execute(
-                f"UPDATE {name}.parked SET state = 'replay'"  # noqa: S608  (checked)
-                " WHERE state = 'waiting' AND ($1::bigint[] IS NULL OR id = ANY($1))",
+                f"UPDATE {name}.parked p SET state = 'replay' WHERE state = 'waiting'"  # noqa: S608  (checked)
+                f" AND ($1::bigint[] IS NULL OR id = ANY($1) OR EXISTS (SELECT 1 FROM {name}.parked"
+                " x WHERE x.id = ANY($1) AND x.consumer = p.consumer AND x.key = p.key))",
                 records or None,
             )
         )
