@@ -5,11 +5,9 @@ No answer ever echoes input: validation errors name fields and rules only (SAFET
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -17,19 +15,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig  # noqa: TC002  (a value of this module has this type)
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from shared import idempotency, telemetry
 from shared.access import any_caller
+from shared.bodies import fields_of
 from shared.database import Blame, blame
-from shared.errors import InvalidBody, MalformedBody, Problem, TooLarge, Unavailable
+from shared.errors import InvalidBody, Problem, Unavailable
 from shared.telemetry import Log
-from shared.text import is_clean
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,22 +37,7 @@ PROBLEM: Final = "application/problem+json"
 PROBLEMS_AT: Final = "urn:pashe:problem:"
 """Prefix of every problem type; the slugs are stable."""
 
-MAX_BODY: Final = 1_000_000
-"""Bytes of a request body."""
-
-MAX_DEPTH: Final = 32
-"""Nesting of a JSON body."""
-
 _log = Log("http")
-M = TypeVar("M", bound=BaseModel)
-
-
-class Model(BaseModel):
-    """Base of request bodies: unknown fields are an error, and errors hide their input."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
-    )
 
 
 def problem(error: Problem) -> JSONResponse:
@@ -73,119 +55,6 @@ def problem(error: Problem) -> JSONResponse:
     if error.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, error.status, headers, media_type=PROBLEM)
-
-
-def _fields(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Name where and which rule, without the value; map keys of the caller are not echoed."""
-    return [
-        {
-            "field": "/".join(
-                str(part) if isinstance(part, int) or str(part).isidentifier() else "?"
-                for part in error["loc"]
-            )
-            if error["type"] != "extra_forbidden"
-            else "/".join(str(part) for part in error["loc"][:-1]) or "body",
-            "rule": str(error["type"]),
-        }
-        for error in errors
-    ][:20]
-
-
-async def read_bytes(request: Request, limit: int = MAX_BODY) -> bytes:
-    """Read a body of at most `limit` bytes; a larger one is refused before it is read whole.
-
-    Raises:
-        TooLarge: it is larger.
-
-    """
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > limit:
-        raise TooLarge
-    parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > limit:
-            raise TooLarge
-    return bytes(parts)
-
-
-def parse_json(raw: bytes) -> Any:  # noqa: ANN401  (any JSON value)
-    """Parse JSON strictly: UTF-8, no NUL, no lone surrogate, at most `MAX_DEPTH` levels.
-
-    Raises:
-        MalformedBody: it is none of these.
-
-    """
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        raise MalformedBody from None
-    _check(value, MAX_DEPTH)
-    return value
-
-
-def _check(value: Any, levels: int) -> None:  # noqa: ANN401
-    if isinstance(value, str):
-        if not is_clean(value):
-            message = "a text holds a NUL or a lone surrogate"
-            raise MalformedBody(message)
-    elif isinstance(value, dict | list):
-        if levels == 0:
-            message = f"nested more than {MAX_DEPTH} levels"
-            raise MalformedBody(message)
-        for item in value if isinstance(value, list) else [*value, *value.values()]:
-            _check(item, levels - 1)
-
-
-def validate(model: type[M], value: Any) -> M:  # noqa: ANN401
-    """Check a parsed body against its model.
-
-    Raises:
-        InvalidBody: `errors` names each field and the rule it breaks.
-
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidBody(None, errors=_fields(errors)) from None
-
-
-async def read_body(request: Request, model: type[M]) -> M:
-    """Read, parse and check a JSON body; an empty body counts as `{}`.
-
-    Raises:
-        TooLarge, MalformedBody, InvalidBody: see `read_bytes`, `parse_json`, `validate`.
-
-    """
-    raw = await read_bytes(request)
-    return validate(model, parse_json(raw) if raw.strip() else {})
-
-
-def encode_cursor(value: object) -> str:
-    """Make an opaque cursor of a JSON value."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str | None) -> Any:  # noqa: ANN401
-    """Return the value inside a cursor, or None without one.
-
-    Raises:
-        InvalidBody: it is not one of our cursors.
-
-    """
-    if not cursor:
-        return None
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, msgspec.MsgspecError, ValueError, UnicodeEncodeError):
-        message = "the cursor is not valid"
-        raise InvalidBody(message) from None
-
-
-def page(items: list[Any], after: object | None) -> dict[str, Any]:
-    """Render a page of a list: `{"items": …, "next": cursor or null}`."""
-    return {"items": items, "next": None if after is None else encode_cursor(after)}
 
 
 async def once(
@@ -325,7 +194,7 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> Response:
-        return problem(InvalidBody(None, errors=_fields(error.errors())))
+        return problem(InvalidBody(None, errors=fields_of(error.errors())))
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> Response:

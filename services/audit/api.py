@@ -11,7 +11,7 @@ from services.audit.reading import Page
 from services.audit.tiles import TileInvalid, parse_path
 from shared.access import Caller, require
 from shared.errors import InvalidBody, NotFound
-from shared.http import decode_cursor, page
+from shared.paging import decode_cursor, page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from services.intake import store
 from services.intake.domain import Triage
 from services.intake.report import Pcode
 from shared.access import Caller, organisation_of, require
+from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
-from shared.errors import InvalidBody
-from shared.http import Model, decode_cursor, once, page, parse_json, read_bytes, validate
+from shared.http import once
+from shared.paging import commit_place, page, version_of
 from shared.vocabulary import Channel, Concern, Need, Role, Sex, Urgency
 
 if TYPE_CHECKING:
@@ -47,17 +48,6 @@ class TriageIn(Model):
     conflict: bool | None = None
 
 
-def _cursor(after: str | None) -> store.Cursor:
-    match decode_cursor(after):
-        case None:
-            return (0, 0)
-        case [int(txid), int(seq)]:
-            return (txid, seq)
-        case _:
-            message = "the cursor is not valid"
-            raise InvalidBody(message)
-
-
 def _shown(row: store.CaseRow) -> dict[str, Any]:
     return {
         "case_id": row.case_id,
@@ -74,22 +64,6 @@ def organisation(caller: Caller) -> str:
     return organisation_of(caller) or caller.actor
 
 
-def version_of(request: Request) -> int | None:
-    """Return the version named by If-Match, or None without one.
-
-    Raises:
-        InvalidBody: it is not a version.
-
-    """
-    value = request.headers.get("if-match", "").strip().removeprefix("W/").strip('"')
-    if not value or value == "*":
-        return None
-    if not value.isdigit():
-        message = "If-Match must hold a version number"
-        raise InvalidBody(message)
-    return int(value)
-
-
 def make_router(service: Service, intake: Intake) -> APIRouter:
     """Make the routes for the desk and for those who see their own reports."""
     router = APIRouter(prefix="/intake/v1", tags=["cases"])
@@ -103,7 +77,7 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
     ) -> Response:
         """List submissions in order, with what a machine read in them and their case."""
         async with transaction(service.web, "*") as conn:
-            rows = await store.list_submissions(conn, channel, _cursor(after), limit)
+            rows = await store.list_submissions(conn, channel, commit_place(after), limit)
         last = rows[-1]["cursor"] if rows else None
         items = [{k: v for k, v in row.items() if k != "cursor"} for row in rows]
         return _json(page(items, last))
@@ -116,7 +90,7 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
     ) -> Response:
         """List cases in order: all for staff, one's own reports' for others."""
         async with transaction(service.web, organisation(caller)) as conn:
-            rows = await store.list_cases(conn, _cursor(after), limit)
+            rows = await store.list_cases(conn, commit_place(after), limit)
         return _json(page([_shown(row) for row in rows], rows[-1].cursor if rows else None))
 
     @router.get("/cases/{case_id}", response_model=None)

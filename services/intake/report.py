@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from shared import places
-from shared.http import Model
+from shared.bodies import Model
 from shared.text import normalise
 from shared.vocabulary import Channel, Concern, Need, ReporterKind, Sex
 

@@ -15,10 +15,12 @@ from services.notification.domain import NoticeState
 from services.notification.service import Subscriptions, organisation, render_subscription
 from services.notification.targets import MAX_URL
 from shared.access import Caller, require
+from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
 from shared.errors import InvalidBody
-from shared.http import Model, decode_cursor, once, page, parse_json, read_bytes, validate
+from shared.http import once
+from shared.paging import commit_place, decode_cursor, page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -58,17 +60,6 @@ def _number(after: str | None) -> int:
             return 0
         case int(seq) if 0 <= seq <= _MAX_BIGINT:
             return seq
-        case _:
-            message = "the cursor is not valid"
-            raise InvalidBody(message)
-
-
-def _place(after: str | None) -> store.Cursor:
-    match decode_cursor(after):
-        case None:
-            return (0, 0)
-        case [int(txid), int(seq)] if 0 <= txid <= _MAX_BIGINT and 0 <= seq <= _MAX_BIGINT:
-            return (txid, seq)
         case _:
             message = "the cursor is not valid"
             raise InvalidBody(message)
@@ -190,7 +181,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         limit: Limit = 50,
     ) -> Response:
         """List notices in the order they were made: one's own for a provider, all for staff."""
-        place = _place(after)
+        place = commit_place(after)
         async with transaction(service.web, organisation(caller)) as conn:
             rows = await store.list_notices(
                 conn, place, limit, case_id=case_id, subscription_id=subscription_id, state=state

@@ -14,10 +14,12 @@ from services.referral import store, stream
 from services.referral.bodies import BODIES, order_of
 from services.referral.domain import VERBS, Actor, shown
 from shared.access import PROVIDERS, Caller, organisation_of, require
+from shared.bodies import parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
 from shared.errors import Forbidden, InvalidBody, NotFound
-from shared.http import decode_cursor, once, page, parse_json, read_bytes, validate
+from shared.http import once
+from shared.paging import commit_place, page, version_of
 from shared.vocabulary import ReferralState, Role
 
 if TYPE_CHECKING:
@@ -38,33 +40,6 @@ def actor_of(caller: Caller) -> Actor:
 def json_of(value: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """Render a JSON answer."""
     return JSONResponse(msgspec.to_builtins(value), status, headers)
-
-
-def version_of(request: Request) -> int | None:
-    """Return the version named by If-Match, or None without one.
-
-    Raises:
-        InvalidBody: it is not a version.
-
-    """
-    value = request.headers.get("if-match", "").strip().removeprefix("W/").strip('"')
-    if not value or value == "*":
-        return None
-    if not value.isascii() or not value.isdigit() or len(value) > 9:  # noqa: PLR2004  (an integer)
-        message = "If-Match must hold a version number"
-        raise InvalidBody(message)
-    return int(value)
-
-
-def _cursor(after: str | None) -> store.Cursor:
-    match decode_cursor(after):
-        case None:
-            return (0, 0)
-        case [int(txid), int(seq)] if 0 <= txid <= _MAX_BIGINT and 0 <= seq <= _MAX_BIGINT:
-            return (txid, seq)
-        case _:
-            message = "the cursor is not valid"
-            raise InvalidBody(message)
 
 
 def _number(value: str | None) -> int:
@@ -130,7 +105,7 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
         if own and provider_id not in (None, caller.org):
             raise Forbidden
         wanted = store.Filter(case_id, caller.org if own else provider_id, state)
-        place = _cursor(after)
+        place = commit_place(after)
         async with transaction(service.web, organisation_of(caller)) as conn:
             if own:
                 rows = await store.list_own(conn, wanted, place[1], limit)

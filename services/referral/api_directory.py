@@ -23,19 +23,13 @@ from services.referral.world import (
 )
 from shared import places
 from shared.access import PROVIDERS, Caller, require
+from shared.bodies import parse_json, read_body, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
 from shared.errors import Forbidden, InvalidBody, NotFound
 from shared.events import CaseFacts
-from shared.http import (
-    decode_cursor,
-    once,
-    page,
-    parse_json,
-    read_body,
-    read_bytes,
-    validate,
-)
+from shared.http import once
+from shared.paging import decode_cursor, page
 from shared.vocabulary import Need, Role
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, Field
 
 from services.referral.domain import Order
-from shared.http import Model
+from shared.bodies import Model
 from shared.vocabulary import Reach, Reason, ReferralState
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.http import Model
+from shared.bodies import Model
 from shared.vocabulary import Enrolment, Need, Reach, Sex
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,99}$")]

@@ -122,8 +122,18 @@ class Webhook:
     def answer(self, request: Received) -> int:
         notice = request.headers.get("webhook-id", "")
         body = request.body.decode("utf-8", "replace")
-        place = int(json.loads(body)["data"]["cursor"])
+        told = json.loads(body)["data"]
         fresh = notice not in self._notices
         self._notices.add(notice)
-        self.heard.append(Heard(self.who, place, notice, body))
+        self.heard.append(
+            Heard(
+                self.who,
+                int(told["cursor"]),
+                notice,
+                body,
+                str(told["referral_id"]),
+                int(told["version"]),
+                strict=False,  # a notifier waits a second for what is missing, then goes on
+            )
+        )
         return 500 if fresh and self.rng.random() < 0.05 else 200

@@ -14,18 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.bodies import MAX_BODY, Model, parse_json, read_body
 from shared.errors import Conflict, InvalidBody, MalformedBody
-from shared.http import (
-    MAX_BODY,
-    PROBLEM,
-    Model,
-    decode_cursor,
-    encode_cursor,
-    make_app,
-    page,
-    parse_json,
-    read_body,
-)
+from shared.http import PROBLEM, make_app
+from shared.paging import decode_cursor, encode_cursor, page
 
 SECRET = "Rahima-01711223344"
 

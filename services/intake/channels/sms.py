@@ -18,9 +18,9 @@ from fastapi.responses import JSONResponse
 from services.intake.preparing import Message, prepare, repeat_key
 from services.intake.report import Reporter, ReportIn
 from shared import telemetry
+from shared.bodies import read_bytes
 from shared.clock import now
 from shared.errors import InvalidBody, NotFound
-from shared.http import read_bytes
 from shared.text import normalise
 from shared.vocabulary import Channel
 

@@ -11,8 +11,8 @@ from services.intake.preparing import prepare
 from services.intake.report import ReportIn
 from shared import telemetry
 from shared.access import Caller, any_caller
+from shared.bodies import parse_json, read_bytes, validate
 from shared.errors import Forbidden, InvalidBody
-from shared.http import parse_json, read_bytes, validate
 from shared.idempotency import Key
 from shared.vocabulary import Channel, Role
 
