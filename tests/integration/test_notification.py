@@ -760,7 +760,7 @@ async def test_who_may_do_what(centre: Centre) -> None:
                 assert answer.status_code == 404
             assert (await client.get(f"{BASE}/subscriptions")).json()["items"] == []
         async with centre.system("*") as client:
-            assert (await client.get(f"{BASE}/subscriptions")).status_code == 403
+            assert (await client.get(f"{BASE}/subscriptions")).status_code == 401
         async with httpx.AsyncClient(base_url=centre.url) as client:
             assert (await client.get(path)).status_code == 401
         async with centre.client(Role.OPERATIONS) as client:

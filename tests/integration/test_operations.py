@@ -47,7 +47,7 @@ def park(stack: Stack, offset: int) -> int:
     """Park an unreadable record of a consumer that runs nowhere, so that nobody replays it."""
     statement = (
         'INSERT INTO parked (consumer, topic, partition, "offset", key, value, reason, detail)'
-        " VALUES ('intake.trial', 'cases', 3, $1, 'k', 'secret words', 'unreadable', 'not JSON')"
+        " VALUES ('intake.trial', 'cases', 3, $1, int8send($1), 'secret words', 'unreadable', '')"
         " RETURNING id"
     )
     return int(query(stack, statement, offset))
