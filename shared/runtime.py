@@ -341,7 +341,7 @@ def make_service(
             allow_auto_create_topics=False,
             request_timeout_ms=10_000,
             graceful_timeout=6,
-            logger=logging.getLogger("faststream"),
+            logger=logging.getLogger("kafka.client"),
         ),
         tokens=TokenReader(read_key(settings, "tokens.pub")),
         owns=tuple(owns),

@@ -194,7 +194,7 @@ def setup(settings: Settings) -> None:
     handler.setFormatter(_JsonFormatter(settings.service))
     handler.addFilter(_OncePer(10.0))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "faststream", "asyncio", "httpx", "httpcore"):
+    for noisy in ("aiokafka", "kafka.client", "faststream", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
     provider = TracerProvider(

@@ -149,7 +149,7 @@ class AuditConsumer:
             allow_auto_create_topics=False,
             request_timeout_ms=10_000,
             graceful_timeout=6,
-            logger=logging.getLogger("faststream"),
+            logger=logging.getLogger("kafka.client"),
         )
         subscriber: Any = broker.subscriber(
             *self.topics,

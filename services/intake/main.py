@@ -65,12 +65,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
 
     async def sweep() -> None:
+        await warm()
         while True:
             if await intake.open_overdue(now()):
                 service.waker.wake()
             await asyncio.sleep(SWEEP)
 
-    service.checks += [intake.check_keys, warm]
+    service.checks.append(intake.check_keys)
     service.tasks += [committer.run, sweep]
     app = make_app(
         service,
