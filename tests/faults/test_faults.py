@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 
-async def strike(home: Path, plan: Plan, limit: int) -> None:
+async def strike(home: Path, plan: Plan, rate: float, limit: int) -> None:
     seed = int(os.environ.get("SEED") or secrets.randbelow(2**31) + 1)
     print(f"\nto repeat: SEED={seed}", flush=True)
     with Stack(home) as stack:
-        result = await run(stack, seed, plan, rate=20.0, limit=limit)
+        result = await run(stack, seed, plan, rate, limit)
     print(result)
     assert not result.verdict.fatal, f"\n{result}"
     assert len(result.faults) == len(plan)
@@ -34,10 +34,10 @@ async def strike(home: Path, plan: Plan, limit: int) -> None:
 async def test_each_service_killed_five_times_and_broker_and_database_restarted(
     tmp_path: Path,
 ) -> None:
-    await strike(tmp_path / "pashe", SHORT, 5_000)
+    await strike(tmp_path / "pashe", SHORT, rate=8, limit=5_000)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 async def test_everything_killed_twenty_times_stopped_and_frozen(tmp_path: Path) -> None:
-    await strike(tmp_path / "pashe", LONG, 50_000)
+    await strike(tmp_path / "pashe", LONG, rate=20, limit=50_000)
