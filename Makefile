@@ -34,24 +34,14 @@ down: $(READY) ## End everything
 status: $(READY) ## Show each part, lag, unsent events, parked records
 	@.venv/bin/pashe status || [ $$? -eq 3 ]
 
-# The tests of the three services with a platform of their own run beside all the others: mostly
-# both wait for servers.
-APART := tests/integration/test_audit.py tests/integration/test_notification.py \
-  tests/integration/test_referral.py
-
 .PHONY: test
 test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
 	@$(PYTEST) tests/unit tests/contract
-	@$(MAKE) -j2 test-apart test-together
-	@$(PYTEST) tests/faults -m "not long"
+	@$(PYTEST) tests/integration tests/faults -m "not long"
 
-.PHONY: test-apart
-test-apart: $(READY) ## The part of it that brings its own platform
-	@$(PYTEST) $(APART)
-
-.PHONY: test-together
-test-together: $(READY) ## The rest of the tests on real servers
-	@$(PYTEST) tests/integration $(addprefix --ignore=,$(APART))
+.PHONY: test-all
+test-all: $(READY) ## Run every test, the long ones too
+	@$(PYTEST) tests
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests that need no process

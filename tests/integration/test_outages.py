@@ -164,7 +164,7 @@ async def test_a_process_started_without_kafka_takes_reports_that_flow_later(sta
                         return (await client.get("/ready")).status_code == 200
                 return False
 
-            await eventually(ready, 20, "ready without Kafka")
+            await eventually(ready, 90, "ready without Kafka")
             for _ in range(5):
                 started = time.monotonic()
                 answer = await post(base, headers)

@@ -248,6 +248,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     none_left(home)
 
 
+@pytest.mark.long
 def test_a_long_state_folder_works_and_two_stacks_run_side_by_side(
     stack: Stack, tmp_path: Path
 ) -> None:
