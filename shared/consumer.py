@@ -195,7 +195,8 @@ class DurableConsumer(Generic[S]):
         telemetry.CONSUMER_HELD.labels(self.name).set(1)
         self._pause = min(max(self._pause * 2, 0.05), LONGEST_PAUSE)
         try:
-            await asyncio.wait_for(self._stopping.wait(), self._pause)
+            async with asyncio.timeout(self._pause):
+                await self._stopping.wait()
         except TimeoutError:
             return asyncio.get_running_loop().time() < until
         return False

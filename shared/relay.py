@@ -134,7 +134,8 @@ class Relay:
             retry_backoff_ms=100,
         )
         try:
-            await asyncio.wait_for(producer.start(), 10)
+            async with asyncio.timeout(10):
+                await producer.start()
             await conn.add_listener(f"outbox_{self._service}", lambda *_: self._wake.set())
             await self._relay(conn, producer)
         finally:
@@ -153,7 +154,8 @@ class Relay:
         ):
             await conn.close(timeout=1)
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            await asyncio.wait_for(producer.stop(), 2)
+            async with asyncio.timeout(2):
+                await producer.stop()
 
     async def _relay(self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer) -> None:
         loop = asyncio.get_running_loop()
@@ -170,7 +172,8 @@ class Relay:
             found = await self._read_and_send(conn, producer)
             if not found and not self._acked:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await self._wake.wait()
 
     async def _take_and_beat(self, conn: asyncpg.Connection[Any]) -> None:
         """Try for shards that nobody holds, tell that we live, end a holder that does not."""
@@ -235,10 +238,10 @@ class Relay:
                 ):
                     break
                 taken += 1
-            future = await asyncio.wait_for(
-                producer.send_batch(builder, topic, partition=partition), SEND_TIMEOUT
-            )
-            await asyncio.wait_for(future, SEND_TIMEOUT)
+            async with asyncio.timeout(SEND_TIMEOUT):
+                future = await producer.send_batch(builder, topic, partition=partition)
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await future
         except BaseException:
             await asyncio.sleep(0.2)  # the same rows are read again: never in a hot loop
             self._wake.set()

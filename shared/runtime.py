@@ -52,6 +52,9 @@ STALL: Final = 30.0
 LOOK: Final = 5.0
 """Seconds between looks at lag and gauges."""
 
+CANCEL_AGAIN: Final = 4.0
+"""Seconds that a cancelled task has to clean up before it is cancelled once more."""
+
 _log = Log("runtime")
 
 
@@ -91,7 +94,8 @@ class Service:
             for consumer in self.consumers:
                 consumer.stop()
             with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
-                await asyncio.wait_for(self.broker.stop(), 8)
+                async with asyncio.timeout(8):
+                    await self.broker.stop()
             await _end(self._flow)
             await _end(self._relay)
             await self.flow.dispose()
@@ -166,7 +170,8 @@ class Service:
                 _log.warning("kafka-not-there", error=telemetry.describe(error))
                 telemetry.KAFKA_UP.set(0)
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(self.broker.stop(), 5)
+                    async with asyncio.timeout(5):
+                        await self.broker.stop()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 3.0)
             else:
@@ -307,8 +312,16 @@ async def _forever(task: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
+    """Cancel tasks and wait for them; again every few seconds, for a library may lose a cancel.
+
+    `asyncio.wait_for` loses one that comes at the moment its wait ends (Python 3.11): here and in
+    the services it is `asyncio.timeout`.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

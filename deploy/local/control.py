@@ -55,7 +55,8 @@ async def serve(
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = json.loads(await asyncio.wait_for(reader.readline(), 5))
+            async with asyncio.timeout(5):
+                request = json.loads(await reader.readline())
             reply = await answer(str(request.get("do")))
             writer.write(json.dumps(reply).encode() + b"\n")
             await writer.drain()

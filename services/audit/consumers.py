@@ -245,4 +245,5 @@ async def cluster_id(bootstrap: str) -> str:
 async def _leave(broker: KafkaBroker | None) -> None:
     if broker is not None:
         with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
-            await asyncio.wait_for(broker.stop(), STOP_TIMEOUT)
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await broker.stop()

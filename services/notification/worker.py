@@ -101,7 +101,8 @@ class Worker:
                 pause = min(pause * 2, LONGEST_PAUSE)
                 await asyncio.sleep(pause)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._more.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._more.wait()
 
     async def _fill(self, *, slow: bool) -> None:
         running = self._running[slow]

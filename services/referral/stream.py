@@ -70,7 +70,8 @@ class Bell:
                 if conn is None or conn.is_closed():
                     conn = await self._listen()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._rung.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await self._rung.wait()
                 self._rung.clear()
                 await self._look()
         finally:

@@ -87,7 +87,8 @@ class Load:
 
     async def _pace(self) -> None:
         try:
-            await asyncio.wait_for(self.stopping.wait(), self.rng.expovariate(self.rate))
+            async with asyncio.timeout(self.rng.expovariate(self.rate)):
+                await self.stopping.wait()
         except TimeoutError:
             return
 

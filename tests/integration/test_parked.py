@@ -52,11 +52,17 @@ async def flows(lab: Lab, wanted: dict[str, list[int]], within: float = 5.0) -> 
 
 
 async def waits(lab: Lab, wanted: list[tuple[str, str, str]]) -> None:
+    """Wait until what is parked is `wanted`; in order by subject, not between subjects."""
+
     async def look() -> bool:
-        assert await lab.parked() == wanted
+        assert sorted(await lab.parked(), key=by_subject) == sorted(wanted, key=by_subject)
         return True
 
     await eventually(look, 5, "the parked records")
+
+
+def by_subject(parked: tuple[str, str, str]) -> str:
+    return parked[0]
 
 
 async def first_id(lab: Lab) -> int:

@@ -137,8 +137,10 @@ async def test_the_client_alone_inverts_two_batches_when_the_first_is_refused(
         first = await producer.send_batch(batch(b"A1" * 2000), lab.topic, partition=0)
         second = await producer.send_batch(batch(b"A2"), lab.topic, partition=0)
         with pytest.raises(MessageSizeTooLargeError):
-            await asyncio.wait_for(first, 5)
-        await asyncio.wait_for(second, 5)
+            async with asyncio.timeout(5):
+                await first
+        async with asyncio.timeout(5):
+            await second
         await lab.limit_messages(1_000_000)
         await (await producer.send_batch(batch(b"A1" * 2000), lab.topic, partition=0))
     finally:
