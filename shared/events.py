@@ -67,7 +67,9 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     `age` is whole years or null. `upazila` is a P-code of an upazila or metropolitan thana, or
     null; `district` likewise. `excluded` names provider ids and kinds that must not hear of it.
     `entitled` says that a signed-in person or partner made the report, or a coordinator triaged
-    the case. `conflict` says that a person must look before anything is released.
+    the case. `conflict` says that a person must look before anything is released. `status` is
+    `open`, `review_due` or `closed`; `worker` the pseudonym of who closed or took it; `feedback`
+    the person's own word (`yes`, `partly`, `no`, `harmed`) in `feedback-received`.
     """
 
     report_id: UUID
@@ -93,13 +95,18 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     places_needed: int = 1
     count: int = 1
     reason: str | None = None
+    worker: str | None = None
+    feedback: str | None = None
     test: bool = False
 
 
 class ReferralFacts(_Data, frozen=True, kw_only=True):
     """One referral after the event. `feed_seq` is its place in the provider's feed, if it has one.
 
-    `state` is one of `ReferralState`; times are UTC; `free_text` never leaves referral.
+    `state` is one of `ReferralState`; times are UTC; `free_text` never leaves referral. `awaits`
+    says what a person of the desk must do with a planned one (`release`, `choose` an offer, `call`
+    the suggested office). In `referral-escalated`, `silence` says what did not happen in time and
+    `escalated_to` who is told (`coordinator`, `supervisor`, `district_focal_person`).
     """
 
     referral_id: UUID
@@ -116,8 +123,24 @@ class ReferralFacts(_Data, frozen=True, kw_only=True):
     first_contact_by: datetime | None = None
     deliver_by: datetime | None = None
     how_much: str | None = None
+    suggested_offer_id: str | None = None
+    awaits: str | None = None
+    silence: str | None = None
+    escalated_to: str | None = None
     version: int = 1
     test: bool = False
+
+
+class EventParked(_Data, frozen=True, kw_only=True):
+    """A consumer could not handle an event about this case and kept it for a person.
+
+    `event_id` is null when the record could not even be read.
+    """
+
+    consumer: str
+    cause: str
+    event_type: str | None = None
+    event_id: UUID | None = None
 
 
 class CapacityChanged(_Data, frozen=True, kw_only=True):
@@ -145,7 +168,10 @@ class OfferListed(_Data, frozen=True, kw_only=True):
 
 
 class NoticeFacts(_Data, frozen=True, kw_only=True):
-    """A notice after the event. `state` is sent, delivered, failed, unknown or withheld."""
+    """A notice after the event. `state` is sent, delivered, failed, unknown or withheld.
+
+    `recipient` is `provider`, `person` or `reporter`; never who that is.
+    """
 
     notice_id: UUID
     notifier: str
@@ -154,6 +180,7 @@ class NoticeFacts(_Data, frozen=True, kw_only=True):
     state: str
     referral_id: UUID | None = None
     subscription_id: UUID | None = None
+    recipient: str = "provider"
     attempt: int = 1
     reason: str | None = None
     test: bool = False
@@ -226,6 +253,7 @@ DATA_TYPES: Final[dict[str, type[_Data]]] = {
     "capacity-changed": CapacityChanged,
     "offer-listed": OfferListed,
     **dict.fromkeys(_NOTICE_TYPES, NoticeFacts),
+    "event-parked": EventParked,
     "history-read": HistoryRead,
 }
 """Which data each event type carries, in its present version."""
