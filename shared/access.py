@@ -19,7 +19,7 @@ from shared.errors import Forbidden, Unauthenticated
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 AUDIENCE: Final = "pashe"
 """The `aud` of every token of this centre."""
@@ -77,12 +77,34 @@ def make_token(
     return jwt.encode(claims, Ed25519PrivateKey.from_private_bytes(seed), algorithm="EdDSA")
 
 
-class TokenReader:
-    """Verifies bearer tokens with the centre's public key."""
+def service_token(seed: bytes, service: str, at: datetime | None = None) -> str:
+    """Sign a token for one call of a service to another, with the seed it signs events with.
 
-    def __init__(self, public: bytes) -> None:
-        """Take the raw 32-byte Ed25519 public key."""
-        self._key = Ed25519PublicKey.from_public_bytes(public)
+    It is good for a minute; the callee knows the caller's public key (`callers.json`).
+    """
+    issued = at or datetime.now(UTC)
+    claims = {
+        "aud": AUDIENCE,
+        "sub": service,
+        "role": str(Role.SERVICE),
+        "iat": issued,
+        "exp": issued + timedelta(minutes=1),
+        "jti": uuid4().hex,
+    }
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": f"service:{service}"})
+
+
+class TokenReader:
+    """Verifies bearer tokens: the centre's by its public key, a service's by that service's own."""
+
+    def __init__(self, public: bytes, services: Mapping[str, bytes] | None = None) -> None:
+        """Take raw 32-byte Ed25519 public keys: the centre's, and of the services that may call."""
+        self._centre = Ed25519PublicKey.from_public_bytes(public)
+        self._services = {
+            f"service:{name}": Ed25519PublicKey.from_public_bytes(key)
+            for name, key in (services or {}).items()
+        }
 
     def read(self, token: str) -> Caller:
         """Return who the token speaks for.
@@ -92,9 +114,10 @@ class TokenReader:
 
         """
         try:
+            signer = jwt.get_unverified_header(token).get("kid")
             claims = jwt.decode(
                 token,
-                self._key,
+                self._centre if signer is None else self._services[signer],
                 algorithms=["EdDSA"],
                 audience=AUDIENCE,
                 leeway=5,
@@ -106,8 +129,11 @@ class TokenReader:
                 raise Unauthenticated
             if org == "*":  # no organisation is all of them
                 raise Unauthenticated
-            return Caller(subject[:64], Role(claims["role"]), org)
-        except (jwt.PyJWTError, ValueError, TypeError):
+            role = Role(claims["role"])
+            if (role is Role.SERVICE) != (signer == f"service:{subject}"):
+                raise Unauthenticated
+            return Caller(subject[:64], role, org)
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
 
 

@@ -18,7 +18,8 @@ from faststream.kafka.message import KafkaAckableMessage
 from shared import telemetry
 from shared.batch import Handler
 from shared.clock import now
-from shared.delivery import Delivery
+from shared.delivery import Delivery, OnParked
+from shared.patience import be_patient
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -64,14 +65,17 @@ class DurableConsumer(Generic[S]):
         engine: AsyncEngine,
         *,
         guards: bool = False,
+        on_parked: OnParked | None = None,
         wake: Callable[[], None] = lambda: None,
         clock: Callable[[], Any] = now,
     ) -> None:
-        """Take the group's name, its topics, what to do, and where to store."""
+        """Take the group's name, its topics, what to do, and where to store; see `Delivery`."""
         self.name = name
         self.topics = tuple(topics)
         self.guards = guards
-        self._delivery = Delivery(name, handler, engine, guards=guards, clock=clock)
+        self._delivery = Delivery(
+            name, handler, engine, guards=guards, on_parked=on_parked, clock=clock
+        )
         self._wake = wake
         self._log = Log("consumer")
         self._stopping = asyncio.Event()
@@ -82,6 +86,7 @@ class DurableConsumer(Generic[S]):
 
     def attach(self, broker: KafkaBroker, replica: str) -> None:
         """Make the FastStream subscriber; its parser and decoder touch nothing and cannot raise."""
+        be_patient()
         subscriber = broker.subscriber(
             *self.topics,
             batch=True,

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -18,17 +21,16 @@ from shared.batch import Batch, Handler, place_of, take_apart
 from shared.clock import now
 from shared.database import Blame, blame, sqlstate_of
 from shared.errors import RecordInvalid
-from shared.events import SAFETY_TYPES, Event
+from shared.events import SAFETY_TYPES, Draft, Event, EventParked
 from shared.inbox import Parking
 from shared.outbox import Stamp
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from shared.batch import Record
+    from shared.outbox import Outbox
 
 DEATHS: Final = 3
 """Process deaths at one offset after which its record is parked."""
@@ -48,6 +50,27 @@ _NEVER_ONE_RECORD: Final = ("08", "25", "28", "3D", "42", "53")
 S = TypeVar("S")
 Place = tuple[str, int, int]
 
+OnParked = Callable[
+    ["AsyncConnection", str, "Sequence[tuple[UUID, str]]", datetime], Awaitable[None]
+]
+"""Told of (case, reason) that a consumer parked and when, inside the same transaction."""
+
+
+def tell_of_parked(outbox: Outbox, stream: str) -> OnParked:
+    """Make an event of the service's own stream of it, so that a person sees (DECISIONS 13)."""
+
+    async def tell(
+        conn: AsyncConnection, consumer: str, parked: Sequence[tuple[UUID, str]], at: datetime
+    ) -> None:
+        stamp = Stamp(at, f"service:{consumer}")
+        drafts = [
+            Draft(stream, "event-parked", str(case), EventParked(consumer=consumer, cause=reason))
+            for case, reason in parked
+        ]
+        await outbox.append(conn, [(draft, stamp) for draft in drafts])
+
+    return tell
+
 
 class Delivery(Generic[S]):
     """Delivers batches to one handler; used by one task at a time."""
@@ -59,13 +82,18 @@ class Delivery(Generic[S]):
         engine: AsyncEngine,
         *,
         guards: bool = False,
+        on_parked: OnParked | None = None,
         clock: Callable[[], Any] = now,
     ) -> None:
-        """Take the consumer's name, what to do, where to store; `guards`: park the unreadable."""
+        """Take the consumer's name, what to do, where to store; `guards`: park the unreadable.
+
+        `on_parked` is told, in the same transaction, of each case that an event was parked of.
+        """
         self.name = name
         self._handler = handler
         self._engine = engine
         self._guards = guards
+        self._on_parked = on_parked
         self._clock = clock
         self._log = Log("consumer")
         self._known: set[tuple[str, int]] = set()
@@ -233,13 +261,25 @@ class Delivery(Generic[S]):
                 raise RecordInvalid(parking.reason, parking.detail)
         await inbox.void(conn, self.name, course.overtaken)
         new = await inbox.park(conn, self.name, course.parkings)
+        await self._tell(conn, new)
         for parking in course.parkings:
             self._log.error("parked", consumer=self.name, reason=parking.reason)
         return {
             "handled": len(todo) - len(course.returned),
             "duplicate": len(batch.events) - len(todo),
-            "parked": new,
+            "parked": len(new),
         }
+
+    async def _tell(self, conn: AsyncConnection, parked: Sequence[Parking]) -> None:
+        """Tell of each case that an event of it waits for a person; of what is behind, nothing."""
+        told = [
+            (case_id, parking.reason)
+            for parking in parked
+            if parking.state == "waiting" and parking.reason != "behind"
+            if (case_id := _case_of(parking.record)) is not None
+        ]
+        if told and self._on_parked is not None:
+            await self._on_parked(conn, self.name, told, self._clock())
 
     def _decide(self, state: S, record: Record, event: Event) -> Parking | None:
         try:
@@ -307,6 +347,14 @@ def _in_order(
     steps: list[tuple[Record, Event | None, Parking | None]] = [(r, e, None) for r, e in events]
     steps += [(parking.record, None, parking) for parking in parkings]
     return sorted(steps, key=lambda step: place_of(step[0]))
+
+
+def _case_of(record: Record) -> UUID | None:
+    """Return the case id that is the record's key, or None if the key is none."""
+    try:
+        return UUID(record.key.decode("ascii")) if record.key is not None else None
+    except ValueError:
+        return None
 
 
 def _parking_of(record: Record, error: Exception, fault: Blame) -> Parking:

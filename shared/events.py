@@ -70,6 +70,7 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     the case. `conflict` says that a person must look before anything is released. `status` is
     `open`, `review_due` or `closed`; `worker` the pseudonym of who closed or took it; `feedback`
     the person's own word (`yes`, `partly`, `no`, `harmed`) in `feedback-received`.
+    `contact_stopped`: somebody with the number stopped messages; who that was is not known.
     """
 
     report_id: UUID
@@ -97,6 +98,7 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     reason: str | None = None
     worker: str | None = None
     feedback: str | None = None
+    contact_stopped: bool = False
     test: bool = False
 
 
@@ -132,15 +134,10 @@ class ReferralFacts(_Data, frozen=True, kw_only=True):
 
 
 class EventParked(_Data, frozen=True, kw_only=True):
-    """A consumer could not handle an event about this case and kept it for a person.
-
-    `event_id` is null when the record could not even be read.
-    """
+    """A consumer could not handle an event about this case and kept it for a person."""
 
     consumer: str
     cause: str
-    event_type: str | None = None
-    event_id: UUID | None = None
 
 
 class CapacityChanged(_Data, frozen=True, kw_only=True):

@@ -50,8 +50,8 @@ def problem(error: Problem) -> JSONResponse:
         **error.members,
     }
     headers = {}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(error.retry_after)
+    if (pause := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(pause)
     if error.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, error.status, headers, media_type=PROBLEM)

@@ -161,10 +161,10 @@ def _headers(record: ConsumerRecord[Any, Any]) -> str:
     return msgspec.json.encode(shown).decode()
 
 
-async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]) -> int:
-    """Keep records that cannot be handled now; return how many are new in the table."""
+async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]) -> list[Parking]:
+    """Keep records that cannot be handled now; return those that are new in the table."""
     if not parkings:
-        return 0
+        return []
     rows = await conn.execute(
         text(
             'INSERT INTO parked (consumer, topic, partition, "offset", key, value, headers,'
@@ -175,7 +175,8 @@ async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]
             " CAST(:v AS bytea[]), CAST(:h AS text[]), CAST(:r AS text[]), CAST(:d AS text[]),"
             " CAST(:s AS text[]))"
             " WITH ORDINALITY AS x (t, p, o, k, v, h, r, d, s, n) ORDER BY n"
-            ' ON CONFLICT (consumer, topic, partition, "offset") DO NOTHING RETURNING id'
+            ' ON CONFLICT (consumer, topic, partition, "offset") DO NOTHING'
+            ' RETURNING topic, partition, "offset"'
         ),
         {
             "c": consumer,
@@ -190,7 +191,8 @@ async def park(conn: AsyncConnection, consumer: str, parkings: Sequence[Parking]
             "s": [p.state for p in parkings],
         },
     )
-    return len(rows.all())
+    new = {tuple(row) for row in rows}
+    return [p for p in parkings if (p.record.topic, p.record.partition, p.record.offset) in new]
 
 
 async def begin_attempts(

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from shared import events
 from shared.kafka import partition_of
-from shared.telemetry import current_traceparent
+from shared.telemetry import EVENTS_DECIDED, current_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +137,8 @@ class Outbox:
             for column, item in zip(columns.values(), row, strict=True):
                 column.append(item)
         await conn.execute(_INSERT, columns)
+        for (stream, kind), count in Counter((d.stream, d.type) for d, _ in drafts).items():
+            EVENTS_DECIDED.labels(stream, kind).inc(count)
         return columns["ids"]  # type: ignore[return-value]
 
     @staticmethod

@@ -81,12 +81,13 @@ def find_exact(tokens: list[Token], index: NameIndex) -> list[Span]:
     while i < len(tokens):
         for size in range(min(_NAME_TOKENS, len(tokens) - i), 0, -1):
             words = [token.word for token in tokens[i : i + size]]
-            if size > 1 and "".join(words) in index.not_places:
+            word = "".join(words) in index.not_places  # such as New Market: a market first
+            if hits := _look_up(words, index):
+                weak = word or (size == 1 and index.is_word(words[0]))
+                spans.append(Span(i, i + size - 1, hits, weak))
                 i += size
                 break
-            if hits := _look_up(words, index):
-                weak = size == 1 and index.is_word(words[0])
-                spans.append(Span(i, i + size - 1, hits, weak))
+            if word:
                 i += size
                 break
         else:

@@ -33,7 +33,7 @@ from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
-from shared.settings import Settings, load_settings, read_key
+from shared.settings import Settings, load_settings, read_callers, read_key
 from shared.signing import Signer
 from shared.telemetry import Log
 from shared.timers import TimerKind, TimerLoop
@@ -356,7 +356,7 @@ def make_service(
             graceful_timeout=6,
             logger=logging.getLogger("kafka.client"),
         ),
-        tokens=TokenReader(read_key(settings, "tokens.pub")),
+        tokens=TokenReader(read_key(settings, "tokens.pub"), read_callers(settings)),
         owns=tuple(owns),
         known=known_revisions(name),
     )

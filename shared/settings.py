@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -108,3 +110,21 @@ def read_key(settings: Settings, name: str) -> bytes:
         message = f"key file {name} is missing or is not 64 hex characters"
         raise SettingsError(message)
     return key
+
+
+def read_callers(settings: Settings) -> dict[str, bytes]:
+    """Read the public keys of the services that may call this one; none when there is no file.
+
+    Raises:
+        SettingsError: `callers.json` is not an object of 64 hex characters by service.
+
+    """
+    path = settings.keys_dir / "callers.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return {service: bytes.fromhex(key) for service, key in found.items()}
+    except (OSError, ValueError):
+        message = "callers.json is not an object of public keys by service"
+        raise SettingsError(message) from None

@@ -269,3 +269,48 @@ AUDIT_SIGNED: Final = _gauge("pashe_audit_signed_entries", "Entries under the la
 AUDIT_REFUSED: Final = _gauge(
     "pashe_audit_refused", "1 while the database contradicts the checkpoint kept outside of it"
 )
+REFERRALS_NOW: Final = _gauge(
+    "pashe_referrals_now", "Referrals that are not at their end, by state", "state", "need"
+)
+REFERRALS_UNANSWERED: Final = _gauge(
+    "pashe_referrals_unanswered",
+    "Referrals whose provider owes an answer or a first contact since the time set for it",
+    "owed",
+    "urgency",
+)
+ESCALATIONS: Final = _counter(
+    "pashe_referral_escalations", "Silences that somebody was told of", "silence", "level"
+)
+REPLIES: Final = _counter("pashe_channel_replies", "Replies of a channel, by state", "state")
+TASKS_UNNAMED: Final = _counter(
+    "pashe_desk_tasks_unnamed", "Tasks opened while nobody was on duty at their level", "level"
+)
+TASKS_OPEN: Final = _gauge("pashe_desk_tasks", "Tasks that are not done", "kind", "urgency")
+T0_UNSEEN: Final = _gauge(
+    "pashe_t0_unseen_seconds", "Age of the oldest open T0 case that no person has looked at"
+)
+UNOPENED: Final = _gauge("pashe_submissions_unopened", "Submissions without a case, overdue")
+EVENTS_DECIDED: Final = _counter(
+    "pashe_events_decided", "Events appended to the outbox: the funnel", "stream", "type"
+)
+FEED_GAPS: Final = _gauge(
+    "pashe_feed_gaps", "Providers' feeds that wait for a missing entry for more than 5 s; alert"
+)
+FEED_GAP_SECONDS: Final = _gauge("pashe_feed_gap_oldest_seconds", "Age of the oldest such gap")
+FEED_GAPS_PASSED: Final = _counter(
+    "pashe_feed_gaps_passed", "Gaps passed over: what is missing is parked, or too late", "why"
+)
+FEED_LATE: Final = _counter("pashe_feed_late_entries", "Entries that came after they were passed")
+SMS_SECONDS: Final = Histogram(
+    "pashe_sms_duration_seconds",
+    "Time of one exchange with the SMS gateway, by what came of it",
+    ("outcome",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+SMS_OLDEST_DUE: Final = _gauge(
+    "pashe_sms_oldest_due_seconds", "How long the oldest notice to a person is due and not sent"
+)
+SMS_BRAKED: Final = _gauge(
+    "pashe_sms_gateway_braked", "1 while nothing is sent because the gateway does not answer"
+)

@@ -21,7 +21,7 @@ from shared.database import Blame, blame
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -66,19 +66,35 @@ async def schedule(
     attempt: int = 0,
 ) -> None:
     """Set the one timer of this kind and subject; an older one is moved."""
+    await schedule_many(conn, kind, {subject: (due_at, payload or {})}, attempt)
+
+
+async def schedule_many(
+    conn: AsyncConnection,
+    kind: str,
+    due: Mapping[str, tuple[datetime, Mapping[str, Any]]],
+    attempt: int = 0,
+) -> None:
+    """Set the one timer of this kind for each subject, to (due time, payload), in their order."""
+    if not due:
+        return
+    subjects = sorted(due)
     await conn.execute(
         text(
             "INSERT INTO timers (id, kind, subject, due_at, payload, attempt)"
-            " VALUES (:id, :kind, :subject, :due, CAST(:payload AS jsonb), :attempt)"
+            " SELECT id, :kind, subject, due, CAST(payload AS jsonb), :attempt"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[]),"
+            " CAST(:due AS timestamptz[]), CAST(:payloads AS text[]))"
+            " AS t (id, subject, due, payload) ORDER BY subject"
             " ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id,"
             " due_at = excluded.due_at, payload = excluded.payload, attempt = excluded.attempt"
         ),
         {
-            "id": new_event_id(),
+            "ids": [new_event_id() for _ in subjects],
             "kind": kind,
-            "subject": subject,
-            "due": due_at,
-            "payload": msgspec.json.encode(payload or {}).decode(),
+            "subjects": subjects,
+            "due": [due[subject][0] for subject in subjects],
+            "payloads": [msgspec.json.encode(due[subject][1]).decode() for subject in subjects],
             "attempt": attempt,
         },
     )
@@ -86,9 +102,19 @@ async def schedule(
 
 async def cancel(conn: AsyncConnection, kind: str, subject: str) -> None:
     """Take back the timer of this kind and subject; nothing happens when there is none."""
+    await cancel_many(conn, kind, [subject])
+
+
+async def cancel_many(conn: AsyncConnection, kind: str, subjects: Collection[str]) -> None:
+    """Take back the timers of this kind and these subjects, in their order."""
+    if not subjects:
+        return
     await conn.execute(
-        text("DELETE FROM timers WHERE kind = :kind AND subject = :subject"),
-        {"kind": kind, "subject": subject},
+        text(
+            "DELETE FROM timers WHERE id IN (SELECT id FROM timers WHERE kind = :kind"
+            " AND subject = ANY(CAST(:subjects AS text[])) ORDER BY subject FOR UPDATE)"
+        ),
+        {"kind": kind, "subjects": sorted(subjects)},
     )
 
 

@@ -34,6 +34,9 @@ _SECRET: Final = {
     "audit": ("signing.key", "log.key"),
 }
 
+_CALLERS: Final = {"intake": ("notification",)}
+"""Which services may call which by HTTP: one synchronous call in all (DECISIONS 18)."""
+
 
 def make_keys(folder: Path, *, beside_data: bool) -> None:
     """Make what is missing of the keys in `folder/<service>/…`, each 64 hex characters, 0600.
@@ -69,6 +72,9 @@ def _write_public(folder: Path) -> None:
         write_private(folder / service / "tokens.pub", tokens)
     signers = {service: _public_of(folder / service / "signing.key") for service in SERVICES}
     write_private(folder / "audit" / "signers.json", msgspec.json.encode(signers))
+    for service, callers in _CALLERS.items():
+        known = {caller: signers[caller] for caller in callers}
+        write_private(folder / service / "callers.json", msgspec.json.encode(known))
 
 
 def _public_of(path: Path) -> str:

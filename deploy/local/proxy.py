@@ -186,13 +186,37 @@ def _forwardable(raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(n, v) for n, v in raw if n.lower() not in _HOP and n.lower() not in named]
 
 
+class BrokeOff(Exception):  # noqa: N818  (says what happened)
+    """A service broke off in mid-answer: the client's connection is cut, so that it knows."""
+
+
 async def _body_of(upstream: httpx.Response) -> AsyncIterator[bytes]:
     """Yield the body as it comes, still encoded; the connection ends with it."""
     try:
         async for chunk in upstream.aiter_raw():
             yield chunk
+    except httpx.HTTPError as error:
+        raise BrokeOff(type(error).__name__) from None
     finally:
         await upstream.aclose()
+
+
+def say_in_one_line() -> None:
+    """Keep tracebacks of services that broke off out of the log."""
+    logging.getLogger("uvicorn.error").addFilter(_InOneLine())
+
+
+class _InOneLine(logging.Filter):
+    """Tells of a service that broke off in one line; everything else keeps its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, BrokeOff):
+            record.msg, record.args = f"a service broke off in mid-answer ({error})", ()
+            record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+        return True
 
 
 def problem(status: int, kind: str, title: str) -> JSONResponse:
@@ -207,6 +231,7 @@ def main() -> None:
     routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in SERVICES}
     listener = socket.socket(fileno=int(sys.argv[1]))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    say_in_one_line()
     config = uvicorn.Config(
         Proxy({name: url for name, url in routes.items() if url}),
         host=HOST,

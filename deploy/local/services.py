@@ -80,6 +80,7 @@ def service_env(
     urls = {f"{name.upper()}_URL": f"http://{HOST}:{port}" for name, port in ports.items()}
     return {
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
+        "SMS_OUTBOX_DIR": str(keys.parent / "sms"),
         **inherited,
         **databases,
         **urls,

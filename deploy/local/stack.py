@@ -14,6 +14,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.local import control, keys, parts, ports, services, topics
@@ -40,6 +41,9 @@ LOAD_WITHIN: Final = 120.0
 """Seconds."""
 
 DIRECTORY: Final = "services.referral.directory"
+
+DEMONSTRATION_CLOCKS: Final = Path(__file__).parent / "demo" / "clocks.toml"
+"""In the demonstration profile seconds stand for minutes where there is danger now."""
 
 
 @dataclass(slots=True)
@@ -203,8 +207,7 @@ class Stack:
 
     async def _load_directory(self, state: State, chosen: Sequence[str]) -> None:
         """Load the directory of the profile, once; again only when another profile is asked for."""
-        loaded = self.home.profile.read_text() if self.home.profile.is_file() else None
-        profile = self.profile or loaded or "demonstration"
+        loaded, profile = self._loaded(), self._profile()
         if profile == loaded or "referral" not in chosen or not services.has_module(DIRECTORY):
             return
         with self.teller.step("directory", f"The directory ({profile})"):
@@ -218,8 +221,15 @@ class Stack:
             )
         write_private(self.home.profile, profile.encode())
 
+    def _loaded(self) -> str | None:
+        """Return the profile whose directory is loaded."""
+        return self.home.profile.read_text() if self.home.profile.is_file() else None
+
+    def _profile(self) -> str:
+        return self.profile or self._loaded() or "demonstration"
+
     def _env(self, state: State, service: str, *, migrate: bool = False) -> dict[str, str]:
-        return services.service_env(
+        env = services.service_env(
             service,
             keys=self.home.keys,
             admin=with_database(self.admin_url or "", DATABASE),
@@ -229,6 +239,9 @@ class Stack:
             origin=state.origin,
             migrate=migrate,
         )
+        if self._profile() == "demonstration":
+            env.setdefault("REFERRAL_CLOCKS", str(DEMONSTRATION_CLOCKS))
+        return env
 
     async def _start_parts(self, state: State, new: Sequence[Part]) -> None:
         """Start parts beside each other, wait until all are ready, and keep them from then on."""

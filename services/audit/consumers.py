@@ -22,6 +22,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from services.audit.domain import Arrival
 from shared import telemetry
 from shared.events import STREAMS
+from shared.patience import be_patient
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class AuditConsumer:
             graceful_timeout=6,
             logger=logging.getLogger("kafka.client"),
         )
+        be_patient()
         subscriber: Any = broker.subscriber(
             *self.topics,
             batch=True,

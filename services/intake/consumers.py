@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake import store
 from services.intake.service import Intake, Opening, decide_opening
+from shared.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,7 @@ class Opener:
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Opening:
         """Lock the submissions that are not open yet."""
-        ids = [event.data.submission_id for event in events]
-        return Opening(await store.lock_unopened(conn, ids), {}, [])
+        return await self._intake.load(conn, [event.data.submission_id for event in events])
 
     def decide(self, state: Opening, event: Event, stamp: Stamp) -> None:
         """Read the narrative if nobody said the concerns, and open the cases."""
@@ -41,4 +40,4 @@ class Opener:
 
     async def flush(self, conn: AsyncConnection, state: Opening) -> None:
         """Store cases, readings and events."""
-        await self._intake.save(conn, state)
+        await self._intake.save(conn, state, now())

@@ -284,11 +284,13 @@ class Triage:
 def triage(case_id: UUID, facts: CaseFacts, change: Triage) -> tuple[CaseFacts, Draft]:
     """Apply a coordinator's triage; from then on the case is entitled (PRODUCT, Release).
 
+    A case that was due for review is open again: something more is to be done.
+
     Raises:
         Conflict: the case is closed.
 
     """
-    if facts.status != "open":
+    if facts.status not in ("open", "review_due"):
         raise Conflict(None, state=facts.status)
     upazila, district = facts.upazila, facts.district
     if change.pcode is not None:
@@ -297,6 +299,7 @@ def triage(case_id: UUID, facts: CaseFacts, change: Triage) -> tuple[CaseFacts, 
     needs = list(change.needs) if change.needs is not None else facts.needs or _needs_of(concerns)
     new = msgspec.structs.replace(
         facts,
+        status="open",
         about=change.about or facts.about,
         concerns=concerns,
         needs=needs,

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels
+from services.intake.casework import api as desk_api
+from services.intake.casework.consumer import DeskHandler
+from services.intake.casework.desk import put_on_desk
+from services.intake.casework.service import Casework
+from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
 from services.intake.consumers import Opener
+from services.intake.contacts import api as contacts_api
 from services.intake.preparing import Secrets
 from services.intake.reading import read
+from services.intake.reporters import api as receipts_api
+from services.intake.reporters.service import Reporters
 from services.intake.service import Intake
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
@@ -17,15 +26,19 @@ from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.errors import SettingsError
-from shared.events import CASES, SUBMISSIONS
+from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
 from shared.settings import read_key
+from shared.sms import load_sms_settings, make_gateway
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
+
+MEASURE = 5.0
+"""Seconds between readings of what waits for a person."""
 
 
 async def warm() -> None:
@@ -53,6 +66,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     store = SubmissionStore(service.flow, service.outbox)
     committer = Committer(store, service.waker.wake)
     intake = Intake(service.flow, service.web, service.outbox, vault)
+    reporters = Reporters(vault, service.outbox)
+    replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
     service.consumers.append(
         DurableConsumer(
             "intake.opener",
@@ -60,6 +75,18 @@ def build() -> tuple[runtime.Service, FastAPI]:
             Opener(intake, vault),
             service.flow,
             guards=True,
+            on_parked=put_on_desk(service.outbox),
+            wake=service.waker.wake,
+        )
+    )
+    service.consumers.append(
+        DurableConsumer(
+            "intake.desk",
+            (REFERRALS, NOTICES, CASES),
+            DeskHandler(service.outbox),
+            service.flow,
+            guards=True,
+            on_parked=put_on_desk(service.outbox),
             wake=service.waker.wake,
         )
     )
@@ -71,8 +98,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 service.waker.wake()
             await asyncio.sleep(SWEEP)
 
+    async def measure() -> None:
+        while True:
+            await intake.measure(now())
+            await asyncio.sleep(MEASURE)
+
     service.checks.append(intake.check_keys)
-    service.tasks += [committer.run, sweep]
+    service.tasks += [committer.run, sweep, replies.run, measure]
     app = make_app(
         service,
         "Pashe intake",
@@ -80,12 +112,23 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     try:
         routers = channels.routers(
-            channels.Desk(committer, store, vault, secrets), sorted(settings.only)
+            channels.Desk(
+                committer, store, vault, secrets, replies, os.environ.get("TWILIO_AUTH_TOKEN", "")
+            ),
+            sorted(settings.only),
         )
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None
-    for router in (*routers, api.make_router(service, intake)):
+    rooms = (
+        api.make_router(service, intake),
+        desk_api.make_task_router(service, Casework(service.outbox)),
+        desk_api.make_duty_router(service),
+        receipts_api.make_receipt_router(service, reporters, secrets),
+        receipts_api.make_desk_router(service, reporters),
+        contacts_api.make_router(service, vault, service.outbox, secrets),
+    )
+    for router in (*routers, *rooms):
         app.include_router(router)
     return service, app
 

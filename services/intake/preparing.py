@@ -42,11 +42,16 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """How a submission came: gateway, the channel's own id if it has one, and what repeats drop."""
+    """How a submission came: gateway, the channel's own id if it has one, and what repeats drop.
+
+    `sender` is the blind index of the number that wrote; `again` what a repeat is answered.
+    """
 
     gateway: str = ""
     message_id: str | None = None
     repeat_key: bytes | None = None
+    sender: bytes | None = None
+    again: bytes | None = None
 
 
 def prepare(
@@ -89,6 +94,8 @@ def prepare(
         gateway=message.gateway,
         message_key=message.repeat_key,
         message_id=message.message_id,
+        sender=message.sender,
+        again=message.again,
         organisation=(caller.org or caller.actor) if caller else "",
         actor=caller.actor if caller else f"anonymous:{channel}",
         receipt_hash=receipt.digest(secrets.pepper),
@@ -217,3 +224,8 @@ def _coarse_code(pcode: str | None) -> str | None:
 def repeat_key(index_key: bytes, *parts: str) -> bytes:
     """Return what marks a message as a repeat: a keyed hash, since its parts hold a number."""
     return hmac.new(index_key, "\x1f".join(parts).encode(), hashlib.sha256).digest()
+
+
+def number_index(index_key: bytes, number: str) -> bytes:
+    """Return the blind index of a number (E.164): a keyed hash, the only form that is searched."""
+    return repeat_key(index_key, "number", number)

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from services.intake import store
+from services.intake.casework.desk import carry_out
+from services.intake.casework.tasks import after_case
+from services.intake.conversation import (
+    REPLY_WITHIN,
+    language_of,
+    plan_reply,
+    read_answer,
+    stop_contact,
+    take_answer,
+)
 from services.intake.domain import Triage, open_cases, triage
 from services.intake.reading import Reading, read
+from services.intake.reporters.store import mark_seen
+from services.intake.talks import save_talks, talks_of
+from shared import telemetry
 from shared.database import transaction
 from shared.errors import NotFound, SettingsError, Stale
 from shared.outbox import Stamp
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from services.intake.casework.tasks import Orders
     from services.intake.store import Unopened
+    from services.intake.talks import Talk
     from services.intake.vault import Vault
     from shared.access import Caller
     from shared.events import CaseFacts, Draft
@@ -35,25 +51,67 @@ class Opening:
     """The state of one opening: what was locked, and what was decided."""
 
     unopened: dict[UUID, Unopened]
-    opened: dict[UUID, tuple[Reading | None, list[tuple[UUID, CaseFacts]]]]
-    drafts: list[tuple[Draft, Stamp]]
+    talks: Mapping[UUID, Talk] = field(default_factory=dict)
+    facts: dict[UUID, CaseFacts] = field(default_factory=dict)
+    opened: dict[UUID, tuple[Reading | None, list[tuple[UUID, CaseFacts]]]] = field(
+        default_factory=dict
+    )
+    answers: dict[UUID, UUID] = field(default_factory=dict)
+    stops: list[tuple[bytes, UUID]] = field(default_factory=list)
+    replies: list[tuple[UUID, str, str]] = field(default_factory=list)
+    changed: dict[UUID, CaseFacts] = field(default_factory=dict)
+    orders: list[tuple[UUID, Orders, CaseFacts | None]] = field(default_factory=list)
+    drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
 
 
 def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Stamp) -> None:
-    """Open one submission's cases inside `state`; nothing happens when it is open already."""
+    """Open one submission's cases inside `state`; nothing happens when it is open already.
+
+    A text may be a command or the answer to a question instead: then it opens no case.
+    """
     waiting = state.unopened.get(submission_id)
     if waiting is None or submission_id in state.opened:
         return
-    reading = None
+    reading, said = None, ""
     narrator = waiting.narrator
     if narrator is not None and not waiting.submission.report.get("concerns"):
-        narrative = vault.open(narrator, narrator.fields[0])
-        reading = read(str(narrative), today=stamp.at.date())
+        said = str(vault.open(narrator, narrator.fields[0]))
+        reading = read(said, today=stamp.at.date())
     elif waiting.submission.channel == "sms":
         reading = read("", today=stamp.at.date())
+    talk = state.talks.get(submission_id)
+    if talk is not None and reading is not None and _converse(state, talk, reading, said, stamp):
+        state.opened[submission_id] = (reading, [])
+        return
     cases = open_cases(waiting.submission, reading, stamp.at)
+    for case_id, facts, draft in cases:
+        state.facts[case_id] = facts
+        state.drafts.append((draft, stamp))
+        state.orders.append((case_id, after_case(draft.type, facts), facts))
     state.opened[submission_id] = (reading, [(case_id, facts) for case_id, facts, _ in cases])
-    state.drafts += [(draft, stamp) for _, _, draft in cases]
+
+
+def _converse(state: Opening, talk: Talk, reading: Reading, said: str, stamp: Stamp) -> bool:
+    """Plan the reply to a text; say whether the text was a stop or an answer, and no report."""
+    kind = plan_reply(reading, stopped=talk.stopped)
+    if kind is not None and talk.reply and stamp.at < talk.received_at + REPLY_WITHIN:
+        state.replies.append((talk.submission_id, kind, language_of(reading)))
+    changes: list[tuple[UUID, tuple[CaseFacts, Draft] | None]] = []
+    answer = None
+    if reading.command == "stop":
+        state.stops.append((talk.sender, talk.submission_id))
+        changes = [(c, stop_contact(c, f)) for c in talk.cases if (f := state.facts.get(c))]
+    elif talk.asked is not None and (answer := read_answer(said, reading, talk.asked.kind)):
+        state.answers[talk.submission_id] = talk.asked.submission_id
+        cases = talk.asked.cases
+        changes = [(c, take_answer(c, f, answer)) for c in cases if (f := state.facts.get(c))]
+    for case_id, change in changes:
+        if change is not None:
+            facts, draft = change
+            state.facts[case_id] = state.changed[case_id] = facts
+            state.drafts.append((draft, stamp))
+            state.orders.append((case_id, after_case(draft.type, facts), facts))
+    return reading.command == "stop" or answer is not None
 
 
 class Intake:
@@ -109,19 +167,38 @@ class Intake:
                     await store.put_off(conn, submission_id, at)
         return opened
 
+    async def measure(self, at: datetime) -> None:
+        """Read from the database what waits for a person: Kafka or not (DECISIONS 15)."""
+        async with self._flow.connect() as conn:
+            waiting = await store.count_waiting(conn, at)
+        telemetry.T0_UNSEEN.set(waiting.t0_unseen)
+        telemetry.UNOPENED.set(waiting.unopened)
+        telemetry.TASKS_OPEN.clear()
+        for labels, count in waiting.tasks.items():
+            telemetry.TASKS_OPEN.labels(*labels).set(count)
+
+    async def load(self, conn: AsyncConnection, submissions: Sequence[UUID]) -> Opening:
+        """Lock submissions that are not open yet, and the cases that their texts may be about."""
+        unopened = await store.lock_unopened(conn, submissions)
+        talks = await talks_of(conn, list(unopened))
+        cases = sorted({case_id for talk in talks.values() for case_id in talk.cases})
+        return Opening(unopened, talks, await store.lock_facts(conn, cases) if cases else {})
+
     async def open_in(self, conn: AsyncConnection, submission_id: UUID, at: datetime) -> None:
         """Open one submission's cases inside the caller's transaction, if they are not open."""
-        unopened = await store.lock_unopened(conn, [submission_id])
-        state = Opening(unopened, {}, [])
-        if submission_id in unopened:
-            trace = unopened[submission_id].traceparent
+        state = await self.load(conn, [submission_id])
+        if submission_id in state.unopened:
+            trace = state.unopened[submission_id].traceparent
             stamp = Stamp(at, "service:intake.sweep", trace)
             decide_opening(state, submission_id, self._vault, stamp)
-        await self.save(conn, state)
+        await self.save(conn, state, at)
 
-    async def save(self, conn: AsyncConnection, state: Opening) -> None:
+    async def save(self, conn: AsyncConnection, state: Opening, at: datetime) -> None:
         """Store what was decided and its events."""
         await store.save_opened(conn, state.opened)
+        await save_talks(conn, state.answers, state.stops, state.replies, at)
+        await store.save_cases(conn, sorted(state.changed.items()))
+        await carry_out(conn, state.orders, by="service:intake.opener", at=at)
         await self._outbox.append(conn, state.drafts)
 
     async def triage_in(
@@ -150,7 +227,10 @@ class Intake:
             raise Stale(None, version=row.version)
         facts, draft = triage(case_id, row.facts, change)
         await store.save_cases(conn, [(case_id, facts)])
+        await mark_seen(conn, case_id, at)
         await self._outbox.append(conn, [(draft, Stamp(at, caller.actor))])
+        orders = after_case(draft.type, facts)
+        await carry_out(conn, [(case_id, orders, facts)], by=caller.actor, at=at)
         found = await store.find_case(conn, case_id)
         if found is None:
             raise NotFound

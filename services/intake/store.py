@@ -212,6 +212,22 @@ async def lock_case(conn: AsyncConnection, case_id: UUID) -> CaseRow | None:
     return None if row is None else _case(row)
 
 
+async def lock_facts(conn: AsyncConnection, cases: Sequence[UUID]) -> dict[UUID, CaseFacts]:
+    """Lock cases in order of id; return the facts of those that are open already."""
+    rows = await conn.execute(
+        text(
+            "SELECT case_id, facts FROM cases WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            " ORDER BY case_id FOR UPDATE"
+        ),
+        {"ids": list(cases)},
+    )
+    return {
+        row.case_id: msgspec.convert(_json(row.facts), CaseFacts)
+        for row in rows
+        if row.facts is not None
+    }
+
+
 async def find_case(conn: AsyncConnection, case_id: UUID) -> CaseRow | None:
     """Read one case; None if it is not there or not for this organisation."""
     rows = await conn.execute(
@@ -238,6 +254,10 @@ async def list_cases(conn: AsyncConnection, after: Cursor, limit: int) -> list[C
     return [_case(row) for row in rows]
 
 
+_WITH_CASE: Final = ("received", "opened")
+"""States of a submission that has, or will have, cases of its own."""
+
+
 async def list_submissions(
     conn: AsyncConnection, channel: str | None, after: Cursor, limit: int
 ) -> list[dict[str, Any]]:
@@ -245,7 +265,7 @@ async def list_submissions(
     rows = await conn.execute(
         text(
             "SELECT txid::text AS xid, seq, submission_id, channel, gateway, message_id,"  # noqa: S608
-            " received_at, case_ids, state, reading, test FROM submissions"
+            " received_at, case_ids, state, reading, answers, test FROM submissions"
             f" WHERE (CAST(:channel AS text) IS NULL OR channel = :channel) AND {_BELOW}"
         ),
         {"txid": str(after[0]), "seq": after[1], "channel": channel, "n": limit},
@@ -261,9 +281,71 @@ async def list_submissions(
             "state": row.state,
             "reading": _json(row.reading),
             "subject": row.case_ids[0],
-            "case_ids": row.case_ids if row.state != "no_case" else [],
-            "case_id": row.case_ids[0] if row.state != "no_case" and row.case_ids else None,
+            "case_ids": row.case_ids if row.state in _WITH_CASE else [],
+            "case_id": row.case_ids[0] if row.state in _WITH_CASE and row.case_ids else None,
+            "answers": row.answers,
             "test": row.test,
         }
         for row in rows
     ]
+
+
+async def subject_of(conn: AsyncConnection, case_id: UUID, recipient: str) -> Subject | None:
+    """Return whom a notice about a case is for, without sealed fields; None if nobody is known.
+
+    `person`: the person the case is about, who may be the reporter; `reporter`: whoever reported.
+    """
+    rows = await conn.execute(
+        text(
+            "SELECT s.subject_id, s.case_id, s.kind, s.ref, coalesce(s.wrapped_key, ''::bytea),"
+            " s.commitment, s.kek FROM cases c JOIN submissions b USING (submission_id)"
+            " JOIN subjects s ON s.submission_id = c.submission_id WHERE c.case_id = :c"
+            " AND CASE WHEN :who = 'reporter' THEN s.kind = 'reporter'"
+            " ELSE (s.kind = 'person' AND s.case_id = c.case_id"
+            "  AND s.ref IS NOT DISTINCT FROM c.person_ref)"
+            "  OR (s.kind = 'reporter' AND b.report #>> '{reporter,kind}' = 'self') END"
+            " ORDER BY s.kind LIMIT 1"
+        ),
+        {"c": case_id, "who": recipient},
+    )
+    row = rows.first()
+    if row is None:
+        return None
+    subject_id, owner, kind, ref, wrapped, commitment, kek = row
+    return Subject(subject_id, owner, kind, ref, bytes(wrapped), bytes(commitment), bytes(kek))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a person now; `t0_unseen` is an age in seconds, 0 when there is none."""
+
+    t0_unseen: float
+    unopened: int
+    tasks: dict[tuple[str, str], int]
+
+
+async def count_waiting(conn: AsyncConnection, at: datetime) -> Waiting:
+    """Count what waits for a person; test traffic counts nowhere (SAFETY 30)."""
+    unseen = await conn.scalar(
+        text(
+            "SELECT coalesce(extract(epoch FROM :at - min(s.received_at)), 0) FROM cases c"
+            " JOIN submissions s USING (submission_id) WHERE c.facts ->> 'urgency' = 'T0'"
+            " AND c.status = 'open' AND s.seen_at IS NULL AND NOT s.test"
+        ),
+        {"at": at},
+    )
+    unopened = await conn.scalar(
+        text("SELECT count(*) FROM submissions WHERE state = 'received' AND open_at <= :at"),
+        {"at": at},
+    )
+    tasks = await conn.execute(
+        text(
+            "SELECT kind, coalesce(urgency, 'none') AS urgency, count(*) AS n FROM tasks"
+            " WHERE state <> 'done' GROUP BY 1, 2"
+        )
+    )
+    return Waiting(
+        float(unseen or 0),
+        int(unopened or 0),
+        {(row.kind, row.urgency): row.n for row in tasks},
+    )

@@ -47,6 +47,8 @@ class Prepared:
     traceparent: str | None
     answer: bytes
     key: Key | None = None
+    sender: bytes | None = None
+    again: bytes | None = None
     size: int = 1000
 
     @property
@@ -63,17 +65,18 @@ ON CONFLICT DO NOTHING RETURNING scope, key_hash
 """)
 _SUBMISSIONS = text("""
 INSERT INTO submissions (submission_id, channel, gateway, message_key, message_id, received_at,
-  organisation, actor, entitled, case_ids, report, open_at, receipt_hash, traceparent, test)
+  organisation, actor, entitled, case_ids, report, open_at, receipt_hash, sender,
+  traceparent, test)
 SELECT id, channel, gateway, mkey, mid, at, org, actor, entitled,
   CAST(string_to_array(cases, ',') AS uuid[]), CAST(report AS jsonb),
-  at + make_interval(secs => :open_after), receipt, trace, test
+  at + make_interval(secs => :open_after), receipt, sender, trace, test
 FROM unnest(CAST(:id AS uuid[]), CAST(:channel AS text[]), CAST(:gateway AS text[]),
   CAST(:mkey AS bytea[]), CAST(:mid AS text[]), CAST(:at AS timestamptz[]), CAST(:org AS text[]),
   CAST(:actor AS text[]), CAST(:entitled AS boolean[]), CAST(:cases AS text[]),
-  CAST(:report AS text[]), CAST(:receipt AS bytea[]), CAST(:trace AS text[]),
-  CAST(:test AS boolean[]))
-  AS t (id, channel, gateway, mkey, mid, at, org, actor, entitled, cases, report, receipt, trace,
-  test)
+  CAST(:report AS text[]), CAST(:receipt AS bytea[]), CAST(:sender AS bytea[]),
+  CAST(:trace AS text[]), CAST(:test AS boolean[]))
+  AS t (id, channel, gateway, mkey, mid, at, org, actor, entitled, cases, report, receipt, sender,
+  trace, test)
 ORDER BY channel, gateway, mkey, id
 ON CONFLICT (channel, gateway, message_key) DO NOTHING RETURNING submission_id
 """)
@@ -183,7 +186,7 @@ class SubmissionStore:
     async def _first(conn: AsyncConnection, prepared: Prepared) -> bytes | Exception:
         """Return the first answer of a repeated key or message."""
         if prepared.key is None:
-            return prepared.answer  # a channel's message again: the same neutral answer
+            return prepared.answer if prepared.again is None else prepared.again
         try:
             found = await find_answer(conn, prepared.key)
         except Exception as error:  # noqa: BLE001  (given to the one caller it concerns)
@@ -231,6 +234,7 @@ def _submission_columns(group: Sequence[Prepared]) -> dict[str, object]:
         "cases": [",".join(map(str, s.case_ids)) for s in subs],
         "report": [msgspec.json.encode(s.report).decode() for s in subs],
         "receipt": [p.receipt_hash for p in group],
+        "sender": [p.sender for p in group],
         "trace": [p.traceparent for p in group],
         "test": [s.test for s in subs],
         "open_after": OPEN_AFTER,

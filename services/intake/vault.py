@@ -96,6 +96,22 @@ class Vault:
             tuple(sealed),
         )
 
+    def seal_more(
+        self, subject: Subject, name: str, value: object, version: int = 1
+    ) -> SealedField:
+        """Seal one more field of a subject that is there already.
+
+        Raises:
+            VaultError: the subject's key was erased or is another.
+
+        """
+        nonce = os.urandom(NONCE)
+        aad = _aad(subject.case_id, subject.subject_id, name, version)
+        box = AESGCM(self._key_of(subject))
+        return SealedField(
+            name, nonce + box.encrypt(nonce, msgspec.json.encode(value), aad), version
+        )
+
     def open(self, subject: Subject, sealed: SealedField) -> object:
         """Open one field.
 
@@ -103,19 +119,27 @@ class Vault:
             VaultError: the key was erased or is another, or the ciphertext was moved or changed.
 
         """
-        if not subject.wrapped_key:
-            message = "the subject's key was destroyed"
-            raise VaultError(message)
+        key = self._key_of(subject)
+        data = sealed.ciphertext
+        aad = _aad(subject.case_id, subject.subject_id, sealed.name, sealed.version)
         try:
-            wrapped = subject.wrapped_key
-            aad = _aad(subject.case_id, subject.subject_id, "key", 0)
-            key = self._kek.decrypt(wrapped[:NONCE], wrapped[NONCE:], aad)
-            if not hmac.compare_digest(_commitment(key), subject.commitment):
-                message = "the data key is not the committed one"
-                raise VaultError(message)
-            data = sealed.ciphertext
-            aad = _aad(subject.case_id, subject.subject_id, sealed.name, sealed.version)
             return msgspec.json.decode(AESGCM(key).decrypt(data[:NONCE], data[NONCE:], aad))
         except InvalidTag:
             message = "the ciphertext does not belong here"
             raise VaultError(message) from None
+
+    def _key_of(self, subject: Subject) -> bytes:
+        if not subject.wrapped_key:
+            message = "the subject's key was destroyed"
+            raise VaultError(message)
+        wrapped = subject.wrapped_key
+        aad = _aad(subject.case_id, subject.subject_id, "key", 0)
+        try:
+            key = self._kek.decrypt(wrapped[:NONCE], wrapped[NONCE:], aad)
+        except InvalidTag:
+            message = "the wrapped key does not belong here"
+            raise VaultError(message) from None
+        if not hmac.compare_digest(_commitment(key), subject.commitment):
+            message = "the data key is not the committed one"
+            raise VaultError(message)
+        return key

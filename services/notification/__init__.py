@@ -1,1 +1,1 @@
-"""Notification: tells providers' systems (and later people) what happened, once a notice's id."""
+"""Notification: tells providers' systems by webhook, and persons by SMS, what happened."""

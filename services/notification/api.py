@@ -12,6 +12,7 @@ from pydantic import Field
 
 from services.notification import store
 from services.notification.domain import NoticeState
+from services.notification.notice_list import list_notices, render_notice
 from services.notification.service import Subscriptions, organisation, render_subscription
 from services.notification.targets import MAX_URL
 from shared.access import Caller, require
@@ -24,8 +25,6 @@ from shared.paging import commit_place, decode_cursor, page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from shared.runtime import Service
 
 _OWN = (Role.PROVIDER_SYSTEM,)
@@ -63,28 +62,6 @@ def _number(after: str | None) -> int:
         case _:
             message = "the cursor is not valid"
             raise InvalidBody(message)
-
-
-def _notice(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "notice_id": row.notice_id,
-        "notifier": row.notifier,
-        "subscription_id": row.subscription_id,
-        "provider_id": row.organisation,
-        "case_id": row.case_id,
-        "referral_id": row.referral_id,
-        "event_id": row.event_id,
-        "type": row.type,
-        "cursor": row.feed_seq,
-        "happened_at": row.happened_at,
-        "state": row.notice_state,
-        "reason": row.reason,
-        "attempt": row.attempt,
-        "status": row.status,
-        "test": row.test,
-        "created_at": row.created_at,
-        "ended_at": row.ended_at,
-    }
 
 
 def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  # noqa: C901  (a list of routes)
@@ -180,14 +157,17 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         state: NoticeState | None = None,
         limit: Limit = 50,
     ) -> Response:
-        """List notices in the order they were made: one's own for a provider, all for staff."""
+        """List notices in the order they were made: one's own for a provider, all for staff.
+
+        Staff see notices to persons too: what was told about which case, never to whom.
+        """
         place = commit_place(after)
         async with transaction(service.web, organisation(caller)) as conn:
-            rows = await store.list_notices(
+            rows = await list_notices(
                 conn, place, limit, case_id=case_id, subscription_id=subscription_id, state=state
             )
         last = (int(rows[-1].xid), rows[-1].seq) if rows else None
-        return _json(page([_notice(row) for row in rows], last))
+        return _json(page([render_notice(row) for row in rows], last))
 
     return router
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.consumer import DurableConsumer
+from shared.delivery import tell_of_parked
+from shared.events import NOTICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
         notifier.handler,
         service.flow,
         guards=notifier.guards,
+        on_parked=tell_of_parked(service.outbox, NOTICES),
         wake=_both(service.waker.wake, notifier.wake),
     )
 

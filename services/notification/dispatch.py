@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from services.notification import claims, store
+from services.notification import claims, outcomes, store
 from services.notification.domain import (
     SLOW,
     Head,
@@ -19,13 +19,12 @@ from services.notification.domain import (
     Rest,
     Send,
     Standing,
-    Verdict,
     Why,
     Withhold,
-    judge,
     next_step,
 )
 from services.notification.facts import disabled_draft, notice_draft
+from services.notification.verdicts import Verdict, judge
 from shared import telemetry
 from shared.outbox import Stamp
 from shared.telemetry import Log
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from services.notification.claims import Claimed
-    from services.notification.domain import Answer, SubscriptionId
+    from services.notification.domain import SubscriptionId
     from services.notification.settings import WebhookSettings
+    from services.notification.verdicts import Answer
     from shared.events import Draft
     from shared.outbox import Outbox
 
@@ -127,7 +127,7 @@ class Dispatch:
             jobs: list[Job] = []
             if outcome.verdict is Verdict.RETRY and standing is Standing.ACTIVE:
                 await claims.rest(conn, [(job.held.id, outcome.retry_at)])
-            elif not await claims.rest_idle(conn, job.held.id):
+            elif not await outcomes.rest_idle(conn, job.held.id):
                 failures = 0 if delivered else job.held.failures + 1
                 held = replace(job.held, standing=standing, failures=failures)
                 jobs, more = await self._advance(conn, [held], at)
@@ -139,7 +139,7 @@ class Dispatch:
         self, conn: AsyncConnection, job: Job, answer: Answer, at: datetime
     ) -> tuple[Standing, list[Draft]] | None:
         """Write a success; return how the subscription stands and the events, None if not held."""
-        stored = await claims.deliver(
+        stored = await outcomes.deliver(
             conn,
             subscription_id=job.held.id,
             lease=job.lease,
@@ -162,18 +162,18 @@ class Dispatch:
         held = await claims.find_held(conn, sub, job.lease)
         if held is None:
             return None
-        await claims.note_failure(conn, sub, answer, at)
+        await outcomes.note_failure(conn, sub, answer, at)
         if verdict is Verdict.RETRY:
-            await claims.note_status(conn, head.notice_id, answer.status)
+            await outcomes.note_status(conn, head.notice_id, answer.status)
             return held.standing, []
         reason = Why.GONE if verdict is Verdict.GONE else Why.EXHAUSTED
         drafts: list[Draft] = []
-        if await claims.end_notice(conn, head.notice_id, reason, answer.status, at):
+        if await outcomes.end_notice(conn, head.notice_id, reason, answer.status, at):
             drafts.append(self._ended(job, NoticeState.FAILED, reason))
         if held.standing is not Standing.ACTIVE:
             return held.standing, drafts
         standing = Standing.DISABLED if verdict is Verdict.GONE else Standing.DEAD
-        await claims.end_subscription(conn, sub, standing, reason, at)
+        await outcomes.end_subscription(conn, sub, standing, reason, at)
         drafts.append(disabled_draft(WEBHOOK, head, sub, job.attempt, reason))
         telemetry.SUBSCRIPTIONS_ENDED.labels(str(reason)).inc()
         _log.error("subscription-ended", subscription=sub, why=str(reason))
@@ -205,7 +205,7 @@ class Dispatch:
             again: list[Claimed] = []
             for sub in open_:
                 head = heads.get(sub.id)
-                match next_step(sub.standing, head, at, self._settings.gap_wait):
+                match next_step(sub.standing, head, at):
                     case Send(head=first):
                         jobs.append(Job(sub, first, uuid4()))
                     case Rest(until=until):
@@ -232,7 +232,7 @@ class Dispatch:
         conn: AsyncConnection, sub: Claimed, reason: Why, at: datetime
     ) -> list[tuple[Draft, Stamp]]:
         """Withhold what waits, or what of it is stale; return the events."""
-        gone = await claims.withhold(conn, sub.id, reason, at, stale=reason is Why.STALE)
+        gone = await outcomes.withhold(conn, sub.id, reason, at, stale=reason is Why.STALE)
         telemetry.NOTICES.labels(WEBHOOK, str(NoticeState.WITHHELD)).inc(len(gone))
         return [
             (

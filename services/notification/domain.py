@@ -15,7 +15,7 @@ from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, ReferralFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from shared.events import Event
 
@@ -40,8 +40,8 @@ SKEW: Final = timedelta(seconds=5)
 SLOW: Final = timedelta(seconds=1)
 """A receiver that answers later than this is served in the slow lane next time."""
 
-LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
-"""A longer Retry-After is cut to this."""
+GAP_LOOK: Final = timedelta(seconds=5)
+"""How often a subscription looks again whether a gap has closed, beside being woken when it has."""
 
 _MAX_BIGINT: Final = 2**63 - 1
 _MAX_INTEGER: Final = 2**31 - 1
@@ -57,11 +57,17 @@ class Standing(StrEnum):
 
 
 class NoticeState(StrEnum):
-    """What became of a notice."""
+    """What became of a notice.
+
+    Only notices to persons are ever in flight, sent or unknown: a webhook is answered at once.
+    """
 
     WAITING = "waiting"
+    IN_FLIGHT = "in_flight"
+    SENT = "sent"
     DELIVERED = "delivered"
     FAILED = "failed"
+    UNKNOWN = "unknown"
     WITHHELD = "withheld"
 
 
@@ -185,13 +191,12 @@ def plan_notices(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first waiting notice of a subscription. `follows`: the feed's entry before it is here."""
+    """The first waiting notice of a subscription. `follows`: all of the feed before it is here."""
 
     notice_id: NoticeId
     entry: Entry
     attempt: int
     useful_until: datetime
-    arrived_at: datetime
     follows: bool
 
 
@@ -219,12 +224,11 @@ class Rest:
 Step = Send | Withhold | Rest
 
 
-def next_step(standing: Standing, head: Head | None, at: datetime, gap_wait: timedelta) -> Step:
+def next_step(standing: Standing, head: Head | None, at: datetime) -> Step:
     """Decide what a subscription does next.
 
-    An entry whose predecessor in the feed has not arrived waits `gap_wait` for it: cases lie in
-    different partitions, the feed's order is the webhook's order (DECISIONS 17), and nobody waits
-    on a gap for ever (DECISIONS 11).
+    The feed's order is the webhook's order (DECISIONS 17): an entry waits until all before it are
+    here, or were passed over (gaps.py): either wakes the subscription.
     """
     if head is None:
         return Rest()
@@ -234,61 +238,6 @@ def next_step(standing: Standing, head: Head | None, at: datetime, gap_wait: tim
         return Withhold(Why.DISABLED)
     if head.attempt == 0 and at > head.useful_until:
         return Withhold(Why.STALE)
-    if not head.follows and at < head.arrived_at + gap_wait:
-        return Rest(head.arrived_at + gap_wait)
+    if not head.follows:
+        return Rest(at + GAP_LOOK)
     return Send(head)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver said: an HTTP status, or the trouble on the way to it; never its body.
-
-    `trouble` is one of `timeout`, `connection`, `protocol`, `dns`, `target-refused`.
-    """
-
-    took: timedelta
-    status: int | None = None
-    trouble: str | None = None
-    retry_after: timedelta | None = None
-
-    @property
-    def word(self) -> str:
-        """A short stable word for logs, metrics and health: `2xx` … `5xx`, or the trouble."""
-        return self.trouble or f"{(self.status or 0) // 100}xx"
-
-
-class Verdict(StrEnum):
-    """What an answer means for the notice and its subscription."""
-
-    DELIVERED = "delivered"
-    RETRY = "retry"
-    EXHAUSTED = "exhausted"
-    GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A verdict, and when to try again if that is what it says."""
-
-    verdict: Verdict
-    retry_at: datetime | None = None
-
-
-def judge(answer: Answer, failures: int, schedule: Sequence[timedelta], at: datetime) -> Outcome:
-    """Decide what an answer means after `failures` earlier ones without success.
-
-    `schedule` holds the pause before each attempt, the first included. 2xx is success, 3xx is
-    not followed, 410 ends the subscription, 429 and 503 may ask for a longer pause with
-    Retry-After, every other answer is tried again. Source: Standard Webhooks 1.0.
-    """
-    status = answer.status or 0
-    if 200 <= status < 300:  # noqa: PLR2004  (RFC 9110, successful)
-        return Outcome(Verdict.DELIVERED)
-    if status == 410:  # noqa: PLR2004  (RFC 9110, gone)
-        return Outcome(Verdict.GONE)
-    if failures + 1 >= len(schedule):
-        return Outcome(Verdict.EXHAUSTED)
-    pause = schedule[failures + 1]
-    if status in (429, 503) and answer.retry_after is not None:
-        pause = max(pause, min(answer.retry_after, LONGEST_RETRY_AFTER))
-    return Outcome(Verdict.RETRY, at + pause)

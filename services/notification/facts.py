@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.notification.domain import Entry, Head, Why
+    from services.notification.person_store import PersonNotice
 
 
 def render_body(entry: Entry, public_url: str) -> bytes:
@@ -86,5 +87,30 @@ def disabled_draft(
             attempt=attempt,
             reason=str(reason),
             test=head.entry.test,
+        ),
+    )
+
+
+def person_draft(notice: PersonNotice) -> Draft:
+    """Return the event that says what became of a notice to a person, as it is now.
+
+    An unknown delivery is a `notice-failed` with the state `unknown`; the subject is the case.
+    """
+    failed = notice.state in (NoticeState.FAILED, NoticeState.UNKNOWN)
+    return Draft(
+        NOTICES,
+        "notice-failed" if failed else f"notice-{notice.state}",
+        str(notice.case_id),
+        NoticeFacts(
+            notice_id=notice.id,
+            notifier=notice.notifier,
+            about_event=notice.event_id,
+            about_type=notice.type,
+            state=str(notice.state),
+            referral_id=notice.referral_id,
+            recipient=str(notice.recipient),
+            attempt=notice.attempt,
+            reason=notice.reason,
+            test=notice.test,
         ),
     )

@@ -82,8 +82,43 @@ _ENTRIES: Final = text(
 )
 
 
-async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> None:
-    """Add entries to their providers' feeds."""
+_LOCK_HEADS: Final = text(
+    "INSERT INTO feed_heads AS h (organisation) SELECT o FROM unnest(CAST(:o AS text[])) AS x (o)"
+    " ORDER BY o ON CONFLICT (organisation) DO UPDATE SET complete = h.complete"
+    " RETURNING organisation, complete"
+)
+
+_ADVANCE: Final = text(
+    "UPDATE feed_heads h SET complete = x.complete, seen = x.seen,"
+    " gap_since = CASE WHEN x.seen <= x.complete THEN NULL"
+    " WHEN x.complete > h.complete OR h.gap_since IS NULL THEN CAST(:at AS timestamptz)"
+    " ELSE h.gap_since END"
+    " FROM (SELECT h.organisation, greatest(h.seen, max(f.feed_seq)) AS seen, coalesce("
+    "   max(f.feed_seq) FILTER (WHERE f.feed_seq = h.complete + f.rank), h.complete) AS complete"
+    "  FROM feed_heads h LEFT JOIN LATERAL"
+    "   (SELECT feed_seq, row_number() OVER (ORDER BY feed_seq) AS rank FROM feed"
+    "    WHERE organisation = h.organisation AND feed_seq > h.complete) f ON true"
+    "  WHERE h.organisation = ANY(CAST(:o AS text[]))"
+    "  GROUP BY h.organisation, h.complete, h.seen) x"
+    " WHERE h.organisation = x.organisation"
+)
+
+
+async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> int:
+    """Add entries to their providers' feeds, and move on up to where each feed is complete.
+
+    The feeds' heads are locked in order, so that two batches see one another's entries. Return how
+    many entries came after their place was passed over.
+    """
+    organisations = sorted({entry.organisation for entry in entries})
+    rows = await conn.execute(_LOCK_HEADS, {"o": organisations})
+    complete = {row.organisation: row.complete for row in rows}
+    await _insert(conn, entries, at)
+    await conn.execute(_ADVANCE, {"o": organisations, "at": at})
+    return sum(entry.feed_seq <= complete[entry.organisation] for entry in entries)
+
+
+async def _insert(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> None:
     await conn.execute(
         _ENTRIES,
         {
@@ -159,3 +194,50 @@ async def call_up(
         _CALL_UP,
         {"o": sorted(set(organisations)), "s": sorted(set(subscriptions)), "at": at},
     )
+
+
+async def list_gaps(conn: AsyncConnection) -> list[tuple[str, int, int, datetime]]:
+    """Read the first gap of each feed that has one: provider, first and last missing, since."""
+    rows = await conn.execute(
+        text(
+            "SELECT h.organisation, h.complete + 1 AS first, (SELECT min(f.feed_seq) - 1 FROM feed"
+            " f WHERE f.organisation = h.organisation AND f.feed_seq > h.complete) AS last,"
+            " h.gap_since FROM feed_heads h WHERE h.gap_since IS NOT NULL ORDER BY h.organisation"
+        )
+    )
+    return [(r.organisation, r.first, r.last, r.gap_since) for r in rows if r.last is not None]
+
+
+async def pass_over(
+    conn: AsyncConnection, organisation: str, first: int, last: int, at: datetime
+) -> bool:
+    """Let a feed go on without the missing entries from `first` to `last`; False if it moved."""
+    moved = await conn.execute(
+        text(
+            "UPDATE feed_heads SET complete = CAST(:last AS bigint), gap_since = NULL"
+            " WHERE organisation = :o AND complete = CAST(:before AS bigint)"
+            " AND NOT EXISTS (SELECT 1 FROM feed WHERE organisation = :o"
+            " AND feed_seq > CAST(:before AS bigint) AND feed_seq <= CAST(:last AS bigint))"
+            " RETURNING 1"
+        ),
+        {"o": organisation, "before": first - 1, "last": last},
+    )
+    if moved.first() is None:
+        return False
+    await conn.execute(_ADVANCE, {"o": [organisation], "at": at})
+    await call_up(conn, [organisation], (), at)
+    return True
+
+
+async def list_parked_values(
+    conn: AsyncConnection, consumer: str, organisation: str
+) -> list[bytes | None]:
+    """Read the records a consumer parked, not handled since, that hold this provider's id."""
+    rows = await conn.execute(
+        text(
+            "SELECT value FROM parked WHERE consumer = :c AND state <> 'done'"
+            " AND position(CAST(:o AS bytea) IN value) > 0"
+        ),
+        {"c": consumer, "o": organisation.encode()},
+    )
+    return [bytes(row.value) for row in rows]

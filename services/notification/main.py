@@ -77,7 +77,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app = make_app(
         service,
         "Pashe notification",
-        "Tells providers' systems by webhook what happens to their referrals; keeps what was told.",
+        "Tells providers' systems by webhook what happens to their referrals, and persons by SMS"
+        " what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
     return service, app

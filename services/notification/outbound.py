@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 import httpcore
 import httpx
 
-from services.notification.domain import Answer
 from services.notification.targets import TargetRefused, check_answers, check_url
+from services.notification.verdicts import Answer
 
 if TYPE_CHECKING:
     import ssl

@@ -1,8 +1,9 @@
-"""Subscriptions' secrets at rest: AES-256-GCM under `seal.key`, bound to their subscription."""
+"""Under `seal.key`: subscriptions' secrets (AES-256-GCM, bound to them), and marks of numbers."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,12 @@ class Sealer:
     def __init__(self, key: bytes) -> None:
         """Take the 32-byte sealing key."""
         self._box = AESGCM(key)
+        self._marking = hmac.digest(key, b"pashe recipient", "sha256")
         self.fingerprint: Final = hashlib.sha256(b"pashe seal\x00" + key).digest()[:8]
+
+    def mark(self, number: str) -> bytes:
+        """Return 16 bytes that are equal for equal numbers, and tell nothing without the key."""
+        return hmac.digest(self._marking, number.encode(), "sha256")[:16]
 
     def close(self, subscription_id: UUID, organisation: str, secret: bytes) -> bytes:
         """Return nonce and ciphertext of a secret."""

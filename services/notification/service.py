@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from services.notification import store
+from services.notification import person_store, store
 from services.notification.dispatch import WEBHOOK
 from services.notification.domain import REFERRAL_TYPES, USEFUL, Standing
 from services.notification.signature import make_secret, render_secret
@@ -197,6 +197,7 @@ class Subscriptions:
         """Delete feed entries and ended notices older than `KEEP`."""
         async with self.flow.begin() as conn:
             await store.forget(conn, at - KEEP)
+            await person_store.forget(conn, at - KEEP)
 
 
 def organisation(caller: Caller) -> str:

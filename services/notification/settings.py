@@ -23,8 +23,10 @@ TIMEOUT: Final = 15.0
 LEASE_MARGIN: Final = timedelta(seconds=15)
 """How much longer than an attempt a claim holds; then another worker takes it again."""
 
-GAP_WAIT: Final = 1.0
-"""Seconds that an entry waits for the one before it in the feed."""
+GAP_WAIT: Final = 3600.0
+"""Seconds that entries wait for one before them in the feed that is not parked and does not come.
+
+It is never lost between the centre's own services, only late; this is for a Kafka that lost it."""
 
 
 @dataclass(frozen=True, slots=True)

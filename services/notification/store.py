@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from services.notification.feed import ENTRY_COLUMNS
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -170,44 +168,6 @@ async def replay_feed(
         {"id": subscription_id, "at": at},
     )
     return found
-
-
-async def list_notices(
-    conn: AsyncConnection,
-    after: Cursor,
-    limit: int,
-    *,
-    case_id: UUID | None,
-    subscription_id: UUID | None,
-    state: str | None,
-) -> list[Row[Any]]:
-    """Read the notices that the caller sees in the order of their commits.
-
-    Rows stay below every transaction still open: a later commit never slips in before a cursor.
-    """
-    rows = await conn.execute(
-        text(
-            "SELECT n.txid::text AS xid, n.seq, n.notice_id, n.notifier, n.subscription_id,"  # noqa: S608
-            " n.state AS notice_state, n.reason, n.attempt, n.status, n.created_at, n.ended_at,"
-            f" {ENTRY_COLUMNS} FROM notices n JOIN feed f"
-            " ON f.organisation = n.organisation AND f.feed_seq = n.feed_seq"
-            " WHERE (n.txid, n.seq) > (CAST(CAST(:txid AS text) AS xid8), :seq)"
-            " AND n.txid < pg_snapshot_xmin(pg_current_snapshot())"
-            " AND (CAST(:case AS uuid) IS NULL OR f.case_id = :case)"
-            " AND (CAST(:sub AS uuid) IS NULL OR n.subscription_id = :sub)"
-            " AND (CAST(:state AS text) IS NULL OR n.state = :state)"
-            " ORDER BY n.txid, n.seq LIMIT :n"
-        ),
-        {
-            "txid": str(after[0]),
-            "seq": after[1],
-            "case": case_id,
-            "sub": subscription_id,
-            "state": state,
-            "n": limit,
-        },
-    )
-    return list(rows.all())
 
 
 # --- housekeeping --------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.notification.dispatch import Dispatch, Job
-    from services.notification.domain import Answer
     from services.notification.outbound import Outbound
     from services.notification.seal import Sealer
+    from services.notification.verdicts import Answer
 
 QUICK_LANE: Final = 128
 SLOW_LANE: Final = 64

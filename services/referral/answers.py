@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
@@ -15,18 +15,12 @@ from services.referral.referral import (
     NO_ANSWER,
     PROMISED,
     RULE,
+    SUPERSEDED,
     Referral,
     change,
 )
-from services.referral.world import (
-    RESPOND,
-    WAITING,
-    Case,
-    Change,
-    World,
-    consented,
-    may_release,
-)
+from services.referral.silence import LADDER, Silence, above, climb, escalate
+from services.referral.world import SERVED, Case, Change, World, consented, may_release
 from shared.vocabulary import Reason, ReferralState
 
 if TYPE_CHECKING:
@@ -36,6 +30,12 @@ if TYPE_CHECKING:
     from shared.events import CaseFacts, Event
 
 _S = ReferralState
+
+SERVING: Final = frozenset({"accept", "contact", "start", "deliver"})
+"""Answers after which a need is one provider's: a parallel offer of it ends."""
+
+TWICE: Final = 2
+"""Unanswered offers of a need after which people are told."""
 
 
 def follow(
@@ -49,8 +49,10 @@ def follow(
         case "accept":
             new = _accepted(world, new, terms, at, made)
         case "decline" | "fail" | "deliver" | "withdraw":
-            new = _give_back(new, referral.state, made)
+            new = _give_back(new, made)
     made.happen(domain.event_of(order.verb), new)
+    if order.verb in SERVING and new.state != _S.WAITLISTED:
+        _supersede(world, new, made)
     if order.verb == "decline":
         _offer_again(world, case, new, at, made)
     if new.delivered is not None and new.delivered.how_much == "part" and case.served:
@@ -59,7 +61,6 @@ def follow(
 
 
 def _accepted(world: World, new: Referral, terms: Terms, at: datetime, made: Change) -> Referral:
-    made.alarm(RESPOND, new, None)
     if new.state == _S.WAITLISTED:  # there is no place yet: none is held
         made.hold(new, -new.reserved, 0)
         return change(new, reserved=0)
@@ -78,42 +79,69 @@ def _accepted(world: World, new: Referral, terms: Terms, at: datetime, made: Cha
     )
 
 
-def _give_back(referral: Referral, was: str, made: Change) -> Referral:
-    """Give places and load back to the offer, and take the timer of the state it was in back."""
+def _give_back(referral: Referral, made: Change) -> Referral:
+    """Give places and load back to the offer."""
     made.hold(referral, -referral.reserved, -1)
-    kind = {_S.ASSIGNED: RESPOND, _S.WAITING: WAITING}.get(ReferralState(was))
-    if kind is not None:
-        made.alarm(kind, referral, None)
     return change(referral, reserved=0)
 
 
-def _offer_again(world: World, case: Case, ended: Referral, at: datetime, made: Change) -> None:
+def _withdraw(referral: Referral, reason: str, made: Change) -> None:
+    ended = change(_give_back(referral, made), state=_S.WITHDRAWN, reason=reason)
+    made.happen("referral-withdrawn", ended)
+
+
+def _supersede(world: World, served: Referral, made: Change) -> None:
+    """Withdraw every other offer of a need that is served now; whoever had it acknowledges."""
+    for other in world.of(served.case_id, served.need):
+        if other.open and other.referral_id != served.referral_id:
+            _withdraw(other, SUPERSEDED, made)
+
+
+def _offer_again(world: World, case: Case, before: Referral, at: datetime, made: Change) -> None:
     """Offer a need to the next candidate; what a rule released must still be releasable."""
     if not case.served:
         return
-    by = ended.released_by
-    if by == RULE and not may_release(case, ended.need, world.terms(ended.need, at)):
+    by = before.released_by
+    if by == RULE and not may_release(case, before.need, world.terms(before.need, at)):
         by = None
-    plan_new(world, case, ended.need, at, made, parent=ended, released_by=by)
+    plan_new(world, case, before.need, at, made, parent=before, released_by=by)
 
 
-def expire(world: World, case: Case, referral: Referral, at: datetime) -> Change:
-    """End a referral whose provider did not answer in time, and offer the need to the next."""
+def fall_due(world: World, case: Case, referral: Referral, at: datetime) -> Change:
+    """Do what silence asks for, when a timer looks at a referral; nothing twice, or too early.
+
+    An unanswered offer ends and the need is offered to the next; whoever waits is looked for again;
+    of everything else, and of waiting too, people are told, one step a time.
+    """
     made = Change()
-    if referral.state != _S.ASSIGNED or referral.respond_by is None or referral.respond_by > at:
+    if referral.test or not case.served:
         return made
-    ended = change(_give_back(referral, referral.state, made), state=_S.EXPIRED, reason=NO_ANSWER)
-    ended = made.happen("referral-expired", ended)
-    _offer_again(world, case, ended, at, made)
-    return made
-
-
-def retry(world: World, case: Case, referral: Referral, at: datetime) -> Change:
-    """Look for somebody again for a need that nobody served."""
-    made = Change()
-    if referral.state == _S.WAITING and case.served:
+    made.looked[referral.referral_id] = referral
+    terms = world.terms(referral.need, at)
+    if referral.state == _S.WAITING:
         look_again(world, case, referral, at, made)
+    elif referral.state == _S.ASSIGNED and referral.respond_by and referral.respond_by <= at:
+        _expire(world, case, referral, at, made)
+    else:
+        told = climb(referral, terms, at, made)
+        begun = told.escalation if told is not None else None
+        if told and begun and (begun.silence, begun.to) == (Silence.FIRST_CONTACT, LADDER[0]):
+            _offer_again(world, case, told, at, made)
     return made
+
+
+def _expire(world: World, case: Case, referral: Referral, at: datetime, made: Change) -> None:
+    """End a referral that nobody answered; after the second of a need people are told."""
+    ended = change(_give_back(referral, made), state=_S.EXPIRED, reason=NO_ANSWER)
+    made.happen("referral-expired", ended)
+    _offer_again(world, case, ended, at, made)
+    silent = [r for r in world.of(case.case_id, referral.need) if r.state == _S.EXPIRED]
+    next_one = made.happenings[-1].referral
+    if len(silent) + 1 < TWICE or next_one.state == _S.WAITING:  # who waits is told of already
+        return
+    silence = Silence.RESPOND if next_one.state == _S.ASSIGNED else Silence.RELEASE
+    before = referral.escalation.to if referral.escalation else None
+    escalate(next_one, silence, above(before) or LADDER[-1], at, made)
 
 
 def bring_forward(world: World, event: Event) -> Change:
@@ -127,7 +155,7 @@ def bring_forward(world: World, event: Event) -> Change:
     if old is not None and event.sequence <= old.sequence:
         return made
     facts: CaseFacts = event.data
-    if event.type in ("case-closed", "case-erased") and facts.status == "open":
+    if event.type in ("case-closed", "case-erased") and facts.status in SERVED:
         facts = msgspec.structs.replace(facts, status="closed")
     withdrawn = old.withdrawn if old is not None else False
     if event.type == "consent-withdrawn":
@@ -138,10 +166,9 @@ def bring_forward(world: World, event: Event) -> Change:
     for referral in world.of(case_id):
         reason = _ended_by(event.type, facts, referral)
         if reason is not None:
-            ended = change(
-                _give_back(referral, referral.state, made), state=_S.WITHDRAWN, reason=reason
-            )
-            made.happen("referral-withdrawn", ended)
+            _withdraw(referral, reason, made)
+        elif made.case.served and old is not None and not old.served:
+            made.looked[referral.referral_id] = referral  # its clocks go on
     return made
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse
 
-from services.referral import store, stream
+from services.referral import notes_store, store, stream
 from services.referral.bodies import BODIES, order_of
 from services.referral.domain import VERBS, Actor, shown
 from shared.access import PROVIDERS, Caller, organisation_of, require
@@ -128,7 +128,7 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
     ) -> Response:
         """Read why this offer: every one considered with `in` or the rule that put it out."""
         async with transaction(service.web, "*") as conn:
-            found = await store.find_explanation(conn, referral_id)
+            found = await notes_store.find_explanation(conn, referral_id)
         if found is None:
             raise NotFound
         return json_of({"referral_id": referral_id, **found})

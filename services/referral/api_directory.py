@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response  # noqa: TC002  (FastAPI reads annotations)
 
-from services.referral import listing_store, offers_store, store
+from services.referral import listing, listing_store, offers_store, store
 from services.referral.api import json_of
 from services.referral.directory import kinds_of
 from services.referral.directory_bodies import CapacityIn, KeyIn, OfferIn, PreviewIn, ProviderIn
@@ -29,6 +29,7 @@ from shared.database import transaction
 from shared.errors import Forbidden, InvalidBody, NotFound
 from shared.events import CaseFacts
 from shared.http import once
+from shared.outbox import Stamp
 from shared.paging import decode_cursor, page
 from shared.vocabulary import Need, Role
 
@@ -48,8 +49,8 @@ def make_router(service: Service, referrals: Referrals) -> APIRouter:
     """Make the routes of the directory."""
     router = APIRouter(prefix="/referral/v1", tags=["directory"])
     _add_providers(router, service)
-    _add_offers(router, service, referrals)
-    _add_capacity(router, service, referrals)
+    _add_offers(router, service)
+    _add_capacity(router, service)
     _add_preview(router, service, referrals)
     return router
 
@@ -110,7 +111,7 @@ def _add_providers(router: APIRouter, service: Service) -> None:
             return await once(request, conn, raw, act)
 
 
-def _add_offers(router: APIRouter, service: Service, referrals: Referrals) -> None:
+def _add_offers(router: APIRouter, service: Service) -> None:
     @router.get("/offers", response_model=None)
     async def offers(
         _: Annotated[Caller, Depends(require(*_STAFF, *_PROVIDERS))],
@@ -156,14 +157,15 @@ def _add_offers(router: APIRouter, service: Service, referrals: Referrals) -> No
 
             async def act() -> tuple[int, Any]:
                 row = {**body.model_dump(mode="json"), "offer_id": str(offer_id)}
-                return 200, await referrals.list_offer(conn, row, caller.actor, now())
+                stamp = Stamp(now(), caller.actor)
+                return 200, await listing.list_offer(conn, service.outbox, row, stamp)
 
             response = await once(request, conn, raw, act)
         service.waker.wake()
         return response
 
 
-def _add_capacity(router: APIRouter, service: Service, referrals: Referrals) -> None:
+def _add_capacity(router: APIRouter, service: Service) -> None:
     @router.put("/offers/{offer_id}/capacity", response_model=None)
     async def capacity(
         request: Request,
@@ -185,8 +187,10 @@ def _add_capacity(router: APIRouter, service: Service, referrals: Referrals) -> 
                     raise NotFound
                 if caller.role in PROVIDERS and found["provider_id"] != caller.org:
                     raise Forbidden
-                return 200, await referrals.change_capacity(
-                    conn, found, body.places_free, body.places_total, caller.actor, now()
+                free, total = body.places_free, body.places_total
+                stamp = Stamp(now(), caller.actor)
+                return 200, await listing.change_capacity(
+                    conn, service.outbox, found, free, total, stamp
                 )
 
             response = await once(request, conn, raw, act)

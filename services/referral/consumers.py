@@ -85,7 +85,7 @@ class CaseProjection:
 
     async def flush(self, conn: AsyncConnection, state: Taken) -> None:
         """Store what changed."""
-        await self._referrals.save(conn, state.made)
+        await self._referrals.save(conn, state.world, state.made)
 
 
 class NeedRule(CaseProjection):

@@ -1,6 +1,8 @@
-"""Deadlines as actors: silence ends a referral and the next is asked; waiting looks again.
+"""Deadlines as actors: one timer a referral, which looks at it when something of it may be due.
 
-Timers are found without a lock, then the case is locked, then the timer is deleted (DECISIONS 14).
+What is due lies in the referral (`silence.next_look`); the timer only wakes, in any process of the
+service, whichever rules it runs. Timers are found without a lock, then the case is locked, then the
+timer is deleted (DECISIONS 14).
 """
 
 from __future__ import annotations
@@ -9,8 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.referral import store
-from services.referral.answers import expire, retry
-from services.referral.world import RESPOND, WAITING
+from services.referral.silence import DUE
 from shared.outbox import Stamp
 from shared.timers import Timer, TimerKind
 
@@ -24,18 +25,11 @@ if TYPE_CHECKING:
 def make_timers(referrals: Referrals, clock: Clock) -> list[TimerKind]:
     """Make the kinds of timers of this service."""
 
-    async def on_silence(conn: AsyncConnection, timer: Timer) -> None:
+    async def look(conn: AsyncConnection, timer: Timer) -> None:
         stamp = Stamp(clock(), "service:referral.deadlines")
-        await referrals.fall_due(conn, UUID(timer.subject), _case_of(timer), expire, stamp)
+        await referrals.fall_due(conn, UUID(timer.subject), _case_of(timer), stamp)
 
-    async def on_waiting(conn: AsyncConnection, timer: Timer) -> None:
-        stamp = Stamp(clock(), "service:referral.deadlines")
-        await referrals.fall_due(conn, UUID(timer.subject), _case_of(timer), retry, stamp)
-
-    return [
-        TimerKind(RESPOND, on_silence, _lock_case),
-        TimerKind(WAITING, on_waiting, _lock_case),
-    ]
+    return [TimerKind(DUE, look, _lock_case)]
 
 
 def _case_of(timer: Timer) -> UUID:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.referral.planning import assign, tried, wait
+from services.referral.planning import assign, await_desk, awaits_of, tried, wait
 from services.referral.referral import Told, change
 from services.referral.routing import CHOOSABLE, IN, Decision, explain, route, verdict_of
 from services.referral.world import Change, question_for
 from shared.errors import Conflict, InvalidBody
-from shared.vocabulary import Enrolment
+from shared.vocabulary import Enrolment, ReferralState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +54,10 @@ def release(
         suggested=suggested,
         done=[*referral.done, "release"],
     )
-    released = made.happen("referral-released", released)
+    awaits = awaits_of(decision) if offer is None and not unreachable else None
+    if awaits is not None:
+        released = change(released, state=ReferralState.PLANNED, waiting=None)
+    released = made.happen("referral-released", await_desk(released, awaits, at))
     if offer is not None:
         assign(released, offer, terms, at, made)
     elif unreachable:
@@ -108,7 +111,7 @@ def tell(
     offer = _named(world, question, chosen, at)
     if referral.released_by is None:
         released = change(referral, released_by=name, released_at=at)
-        referral = made.happen("referral-released", released)
+        referral = made.happen("referral-released", await_desk(released, None, at))
     referral = change(referral, done=[*referral.done, "told"])
     assign(referral, offer, world.terms(referral.need, at), at, made, told)
     return made

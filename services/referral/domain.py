@@ -260,15 +260,26 @@ _ANSWERS_BY_VERB: Final[Mapping[str, Callable[[Referral, Order, datetime], _Fiel
 }
 
 
+_PRIVATE: Final = (
+    *("reserved", "done", "suggested", "awaits", "awaits_since", "escalation"),
+    *("released_at", "medical_until", "feed_seq"),
+)
+"""Fields that the interface does not show to everybody as they are."""
+
+
 def shown(referral: Referral, actor: Actor) -> dict[str, Any]:
-    """Return the referral as the interface reads it; only the desk sees what is suggested."""
+    """Return the referral as the interface reads it; providers see nothing of the desk's side."""
     plain: dict[str, Any] = msgspec.to_builtins(referral)
-    for private in ("reserved", "done", "suggested", "released_at", "medical_until", "feed_seq"):
+    for private in _PRIVATE:
         del plain[private]
     for empty in ("appointments", "attachments"):
         plain[empty] = []
     if actor.role not in PROVIDER:
+        told = referral.escalation
         plain["suggested_offer_id"] = referral.suggested
+        plain["awaits"] = referral.awaits
+        plain["silence"] = told.silence if told else None
+        plain["escalated_to"] = told.to if told else None
         plain["released_at"] = msgspec.to_builtins(referral.released_at)
     plain["allowed"] = allowed(referral, actor)
     return plain

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, store, stream
+from services.referral import api, api_directory, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
-from shared import runtime, telemetry
+from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
+from shared.delivery import tell_of_parked
 from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS
 from shared.http import make_app
@@ -20,11 +23,13 @@ from shared.http import make_app
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from services.referral.rules import Rule
+
 PROJECTION: Final = "cases"
 """The name in `REFERRAL_RULES` of the consumer that is no rule: the projection of cases."""
 
 COUNT_EVERY: Final = 5.0
-"""Seconds between counts of who waits and who has not acknowledged."""
+"""Seconds between two measures of the funnel."""
 
 
 def build() -> tuple[runtime.Service, FastAPI]:
@@ -35,7 +40,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     """
     service = runtime.make_service("referral", owns=(REFERRALS, DIRECTORY), flow_size=16)
-    rules = load_rules()
+    rules = _load_rules(os.environ.get("REFERRAL_CLOCKS", ""))
     only = service.settings.only
     unknown = only - rules.keys() - {PROJECTION}
     if unknown:
@@ -50,6 +55,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 CaseProjection(referrals),
                 service.flow,
                 guards=True,
+                on_parked=tell_of_parked(service.outbox, REFERRALS),
                 wake=service.waker.wake,
             )
         )
@@ -60,6 +66,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 (CASES,),
                 NeedRule(referrals, need),
                 service.flow,
+                on_parked=tell_of_parked(service.outbox, REFERRALS),
                 wake=service.waker.wake,
             )
         )
@@ -69,9 +76,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     async def count() -> None:
         while True:
             async with service.flow.connect() as conn:
-                waiting, unacknowledged = await store.count_waiting(conn)
-            telemetry.REFERRALS_WAITING.set(waiting)
-            telemetry.WITHDRAWALS_UNACKNOWLEDGED.set(unacknowledged)
+                await funnel.measure(conn, now())
             await asyncio.sleep(COUNT_EVERY)
 
     service.tasks += [bell.run, count]
@@ -83,6 +88,17 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service, referrals))
     return service, app
+
+
+def _load_rules(clocks: str) -> dict[str, Rule]:
+    """Load the rules of all needs; `REFERRAL_CLOCKS` may name a file of a centre's own clocks."""
+    try:
+        return load_rules(changes=Path(clocks) if clocks else None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if not clocks:
+            raise
+        message = "REFERRAL_CLOCKS names no file of clocks"
+        raise SettingsError(message) from None
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ import msgspec
 from services.referral.referral import (
     CASE_CLOSED,
     RULE,
+    SUPERSEDED,
     Referral,
     Told,
     Waiting,
     change,
 )
-from services.referral.routing import Offer, explain, route
+from services.referral.routing import NOT_ACTIVE, POLICE, Decision, Offer, explain, route
+from services.referral.silence import climb
 from services.referral.world import (
-    RESPOND,
-    WAITING,
     Case,
     Change,
     World,
@@ -57,7 +57,8 @@ def plan(world: World, case: Case, need: str, at: datetime, *, reopened: bool = 
                 look_again(world, case, referral, at, made)
         return made
     undone = (CASE_CLOSED, Reason.CONSENT_WITHDRAWN)
-    if before and not reopened and before[-1].reason not in undone:
+    ends = [r.reason for r in before if r.reason != SUPERSEDED]
+    if ends and not reopened and ends[-1] not in undone:
         return made
     plan_new(world, case, need, at, made)
     return made
@@ -116,48 +117,75 @@ def _place(
     question = question_for(case.facts, referral.need, tried(world, referral, made))
     decision = route(question, world.candidates(question, made), at)
     made.explanations[referral.referral_id] = explain(decision, question, at)
-    suggested = decision.suggested.offer_id if decision.suggested else None
-    nobody = decision.chosen is None and not decision.open_to_persons
-    still = nobody and referral.state == _S.WAITING
-    back = referral.state == _S.WAITING and not nobody
-    if still and announce:
-        referral = made.happen("referral-waiting", referral)
-    elif announce or back or suggested != referral.suggested:
-        planned = change(referral, state=_S.PLANNED, suggested=suggested, waiting=None)
-        referral = made.happen("referral-planned", planned)
     terms = world.terms(referral.need, at)
-    if nobody:
-        wait(referral, terms, at, made)
+    if decision.chosen is None and not decision.open_to_persons:
+        if referral.state != _S.WAITING and announce:
+            planned = change(referral, suggested=None)
+            referral = made.happen("referral-planned", await_desk(planned, None, at))
+        wait(referral, terms, at, made, announce=announce)
         return
-    if back:
-        made.alarm(WAITING, referral, None)
-    if decision.chosen is None or referral.test:
+    released = referral.released_by is not None or may_release(case, referral.need, terms)
+    goes_out = decision.chosen is not None and released and not referral.test
+    suggested = decision.suggested.offer_id if decision.suggested else None
+    awaits = None if goes_out else awaits_of(decision)
+    other = (suggested, awaits) != (referral.suggested, referral.awaits) and not goes_out
+    if announce or other or referral.state == _S.WAITING:
+        planned = change(referral, state=_S.PLANNED, suggested=suggested, waiting=None)
+        referral = made.happen("referral-planned", await_desk(planned, awaits, at))
+    if decision.chosen is None or not goes_out:
         return
     if referral.released_by is None:
-        if not may_release(case, referral.need, terms):
-            return
-        released = change(referral, released_by=RULE, released_at=at)
-        referral = made.happen("referral-released", released)
+        free = change(referral, released_by=RULE, released_at=at)
+        referral = made.happen("referral-released", await_desk(free, None, at))
     assign(referral, decision.chosen, terms, at, made)
 
 
+def awaits_of(decision: Decision) -> str:
+    """Return what a person of the desk must do with a referral that no machine lets out.
+
+    `release` it (to the police too: never by machine), `choose` an offer by name, or `call` the
+    suggested office, which is only listed.
+    """
+    if decision.suggested is None:
+        return "choose"
+    verdict = next(c.verdict for c in decision.considered if c.offer == decision.suggested)
+    if decision.chosen is not None or verdict == POLICE:
+        return "release"
+    return "call" if verdict == NOT_ACTIVE else "choose"
+
+
+def await_desk(referral: Referral, awaits: str | None, at: datetime) -> Referral:
+    """Let a referral await the desk, or nobody; the time that it waits since is the first."""
+    since = (referral.awaits_since or at) if awaits is not None else None
+    return change(referral, awaits=awaits, awaits_since=since)
+
+
 def tried(world: World, referral: Referral, made: Change) -> frozenset[str]:
-    """Return the offers that already said no, or nothing, for this need of the case."""
+    """Return the offers that said no, or nothing, or have this need of the case before them now.
+
+    Also those that said yes, were silent then, and lost it to another.
+    """
     known = {r.referral_id: r for r in world.of(referral.case_id, referral.need)} | made.referrals
     return frozenset(
-        r.offer_id
-        for r in known.values()
-        if r.need == referral.need and r.state in (_S.DECLINED, _S.EXPIRED) and r.offer_id
+        r.offer_id for r in known.values() if r.need == referral.need and r.offer_id and _in_vain(r)
     )
 
 
-def wait(referral: Referral, terms: Terms, at: datetime, made: Change) -> None:
-    """Let a referral wait, and set the time to look for somebody again."""
+def _in_vain(referral: Referral) -> bool:
+    lost = referral.reason == SUPERSEDED and "accept" in referral.done
+    return referral.open or lost or referral.state in (_S.DECLINED, _S.EXPIRED)
+
+
+def wait(
+    referral: Referral, terms: Terms, at: datetime, made: Change, *, announce: bool = False
+) -> None:
+    """Let a referral wait until somebody serves; people are told at once, and again."""
     if referral.state != _S.WAITING:
-        waiting = change(referral, state=_S.WAITING, waiting=Waiting(since=at))
-        referral = made.happen("referral-waiting", waiting)
-    if not referral.test:
-        made.alarm(WAITING, referral, at + terms.retry_waiting_within)
+        referral = change(referral, state=_S.WAITING, waiting=Waiting(since=at))
+        announce = True
+    if announce:
+        referral = made.happen("referral-waiting", referral)
+    climb(referral, terms, at, made)
 
 
 def assign(
@@ -182,7 +210,6 @@ def assign(
         state=_S.ASSIGNED,
         provider_id=offer.provider_id,
         offer_id=offer.offer_id,
-        suggested=offer.offer_id,
         assigned_at=at,
         respond_by=respond_by,
         first_contact_by=contact_by,
@@ -192,10 +219,6 @@ def assign(
         summary=msgspec.structs.replace(referral.summary, mode=offer.mode),
     )
     made.hold(assigned, taken, 1)
-    if referral.state == _S.WAITING:
-        made.alarm(WAITING, referral, None)
-    if not referral.test:
-        made.alarm(RESPOND, referral, respond_by)
     made.happen("referral-assigned", assigned)
 
 

@@ -17,6 +17,9 @@ FINAL: Final = frozenset(
 )
 """States after which this referral does nothing more; a new one may follow it."""
 
+LIVE: Final = tuple(sorted(str(state) for state in ReferralState if state not in FINAL))
+"""The other states."""
+
 PROMISED: Final = frozenset({_S.ACCEPTED, _S.WAITLISTED, _S.IN_SERVICE, _S.ON_HOLD})
 """States in which a provider has said yes."""
 
@@ -26,6 +29,7 @@ RULE: Final = "rule"
 CASE_CLOSED: Final = "case_closed"
 CASE_ERASED: Final = "case_erased"
 NO_ANSWER: Final = "no_answer"
+SUPERSEDED: Final = "superseded"
 """Reasons that only the service gives, beside the vocabulary's."""
 
 
@@ -43,6 +47,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     position: int | None = None
     expected_on: str | None = None
+
+
+class Escalation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is silent about a referral, and who was told of it last, when."""
+
+    silence: str
+    to: str
+    at: datetime
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +92,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Referral(msgspec.Struct, frozen=True, kw_only=True):
     """One need of one case sent to one offer. Times are aware UTC; `version` counts changes.
 
-    `suggested` is the offer that routing proposes while nobody is assigned; `reserved` the places
-    this referral holds of the offer's free ones.
+    `suggested` is the offer that routing proposes while nobody is assigned; `awaits` what a person
+    of the desk must do with a planned one (`release`, `choose`, `call`), since when; `reserved` the
+    places this referral holds of the offer's free ones.
     """
 
     referral_id: UUID
@@ -94,6 +107,8 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: str | None = None
     offer_id: str | None = None
     suggested: str | None = None
+    awaits: str | None = None
+    awaits_since: datetime | None = None
     released_by: str | None = None
     released_at: datetime | None = None
     told: Told | None = None
@@ -110,6 +125,7 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     provider_reference: str | None = None
     parent_referral_id: UUID | None = None
     waiting: Waiting | None = None
+    escalation: Escalation | None = None
     milestones: list[Milestone] = []
     delivered: Delivered | None = None
     outcome: str | None = None
@@ -130,6 +146,14 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its provider hears of it: it has one, and it is no test traffic (SAFETY 30)."""
         return self.provider_id is not None and not self.test
 
+    @property
+    def answer_by(self) -> datetime | None:
+        """Until when its provider owes an answer, or after its yes the first contact."""
+        if self.state == _S.ASSIGNED:
+            return self.respond_by
+        silent = self.state == _S.ACCEPTED and self.first_contact_at is None
+        return self.first_contact_by if silent else None
+
 
 def change(referral: Referral, **fields: Any) -> Referral:  # noqa: ANN401  (fields of a struct)
     """Return the referral with these fields; the version is counted when it becomes an event."""
@@ -138,6 +162,7 @@ def change(referral: Referral, **fields: Any) -> Referral:  # noqa: ANN401  (fie
 
 def facts_of(referral: Referral) -> ReferralFacts:
     """Return what an event says about a referral: references and coarse facts, never a text."""
+    told = referral.escalation
     return ReferralFacts(
         referral_id=referral.referral_id,
         need=referral.need,
@@ -152,6 +177,10 @@ def facts_of(referral: Referral) -> ReferralFacts:
         respond_by=referral.respond_by,
         first_contact_by=referral.first_contact_by,
         deliver_by=referral.deliver_by,
+        suggested_offer_id=referral.suggested,
+        awaits=referral.awaits,
+        silence=told.silence if told else None,
+        escalated_to=told.to if told else None,
         how_much=referral.delivered.how_much if referral.delivered else None,
         version=referral.version,
         test=referral.test,

@@ -7,23 +7,23 @@ feeds → timers, each sorted.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from services.referral import domain, listing_store, offers_store, store
-from services.referral.answers import follow
+from services.referral import domain, notes_store, offers_store, store
+from services.referral.answers import fall_due, follow
 from services.referral.desk import release, tell
 from services.referral.referral import Referral, Told
+from services.referral.silence import DUE, next_look
 from services.referral.telling import Step, announce, number
-from services.referral.world import WAITING, Change, World, areas_to_load
+from services.referral.world import Change, World, areas_to_load
 from shared import telemetry, timers
 from shared.access import PROVIDERS
 from shared.database import transaction
-from shared.errors import InvalidBody, NotFound
-from shared.events import DIRECTORY, REFERRALS, CapacityChanged, Draft, OfferListed
+from shared.errors import NotFound
 from shared.outbox import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from services.referral.domain import Actor, Order
     from services.referral.rules import Rule
-    from services.referral.world import Case
     from shared.events import CaseFacts
     from shared.outbox import Outbox
 
@@ -97,34 +96,31 @@ class Referrals:
         for offer in await offers_store.lock_counted(conn, counted):
             world.offers[offer.offer_id] = offer
 
-    async def save(self, conn: AsyncConnection, made: Sequence[tuple[Change, Stamp]]) -> None:
-        """Store what decisions changed, in their order, with events, feed entries and timers."""
+    async def save(
+        self, conn: AsyncConnection, world: World, made: Sequence[tuple[Change, Stamp]]
+    ) -> None:
+        """Store what decisions changed, in their order, with events, feed entries and timers.
+
+        The cases of `world` are as the decisions left them.
+        """
         steps = [Step(h.type, h.referral, stamp) for done, stamp in made for h in done.happenings]
         places: Counter[str] = Counter()
         loads: Counter[str] = Counter()
         explanations: dict[UUID, dict[str, Any]] = {}
-        alarms: dict[tuple[str, UUID], tuple[datetime | None, UUID]] = {}
         for done, _ in made:
             places.update(done.places)
             loads.update(done.loads)
             explanations |= done.explanations
-            alarms |= done.timers
         cases = {done.case.case_id: done.case for done, _ in made if done.case is not None}
         await store.save_cases(conn, list(cases.values()))
         await offers_store.move_places(conn, places, loads)
         steps = await number(conn, steps)
         last = {step.referral.referral_id: step.referral for step in steps}
         await store.save_referrals(conn, list(last.values()))
-        await store.save_explanations(conn, explanations)
+        await notes_store.save_explanations(conn, explanations)
         await announce(conn, self.outbox, steps)
-        for (kind, referral_id), (at, case_id) in sorted(alarms.items()):
-            if at is None:
-                await timers.cancel(conn, kind, str(referral_id))
-            else:
-                payload = {"case_id": str(case_id)}
-                await timers.schedule(conn, kind, str(referral_id), at, payload)
-        for referral in last.values():
-            telemetry.REFERRAL_STATES.labels(referral.state, referral.need).inc()
+        await _set_timers(conn, world, made)
+        _count(steps)
 
     # --- What people and systems do -----------------------------------------------------------
 
@@ -161,11 +157,11 @@ class Referrals:
                 done = tell(world, case, referral, named, told, name=actor.name, at=at)
             case _:
                 done = follow(world, case, referral, order, at)
-        await self.save(conn, [(done, Stamp(at, actor.name))])
+        await self.save(conn, world, [(done, Stamp(at, actor.name))])
         if order.text:
-            await store.save_remark(
+            await notes_store.save_remark(
                 conn,
-                store.Remark(
+                notes_store.Remark(
                     referral_id,
                     referral.provider_id,
                     at,
@@ -193,75 +189,60 @@ class Referrals:
             raise NotFound
         return found
 
-    # --- What the directory says --------------------------------------------------------------
-
-    async def list_offer(
-        self, conn: AsyncConnection, row: Mapping[str, Any], actor: str, at: datetime
-    ) -> dict[str, Any]:
-        """Store an offer that a person lists or changes, with its event; return it.
-
-        Raises:
-            InvalidBody: there is no such provider.
-
-        """
-        if await offers_store.find_provider(conn, row["provider_id"]) is None:
-            raise InvalidBody(None, errors=[{"field": "provider_id", "rule": "unknown"}])
-        stored = {**row, "needs": ";".join(row["needs"]), "languages": ";".join(row["languages"])}
-        changed = await listing_store.save_offers(conn, [stored], at, edited=True)
-        found = await offers_store.find_offer(conn, row["offer_id"])
-        if found is None:
-            raise NotFound
-        if changed:
-            names = ["offer_id", "provider_id", "needs", "area_level", "area_pcode", "enrolment"]
-            names += ["min_age", "max_age", "sex", "version"]
-            listed = OfferListed(**{name: found[name] for name in names})
-            draft = Draft(DIRECTORY, "offer-listed", found["offer_id"], listed)
-            await self.outbox.append(conn, [(draft, Stamp(at, actor))])
-            await store.hasten(conn, WAITING, found["needs"], at)
-        return found
-
-    async def change_capacity(
-        self,
-        conn: AsyncConnection,
-        offer: Mapping[str, Any],
-        free: int | None,
-        total: int | None,
-        actor: str,
-        at: datetime,
-    ) -> dict[str, Any]:
-        """Set how many places a locked offer has free, with its event; return the offer."""
-        offer_id, total = offer["offer_id"], offer["places_total"] if total is None else total
-        await listing_store.set_capacity(conn, offer_id, free, total, at)
-        data = CapacityChanged(
-            offer_id=offer_id,
-            provider_id=offer["provider_id"],
-            places_free=free,
-            places_total=total,
-        )
-        draft = Draft(REFERRALS, "capacity-changed", offer_id, data, tuple(offer["needs"]))
-        await self.outbox.append(conn, [(draft, Stamp(at, actor))])
-        if free is None or free > 0:
-            await store.hasten(conn, WAITING, offer["needs"], at)
-        return {**offer, "places_free": free, "places_total": total, "capacity_at": at}
-
     # --- What silence does --------------------------------------------------------------------
 
     async def fall_due(
-        self,
-        conn: AsyncConnection,
-        referral_id: UUID,
-        case_id: UUID,
-        what: Callable[[World, Case, Referral, datetime], Change],
-        stamp: Stamp,
+        self, conn: AsyncConnection, referral_id: UUID, case_id: UUID, stamp: Stamp
     ) -> None:
-        """Do what a deadline of a referral asks for; nothing if it is not due any more."""
+        """Do what is due of a referral at `stamp.at`; nothing if it is not due any more."""
         found = await store.find_referral(conn, referral_id)
         if found is None:
             return
         world = await self.load(conn, [case_id], {case_id: {found.need}})
         referral = world.referrals[case_id][referral_id]
-        done = what(world, world.cases[case_id], referral, stamp.at)
-        await self.save(conn, [(done, stamp)])
+        done = fall_due(world, world.cases[case_id], referral, stamp.at)
+        await self.save(conn, world, [(done, stamp)])
+
+
+async def _set_timers(
+    conn: AsyncConnection, world: World, made: Sequence[tuple[Change, Stamp]]
+) -> None:
+    """Set the one timer of each referral that changed or was looked at, or take it back."""
+    looks: dict[UUID, tuple[Referral, datetime]] = {}
+    for done, stamp in made:
+        seen = done.looked | done.referrals
+        looks |= {key: (referral, stamp.at) for key, referral in seen.items()}
+    due: dict[str, tuple[datetime, dict[str, str]]] = {}
+    for referral, at in looks.values():
+        served = world.cases[referral.case_id].served
+        look = next_look(referral, world.terms(referral.need, at), at) if served else None
+        if look is not None:
+            due[str(referral.referral_id)] = (look, {"case_id": str(referral.case_id)})
+    await timers.schedule_many(conn, DUE, due)
+    await timers.cancel_many(conn, DUE, {str(key) for key in looks} - due.keys())
+
+
+_UNMOVED: Final = frozenset(
+    {
+        "referral-released",
+        "referral-escalated",
+        "first-contact-made",
+        "milestone-reached",
+        "withdrawal-acknowledged",
+    }
+)
+"""Events after which a referral is in the state in which it was."""
+
+
+def _count(steps: Iterable[Step]) -> None:
+    """Count the states that referrals reached, and whom their silence was told."""
+    for step in steps:
+        referral = step.referral
+        told = referral.escalation
+        if step.type == "referral-escalated" and told is not None:
+            telemetry.ESCALATIONS.labels(told.silence, told.to).inc()
+        elif step.type not in _UNMOVED:
+            telemetry.REFERRAL_STATES.labels(referral.state, referral.need).inc()
 
 
 def _sees(referral: Referral, actor: Actor) -> bool:

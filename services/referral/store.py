@@ -1,6 +1,7 @@
-"""SQL of cases, referrals and explanations. Nothing here decides; transactions are the callers'.
+"""SQL of cases and referrals. Nothing here decides; transactions are the callers'.
 
-The directory's SQL is `offers_store`, the providers' feeds' is `feeds_store`.
+The directory's SQL is `offers_store`, the providers' feeds' is `feeds_store`; explanations and
+remarks are `notes_store`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 from sqlalchemy import text
 
 from services.referral.referral import Referral
+from services.referral.silence import DUE
 from services.referral.world import Case
 from shared.events import CaseFacts
 
@@ -31,7 +33,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401  (jsonb comes as text or parsed)
     return msgspec.json.decode(value) if isinstance(value, str | bytes) else value
 
 
-def _text(value: object) -> str:
+def json_text(value: object) -> str:
+    """Return a value as the text that a jsonb column takes."""
     return msgspec.json.encode(value).decode()
 
 
@@ -74,7 +77,7 @@ async def begin_cases(conn: AsyncConnection, facts: Mapping[UUID, CaseFacts]) ->
             " FROM unnest(CAST(:ids AS uuid[]), CAST(:facts AS text[])) AS t (id, facts)"
             " ORDER BY id ON CONFLICT DO NOTHING"
         ),
-        {"ids": sorted(facts), "facts": [_text(facts[key]) for key in sorted(facts)]},
+        {"ids": sorted(facts), "facts": [json_text(facts[key]) for key in sorted(facts)]},
     )
 
 
@@ -95,7 +98,7 @@ async def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
             "ids": [c.case_id for c in cases],
             "sequences": [c.sequence for c in cases],
             "status": [c.facts.status for c in cases],
-            "facts": [_text(c.facts) for c in cases],
+            "facts": [json_text(c.facts) for c in cases],
             "withdrawn": [c.withdrawn for c in cases],
         },
     )
@@ -137,21 +140,22 @@ async def find_referral(conn: AsyncConnection, referral_id: UUID) -> Referral | 
 
 _SAVE: Final = text("""
 INSERT INTO referrals (referral_id, case_id, need, urgency, state, attempt, version, provider_id,
-  offer_id, feed_seq, acknowledged, test, body)
+  offer_id, feed_seq, answer_by, acknowledged, test, body)
 SELECT referral_id, case_id, need, urgency, state, attempt, version, provider_id, offer_id,
-  feed_seq, acknowledged, test, CAST(body AS jsonb)
+  feed_seq, answer_by, acknowledged, test, CAST(body AS jsonb)
 FROM unnest(CAST(:referral_id AS uuid[]), CAST(:case_id AS uuid[]), CAST(:need AS text[]),
   CAST(:urgency AS text[]), CAST(:state AS text[]), CAST(:attempt AS integer[]),
   CAST(:version AS integer[]), CAST(:provider_id AS text[]), CAST(:offer_id AS text[]),
-  CAST(:feed_seq AS bigint[]), CAST(:acknowledged AS boolean[]), CAST(:test AS boolean[]),
-  CAST(:body AS text[]))
+  CAST(:feed_seq AS bigint[]), CAST(:answer_by AS timestamptz[]),
+  CAST(:acknowledged AS boolean[]), CAST(:test AS boolean[]), CAST(:body AS text[]))
   AS t (referral_id, case_id, need, urgency, state, attempt, version, provider_id, offer_id,
-  feed_seq, acknowledged, test, body)
+  feed_seq, answer_by, acknowledged, test, body)
 ORDER BY referral_id
 ON CONFLICT (referral_id) DO UPDATE SET urgency = excluded.urgency, state = excluded.state,
   version = excluded.version, provider_id = excluded.provider_id, offer_id = excluded.offer_id,
-  feed_seq = excluded.feed_seq, acknowledged = excluded.acknowledged, body = excluded.body,
-  changed_at = now(), txid = pg_current_xact_id(), seq = nextval('referral_order')
+  feed_seq = excluded.feed_seq, answer_by = excluded.answer_by,
+  acknowledged = excluded.acknowledged, body = excluded.body, changed_at = now(),
+  txid = pg_current_xact_id(), seq = nextval('referral_order')
 """)
 
 
@@ -160,62 +164,11 @@ async def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -
     if not referrals:
         return
     names = ["referral_id", "case_id", "need", "urgency", "state", "attempt", "version"]
-    names += ["provider_id", "offer_id", "feed_seq", "test"]
+    names += ["provider_id", "offer_id", "feed_seq", "answer_by", "test"]
     columns: dict[str, list[Any]] = {n: [getattr(r, n) for r in referrals] for n in names}
     columns["acknowledged"] = [r.acknowledged_at is not None for r in referrals]
-    columns["body"] = [_text(r) for r in referrals]
+    columns["body"] = [json_text(r) for r in referrals]
     await conn.execute(_SAVE, columns)
-
-
-async def save_explanations(
-    conn: AsyncConnection, explanations: Mapping[UUID, Mapping[str, Any]]
-) -> None:
-    """Store the newest explanation of each referral."""
-    if not explanations:
-        return
-    ids = sorted(explanations)
-    await conn.execute(
-        text(
-            "INSERT INTO explanations (referral_id, explanation)"
-            " SELECT id, CAST(body AS jsonb) FROM unnest(CAST(:ids AS uuid[]),"
-            " CAST(:bodies AS text[])) AS t (id, body) ORDER BY id"
-            " ON CONFLICT (referral_id) DO UPDATE SET explanation = excluded.explanation,"
-            " changed_at = now()"
-        ),
-        {"ids": ids, "bodies": [_text(explanations[key]) for key in ids]},
-    )
-
-
-async def find_explanation(conn: AsyncConnection, referral_id: UUID) -> Any:  # noqa: ANN401
-    """Read the explanation of a referral; None if there is none for this organisation."""
-    found = await conn.scalar(
-        text("SELECT explanation FROM explanations WHERE referral_id = :id"), {"id": referral_id}
-    )
-    return None if found is None else plain(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What somebody wrote with a transition; it stays in referral and in no event."""
-
-    referral_id: UUID
-    provider_id: str | None
-    at: datetime
-    actor: str
-    verb: str
-    reason: str | None
-    text: str
-
-
-async def save_remark(conn: AsyncConnection, remark: Remark) -> None:
-    """Keep a text."""
-    await conn.execute(
-        text(
-            "INSERT INTO referral_texts (referral_id, provider_id, at, actor, verb, reason, text)"
-            " VALUES (:referral_id, :provider_id, :at, :actor, :verb, :reason, :text)"
-        ),
-        {name: getattr(remark, name) for name in remark.__slots__},
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,22 +224,7 @@ async def list_own(
     return [(_referral(row), (0, row.feed_seq)) for row in rows]
 
 
-async def count_waiting(conn: AsyncConnection) -> tuple[int, int]:
-    """Return how many referrals nobody serves, and how many withdrawals nobody acknowledged."""
-    row = (
-        await conn.execute(
-            text(
-                "SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER"
-                " (WHERE state = 'withdrawn' AND provider_id IS NOT NULL AND NOT acknowledged)"
-                " AS unacknowledged FROM referrals"
-                " WHERE state IN ('waiting', 'withdrawn') AND NOT test"
-            )
-        )
-    ).one()
-    return row.waiting, row.unacknowledged
-
-
-async def hasten(conn: AsyncConnection, kind: str, needs: Sequence[str], at: datetime) -> int:
+async def hasten(conn: AsyncConnection, needs: Sequence[str], at: datetime) -> int:
     """Make the timers of referrals that wait for one of these needs due now; return how many.
 
     A timer that fires at this moment is left alone: it holds the case, and locks the offer after
@@ -299,6 +237,6 @@ async def hasten(conn: AsyncConnection, kind: str, needs: Sequence[str], at: dat
             " WHERE t.kind = :kind AND r.state = 'waiting'"
             " AND r.need = ANY(CAST(:needs AS text[])) ORDER BY t.id FOR UPDATE OF t SKIP LOCKED)"
         ),
-        {"at": at, "kind": kind, "needs": list(needs)},
+        {"at": at, "kind": DUE, "needs": list(needs)},
     )
     return int(done.rowcount)

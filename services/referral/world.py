@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 from services.referral.referral import Referral, Summary, change
 from services.referral.routing import Offer, Question
+from services.referral.silence import settled
 from shared import places
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from services.referral.rules import Rule, Terms
     from shared.events import CaseFacts
 
-RESPOND: Final = "referral.respond"
-WAITING: Final = "referral.waiting"
-"""Kinds of timers: a provider must answer; a person waits for somebody who can."""
+SERVED: Final = ("open", "review_due")
+"""States of a case in which its needs are served; only a named person closes it."""
 
 _BANDS: Final = (
     (5, "0-5"),
@@ -47,8 +47,8 @@ class Case:
 
     @property
     def served(self) -> bool:
-        """Whether referrals may be planned: about a person, open, consent not taken back."""
-        return self.facts.about == "person" and self.facts.status == "open" and not self.withdrawn
+        """Whether referrals may be planned: about a person, not closed, consent not taken back."""
+        return self.facts.about == "person" and self.facts.status in SERVED and not self.withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,10 @@ class Happening:
 
 @dataclass(slots=True)
 class Change:
-    """What one decision changes: differences of places and loads; timers as (time, case)."""
+    """What one decision changes: differences of places and loads.
+
+    `looked` are referrals that did not change and whose timer is to be set again.
+    """
 
     case: Case | None = None
     referrals: dict[UUID, Referral] = field(default_factory=dict)
@@ -69,18 +72,14 @@ class Change:
     explanations: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     loads: dict[str, int] = field(default_factory=dict)
-    timers: dict[tuple[str, UUID], tuple[datetime | None, UUID]] = field(default_factory=dict)
+    looked: dict[UUID, Referral] = field(default_factory=dict)
 
     def happen(self, kind: str, referral: Referral) -> Referral:
         """Note an event and the state after it, one version on; return that."""
-        new = change(referral, version=referral.version + 1)
+        new = settled(change(referral, version=referral.version + 1))
         self.referrals[new.referral_id] = new
         self.happenings.append(Happening(kind, new))
         return new
-
-    def alarm(self, kind: str, referral: Referral, at: datetime | None) -> None:
-        """Set the referral's timer of a kind, or take it back with None."""
-        self.timers[kind, referral.referral_id] = (at, referral.case_id)
 
     def hold(self, referral: Referral, places_taken: int, load: int) -> None:
         """Take places and load from the referral's offer, or give them back when negative."""

@@ -22,5 +22,6 @@ def collector() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def whole_stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("pashe")
-    with Stack(home, env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as running:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "TWILIO_AUTH_TOKEN": "a test token"}
+    with Stack(home, env=env) as running:
         yield running

@@ -19,6 +19,7 @@ from shared.kafka import partition_of
 from shared.relay import Relay
 from shared.timers import TimerKind, TimerLoop
 from tests.support.cut import Cut
+from tests.support.headers import RawName
 from tests.support.lab import Lab, Recorder
 from tests.support.wait import eventually
 
@@ -62,6 +63,18 @@ async def test_null_and_undecodable_headers_lose_nothing_of_the_batch(lab: Lab) 
         await eventually(lambda: handler.batches, what="the batch")
         await eventually(lambda: _has(lab, subject, [1, 2, 3, 4, 5]), 3)
     assert handler.batches[0] == 5, "they must have come in one batch"
+    assert await lab.parked() == []
+
+
+async def test_a_header_name_that_is_no_utf_8_loses_nothing_of_the_batch(lab: Lab) -> None:
+    subject = str(uuid4())
+    records = [lab.record(subject, n) for n in range(1, 5)]
+    records[1]["headers"] = [*records[1]["headers"], (RawName("bad"), b"x")]
+    await lab.send(*records)
+    handler = Recorder(group(lab))
+    async with lab.consuming(handler):
+        await eventually(lambda: _has(lab, subject, [1, 2, 3, 4]), 5)
+    assert handler.batches[0] == 4, "they must have come in one batch"
     assert await lab.parked() == []
 
 

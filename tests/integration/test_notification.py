@@ -3,151 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import secrets
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.local.keys import make_keys
-from services.notification import claims
+from services.notification import claims, feed
 from services.notification.dispatch import Dispatch
-from services.notification.domain import Answer
+from services.notification.domain import Entry, ProviderId
+from services.notification.gaps import Gaps
 from services.notification.outbound import Outbound
 from services.notification.seal import Sealer
 from services.notification.settings import load_settings
 from services.notification.signature import verify
+from services.notification.verdicts import Answer
 from services.notification.worker import Worker
-from shared.access import make_token
-from shared.clock import new_event_id
 from shared.database import make_engine
-from shared.events import REFERRALS, Draft, ReferralFacts, encode, headers_of
 from shared.kafka import PARTITIONS, partition_of
 from shared.outbox import Outbox
 from shared.signing import Signer
 from shared.vocabulary import Role
-from tests.support.platform import Database, fresh_database
-from tests.support.processes import Child
-from tests.support.stack import free_port
+from tests.support.notices import (
+    BASE,
+    Centre,
+    Got,
+    Ground,
+    Hook,
+    Reply,
+    environment,
+    new_ground,
+    provider_name,
+    publish,
+    referral,
+)
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-BASE = "/notification/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """Addresses and keys for the service's processes."""
-
-    database: Database
-    kafka: str
-    keys: Path
-    port: int
-
-    @property
-    def admin(self) -> str:
-        return self.database.admin
-
-    @property
-    def seed(self) -> bytes:
-        return bytes.fromhex((self.keys / "pashe" / "tokens.key").read_text().strip())
-
-    def environment(self) -> dict[str, str]:
-        urls = self.database.urls("notification")
-        del urls["DATABASE_OWNER_URL"]
-        return {
-            **urls,
-            "KAFKA_BOOTSTRAP": self.kafka,
-            "KEYS_DIR": str(self.keys / "notification"),
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(self.port),
-            "PASHE_PUBLIC_URL": "https://centre.org",
-        }
-
-
 # --- a receiver on loopback -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Got:
-    """One webhook as it came."""
-
-    id: str
-    cursor: int
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-
-Reply = tuple[int, dict[str, str]]
-
-
-@dataclass(slots=True)
-class Hook:
-    """An HTTP server that keeps what it gets and answers as `answer` says."""
-
-    answer: Callable[[Got], Awaitable[Reply]] | None = None
-    got: list[Got] = field(default_factory=list)
-    _server: asyncio.Server | None = None
-    _tasks: set[Any] = field(default_factory=set)
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
-
-    @property
-    def cursors(self) -> list[int]:
-        return [one.cursor for one in self.got]
-
-    @property
-    def ids(self) -> list[str]:
-        return [one.id for one in self.got]
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.current_task())
-        with contextlib.suppress(
-            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
-        ):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                headers = {}
-                for line in head[1:]:
-                    name, _, value = line.partition(":")
-                    headers[name.strip().lower()] = value.strip()
-                body = await reader.readexactly(int(headers["content-length"]))
-                cursor = json.loads(body)["data"]["cursor"]
-                got = Got(headers["webhook-id"], cursor, headers, body, time.monotonic())
-                self.got.append(got)
-                status, more = await self.answer(got) if self.answer else (204, {})
-                lines = "".join(f"{name}: {value}\r\n" for name, value in more.items())
-                writer.write(f"HTTP/1.1 {status} x\r\n{lines}content-length: 0\r\n\r\n".encode())
-                await writer.drain()
-        writer.close()
 
 
 def answers(*replies: int | Reply) -> Callable[[Got], Awaitable[Reply]]:
@@ -169,170 +74,19 @@ async def hang(_: Got) -> Reply:
 # --- the service ----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Centre:
-    """The notification service as a process, and the rest of the centre as this test plays it."""
-
-    ground: Ground
-    env: dict[str, str]
-    log: Path
-    child: Child | None = None
-
-    def start(self) -> None:
-        self.child = Child("services.notification.main", self.env, self.log)
-
-    def kill(self) -> None:
-        assert self.child is not None
-        self.child.send(signal.SIGKILL)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.env['HTTP_PORT']}"
-
-    async def ready(self) -> None:
-        """Wait until it serves and its consumer has its partitions."""
-
-        async def look() -> bool:
-            assert self.child is not None
-            assert self.child.running(), self.child.said()
-            async with httpx.AsyncClient(timeout=2) as client:
-                with contextlib.suppress(httpx.HTTPError):
-                    report = (await client.get(f"{self.url}/ready")).json()
-                    return bool(report["ready"] and report["kafka"])
-            return False
-
-        await eventually(look, 90, "the service's readiness")
-
-    def system(self, provider: str) -> httpx.AsyncClient:
-        """Return a client that speaks as a provider's system."""
-        return self.client(Role.PROVIDER_SYSTEM, provider)
-
-    def client(self, role: Role, org: str | None = None) -> httpx.AsyncClient:
-        token = make_token(self.ground.seed, role, org=org)
-        return httpx.AsyncClient(
-            base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=20
-        )
-
-    async def subscribe(self, provider: str, url: str, *types: str) -> dict[str, Any]:
-        async with self.system(provider) as client:
-            body = {"url": url, "types": list(types)} if types else {"url": url}
-            made = await client.post(f"{BASE}/subscriptions", json=body)
-        assert made.status_code == 201, made.text
-        answer: dict[str, Any] = made.json()
-        return answer
-
-    async def show(self, provider: str, subscription: str) -> dict[str, Any]:
-        async with self.system(provider) as client:
-            found: dict[str, Any] = (
-                await client.get(f"{BASE}/subscriptions/{subscription}")
-            ).json()
-        return found
-
-    async def notices(self, provider: str, **query: str) -> list[dict[str, Any]]:
-        async with self.system(provider) as client:
-            answer = await client.get(f"{BASE}/notices", params={"limit": "200", **query})
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["items"]
-        return found
-
-    async def told(self, subscription: str) -> list[tuple[str, str | None]]:
-        """Return type and reason of this subscription's events in the outbox, in order."""
-        conn = await asyncpg.connect(self.env["DATABASE_URL"])
-        rows = await conn.fetch("SELECT value FROM outbox WHERE topic = 'notices' ORDER BY id")
-        await conn.close()
-        events = [json.loads(row["value"]) for row in rows]
-        return [
-            (event["type"], event["data"]["reason"])
-            for event in events
-            if event["data"]["subscription_id"] == subscription
-        ]
-
-
-def referral(provider: str, seq: int, **changes: Any) -> dict[str, Any]:
-    """Make an event of `referrals` as the referral service's relay would send it."""
-    case_id = changes.pop("case_id", None) or uuid4()
-    happened = changes.pop("at", None) or datetime.now(UTC)
-    kind = changes.pop("type", "referral-assigned")
-    sequence = changes.pop("sequence", 1)
-    facts = ReferralFacts(
-        **{
-            "referral_id": uuid4(),
-            "need": "shelter",
-            "urgency": "T1",
-            "state": "assigned",
-            "provider_id": provider,
-            "feed_seq": seq,
-            **changes,
-        }
-    )
-    event_id, value = encode(
-        Draft(REFERRALS, kind, str(case_id), facts, id=new_event_id()),
-        source="/referral",
-        sequence=sequence,
-        at=happened,
-        actor="service:referral",
-        traceparent=f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
-    )
-    return {
-        "id": str(event_id),
-        "key": str(case_id).encode(),
-        "value": value,
-        "headers": headers_of(kind, sequence, (), None, b"signature"),
-    }
-
-
-async def publish(centre: Centre, *records: dict[str, Any]) -> None:
-    """Send records to their partitions, in the given order."""
-    producer = AIOKafkaProducer(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"], acks="all")
-    await producer.start()
-    try:
-        for record in records:
-            await producer.send_and_wait(
-                REFERRALS,
-                record["value"],
-                key=record["key"],
-                headers=record["headers"],
-                partition=partition_of(record["key"]),
-            )
-    finally:
-        await producer.stop()
-
-
-def provider_name() -> str:
-    return f"ngo-{secrets.token_hex(4)}"
-
-
 @pytest.fixture(scope="module")
 def ground(
     streams: str, postgres_admin_dsn: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:
-    keys = tmp_path_factory.mktemp("notification") / "keys"
-    make_keys(keys, beside_data=False)
-    with asyncio.Runner() as runner:
-        making = fresh_database(postgres_admin_dsn, "notification")
-        database = runner.run(making.__aenter__())
-        try:
-            yield Ground(database, streams, keys, free_port())
-        finally:
-            runner.run(making.__aexit__(None, None, None))
-
-
-def _environment(ground: Ground, replica: str, **more: str) -> dict[str, str]:
-    return {
-        **ground.environment(),
-        "REPLICA": replica,
-        "NOTIFICATION_ALLOW_LOOPBACK": "1",
-        "NOTIFICATION_SCHEDULE": "0,0.2,0.4,0.4",
-        "NOTIFICATION_TIMEOUT": "3",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
-        **more,
-    }
+    folder = tmp_path_factory.mktemp("notification") / "keys"
+    with new_ground(streams, postgres_admin_dsn, folder) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def running_centre(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
     log = tmp_path_factory.mktemp("log") / "notification.log"
-    centre = Centre(ground, _environment(ground, "1"), log)
+    centre = Centre(ground, environment(ground, "1"), log)
     centre.start()
     yield centre
     assert centre.child is not None
@@ -434,17 +188,54 @@ async def test_the_feeds_order_is_the_webhooks_order_whatever_kafkas_was(centre:
         assert hook.cursors == list(range(1, 61))
 
 
-async def test_a_gap_in_the_feed_is_not_waited_for_for_ever(centre: Centre) -> None:
+async def test_what_is_missing_in_the_feed_is_waited_for_and_told_of(centre: Centre) -> None:
     provider = provider_name()
     async with Hook() as hook:
         await centre.subscribe(provider, hook.url)
-        await publish(centre, referral(provider, 1), referral(provider, 3))
-        await eventually(lambda: len(hook.got) >= 2, what="both webhooks")
+        await publish(centre, *(referral(provider, seq) for seq in (1, 3, 4, 6)))
+        await eventually(lambda: hook.got, what="the webhook before the gap")
+
+        async def told() -> bool:
+            return await centre.metric("pashe_feed_gaps ") >= 1
+
+        await eventually(told, 20, what="the metric that alerts")
+        assert hook.cursors == [1]
+        await publish(centre, referral(provider, 2))
+        await eventually(lambda: len(hook.got) >= 4, what="those up to the second gap")
+        assert hook.cursors == [1, 2, 3, 4]
+        await publish(centre, referral(provider, 5))
+        await eventually(lambda: len(hook.got) >= 6, what="all of them")
+        assert hook.cursors == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_subscription_to_some_types_waits_for_what_may_be_one_of_them(
+    centre: Centre,
+) -> None:
+    provider = provider_name()
+    async with Hook() as hook, Hook() as all_types:
+        await centre.subscribe(provider, hook.url, "service-delivered")
+        await centre.subscribe(provider, all_types.url)
+        last = referral(provider, 4, type="service-delivered", state="delivered")
+        await publish(centre, referral(provider, 1), referral(provider, 3), last)
+        await eventually(lambda: _count(centre, provider, 4), what="the notices")
+        missing = referral(provider, 2, type="service-delivered", state="delivered")
+        await publish(centre, missing)
+        await eventually(lambda: len(all_types.got) >= 4, what="all types")
+        await eventually(lambda: len(hook.got) >= 2, what="both of the type")
+        assert (hook.cursors, all_types.cursors) == ([2, 4], [1, 2, 3, 4])
+
+
+async def test_the_feed_goes_on_without_what_is_parked_and_counts_it(centre: Centre) -> None:
+    provider = provider_name()
+    before = await centre.metric('pashe_feed_gaps_passed_total{why="parked"}')
+    async with Hook() as hook:
+        await centre.subscribe(provider, hook.url)
+        parked = referral(provider, 2, case_id="no-case")  # its subject is no case: it is parked
+        await publish(centre, referral(provider, 1), referral(provider, 3), parked)
+        await eventually(lambda: len(hook.got) >= 2, 20, "the webhook behind the parked one")
         assert hook.cursors == [1, 3]
-        assert hook.got[1].at - hook.got[0].at > 0.5
-        await publish(centre, referral(provider, 2))  # late, and still told
-        await eventually(lambda: len(hook.got) >= 3, what="the late one")
-        assert hook.cursors == [1, 3, 2]
+    after = await centre.metric('pashe_feed_gaps_passed_total{why="parked"}')
+    assert after == before + 1
 
 
 # --- receivers that do not take it ----------------------------------------------------------------
@@ -533,10 +324,7 @@ async def test_when_the_schedule_runs_out_the_subscription_is_dead_and_alerts(
         ]
 
     async def alarmed() -> bool:
-        async with httpx.AsyncClient() as client:
-            lines = (await client.get(f"{centre.url}/metrics")).text.splitlines()
-        name = 'pashe_webhook_subscriptions{standing="dead"} '
-        return any(line.startswith(name) and float(line.split()[1]) >= 1 for line in lines)
+        return await centre.metric('pashe_webhook_subscriptions{standing="dead"} ') >= 1
 
     await eventually(alarmed, what="the alert metric")
 
@@ -814,7 +602,12 @@ async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Cen
     )
     sealed = await admin.fetchval("SELECT secret FROM notification.subscriptions LIMIT 1")
     await admin.close()
-    assert {row["relname"] for row in forced} == {"subscriptions", "notices", "feed"}
+    assert {row["relname"] for row in forced} == {
+        "subscriptions",
+        "notices",
+        "feed",
+        "person_notices",
+    }
     assert b"whsec_" not in bytes(sealed)
 
 
@@ -830,7 +623,7 @@ async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
     await running_centre.ready()
     running_centre.child.send(signal.SIGTERM)
     await running_centre.child.ended(20)
-    centre = Centre(ground, _environment(ground, "1"), tmp_path / "log")
+    centre = Centre(ground, environment(ground, "1"), tmp_path / "log")
     provider = provider_name()
     centre.start()
     first = centre.child
@@ -907,6 +700,10 @@ class Bench:
                 "INSERT INTO subscriptions (id, organisation, url, secret, created_at, created_by,"
                 " due_at) VALUES ($1, $2, $3, $4, $5, 'test', $5)",
                 (sub, provider, url, self.sealer.close(sub, provider, b"k" * 32), self.clock.at),
+            )
+            await conn.exec_driver_sql(
+                "INSERT INTO feed_heads (organisation, complete, seen) VALUES ($1, $2, $2)",
+                (provider, count),
             )
             for seq in range(1, count + 1):
                 await conn.exec_driver_sql(
@@ -1009,3 +806,51 @@ async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await outbound.close()
+
+
+async def test_what_never_comes_is_passed_over_after_the_longest_wait(bench: Bench) -> None:
+    provider, wait = provider_name(), timedelta(hours=1)
+    gaps = Gaps(bench.engine, "nobody", wait, clock=bench.clock, wake=lambda: None)
+
+    async def arrive(*places: int) -> int:
+        entries = [
+            Entry(
+                organisation=ProviderId(provider),
+                feed_seq=seq,
+                event_id=uuid4(),
+                type="referral-assigned",
+                happened_at=bench.clock.at,
+                case_id=uuid4(),
+                referral_id=uuid4(),
+                state="assigned",
+                version=1,
+                test=False,
+            )
+            for seq in places
+        ]
+        async with bench.engine.begin() as conn:
+            return await feed.insert_entries(conn, entries, bench.clock.at)
+
+    async def complete() -> int:
+        async with bench.engine.connect() as conn:
+            found = await conn.exec_driver_sql(
+                "SELECT complete FROM feed_heads WHERE organisation = $1", (provider,)
+            )
+            return int(found.scalar_one())
+
+    await arrive(1, 4, 2)
+    assert await complete() == 2
+    await gaps.round()
+    bench.clock.at += wait - timedelta(seconds=1)
+    await arrive(6)  # a later gap does not make the first one younger
+    await gaps.round()
+    assert await complete() == 2
+    bench.clock.at += timedelta(seconds=1)
+    await gaps.round()
+    assert await complete() == 4
+    assert await arrive(3) == 1  # late, and told all the same
+    assert await arrive(5) == 0
+    assert await complete() == 6
+    await gaps.round()
+    assert await arrive(8, 7) == 0
+    assert await complete() == 8

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
-from deploy.local.proxy import Proxy
+from deploy.local.proxy import Proxy, say_in_one_line
 from tests.support.stack import free_port
 from tests.support.wait import eventually
 
@@ -192,6 +192,23 @@ async def test_a_request_that_may_have_arrived_is_not_sent_again() -> None:
     assert got.json()["type"] == "urn:pashe:problem:service-broke-off"
     assert got.headers["retry-after"] == "2"
     assert len(service.heads) == 1
+
+
+async def test_a_service_that_breaks_off_in_mid_answer_is_told_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def half(_: Service, connection: Connection) -> None:
+        connection[1].write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await connection[1].drain()
+
+    say_in_one_line()
+    service = Service(half)
+    await service.start()
+    async with origin(service) as url, httpx.AsyncClient(timeout=10) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(f"{url}/intake/v1/cases")
+        await eventually(lambda: [r for r in caplog.records if "broke off" in r.getMessage()])
+    assert not [r for r in caplog.records if r.exc_info]
 
 
 @pytest.mark.parametrize(

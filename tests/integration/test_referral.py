@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -23,21 +19,13 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.keys import make_keys
-from services.referral.deadlines import make_timers
 from services.referral.directory import read_profile
-from services.referral.rules import load_rules
-from services.referral.service import Referrals
-from shared.access import make_token
-from shared.clock import new_event_id
-from shared.database import make_engine
-from shared.events import CASES, CaseFacts, ConsentState, Draft, encode, headers_of
+from shared.events import CASES, ConsentState
 from shared.kafka import partition_of
-from shared.outbox import Outbox
-from shared.signing import Signer
-from shared.timers import TimerLoop
 from shared.vocabulary import Role
-from tests.support.platform import Database, fresh_database
-from tests.support.processes import ROOT, Child
+from tests.support.centre import BASE, KERANIGANJ, Centre, facts, load_directory
+from tests.support.platform import fresh_database
+from tests.support.processes import Child
 from tests.support.stack import free_port
 from tests.support.wait import eventually
 
@@ -47,184 +35,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)
 
-BASE = "/referral/v1"
-KERANIGANJ, SAVAR, DHAKA = "BD30260038", "BD30260072", "BD3026"
-BATIAGHATA = "BD40470012"
-"""Places; the office directory has an active education office in each upazila."""
+SAVAR = "BD30260072"
 
 FREE_DISTRICTS = iter(["BD1004", "BD1009", "BD1042", "BD1078", "BD1079", "BD2003", "BD2012"])
 """Districts where a test lists offers of its own, one a test."""
-
-
-@dataclass(slots=True)
-class Centre:
-    """The running service with its database, its stream of cases, and callers of every role."""
-
-    database: Database
-    kafka: str
-    keys: Path
-    port: int
-    log: Path
-    sequences: dict[UUID, int] = field(default_factory=dict)
-    child: Child | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def environment(self) -> dict[str, str]:
-        urls = self.database.urls("referral")
-        del urls["DATABASE_OWNER_URL"]
-        return {
-            **urls,
-            "KAFKA_BOOTSTRAP": self.kafka,
-            "KEYS_DIR": str(self.keys / "referral"),
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(self.port),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "",
-        }
-
-    def bearer(self, role: Role, org: str | None = None, subject: str = "test") -> dict[str, str]:
-        seed = bytes.fromhex((self.keys / "pashe" / "tokens.key").read_text().strip())
-        return {"authorization": f"Bearer {make_token(seed, role, subject=subject, org=org)}"}
-
-    async def ready(self) -> None:
-        async def look() -> bool:
-            with contextlib.suppress(httpx.HTTPError):
-                async with httpx.AsyncClient(base_url=self.url) as http:
-                    told = (await http.get("/ready")).json()
-                    return bool(told["ready"] and told["kafka"])
-            return False
-
-        await eventually(look, 90, "the service")
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        role: Role | None = Role.COORDINATOR,
-        org: str | None = None,
-        body: Any = None,
-        **headers: str,
-    ) -> httpx.Response:
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        if role is not None:
-            told |= self.bearer(role, org)
-        async with httpx.AsyncClient(base_url=self.url, timeout=15) as http:
-            return await http.request(method, f"{BASE}{path}", json=body, headers=told)
-
-    async def get(self, path: str, role: Role = Role.COORDINATOR, org: str | None = None) -> Any:
-        answer = await self.call("GET", path, role, org)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    async def post(
-        self, referral: dict[str, Any], verb: str, body: Any = None, **more: Any
-    ) -> httpx.Response:
-        """Act on a referral: as its provider, unless `role` says otherwise."""
-        more.setdefault("role", Role.PROVIDER_SYSTEM)
-        if more["role"] is Role.PROVIDER_SYSTEM:
-            more.setdefault("org", referral["provider_id"])
-        path = f"/referrals/{referral['referral_id']}/{verb}"
-        return await self.call("POST", path, body={} if body is None else body, **more)
-
-    async def tell(self, kind: str, case_id: UUID, told: CaseFacts) -> None:
-        """Put an event of a case on the stream, as intake does."""
-        sequence = self.sequences[case_id] = self.sequences.get(case_id, 0) + 1
-        draft = Draft(CASES, kind, str(case_id), told, tuple(told.needs), new_event_id())
-        _, value = encode(
-            draft,
-            source="/intake",
-            sequence=sequence,
-            at=datetime.now(UTC),
-            actor="service:test",
-            traceparent=None,
-        )
-        key = str(case_id).encode()
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka)
-        await producer.start()
-        try:
-            await producer.send_and_wait(
-                CASES,
-                value,
-                key=key,
-                partition=partition_of(key),
-                headers=headers_of(kind, sequence, draft.needs, None, b"unsigned"),
-            )
-        finally:
-            await producer.stop()
-
-    async def of(self, case_id: UUID, **query: str) -> list[dict[str, Any]]:
-        """Return the referrals of a case, first attempt first."""
-        more = "".join(f"&{name}={value}" for name, value in query.items())
-        found = await self.get(f"/referrals?case_id={case_id}&limit=200{more}")
-        return sorted(found["items"], key=lambda r: (r["need"], r["attempt"]))
-
-    async def reaches(self, case_id: UUID, *states: str) -> list[dict[str, Any]]:
-        """Wait until the referrals of a case are in exactly these states, by need and attempt."""
-
-        async def look() -> list[dict[str, Any]] | None:
-            found = await self.of(case_id)
-            assert tuple(r["state"] for r in found) == states, [r["state"] for r in found]
-            return found
-
-        return list(await eventually(look, 15, f"states {states}"))
-
-    async def rows(self, query: str, *values: Any) -> list[asyncpg.Record]:
-        conn = await asyncpg.connect(self.database.admin)
-        try:
-            await conn.execute("SET search_path = referral")
-            return list(await conn.fetch(query, *values))
-        finally:
-            await conn.close()
-
-    async def events(self, case_id: UUID) -> list[dict[str, Any]]:
-        """Return the events that the service appended for a case, in order."""
-        rows = await self.rows(
-            "SELECT value FROM outbox WHERE key = $1 ORDER BY sequence", str(case_id).encode()
-        )
-        return [json.loads(row["value"]) for row in rows]
-
-    async def feed(self, provider: str) -> list[dict[str, Any]]:
-        rows = await self.rows(
-            "SELECT body FROM feed_entries WHERE provider_id = $1 ORDER BY seq", provider
-        )
-        return [json.loads(row["body"]) for row in rows]
-
-    async def list_offer(self, provider: str, **fields: Any) -> str:
-        """List an active offer of an invented provider; return its id."""
-        names = {"kind": "ngo", "name_en": f"Example {provider}", "name_bn": "উদাহরণ"}
-        answer = await self.call("PUT", f"/providers/{provider}", body=names)
-        assert answer.is_success, answer.text
-        offer_id = str(uuid4())
-        offer = {
-            "provider_id": provider,
-            "needs": ["disability_support"],
-            "area_level": "district",
-            "enrolment": "active",
-            "reach": "system",
-            **fields,
-        }
-        answer = await self.call("PUT", f"/offers/{offer_id}", body=offer)
-        assert answer.is_success, answer.text
-        return offer_id
-
-
-def facts(**fields: Any) -> CaseFacts:
-    """Return a case that its rule may release: entitled, consented, a girl of 15."""
-    known: dict[str, Any] = {
-        "report_id": uuid4(),
-        "channel": "partner",
-        "age": 15,
-        "sex": "female",
-        "upazila": KERANIGANJ,
-        "district": DHAKA,
-        "concerns": ["child_labour"],
-        "needs": ["education"],
-        "entitled": True,
-        "consent": ConsentState(given=True, basis="consent"),
-    }
-    return CaseFacts(**(known | fields))
 
 
 @pytest.fixture(scope="module")
@@ -244,21 +58,6 @@ def running_centre(
                 yield centre
         finally:
             runner.run(making.__aexit__(None, None, None))
-
-
-def load_directory(centre: Centre, profile: str = "demonstration") -> str:
-    """Load the directory by its command line; return what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "services.referral.directory", "load", "--profile", profile],
-        env=os.environ | centre.environment(),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -312,6 +111,8 @@ async def test_a_need_marked_p_waits_for_a_coordinator(centre: Centre) -> None:
     [planned] = await centre.reaches(case_id, "planned")
     assert planned["provider_id"] is None
     assert planned["allowed"] == ["release", "told", "withdraw"]
+    assert planned["awaits"] == "release"
+    assert planned["suggested_offer_id"] is not None
     refused = await centre.post(planned, "release", role=Role.PROVIDER_SYSTEM, org="anybody")
     assert refused.status_code == 404
     released = await centre.post(planned, "release", role=Role.COORDINATOR)
@@ -357,8 +158,10 @@ async def test_a_decline_is_offered_to_the_next_until_nobody_is_left(centre: Cen
     events = await centre.events(case_id)
     assert [e["type"].removeprefix("referral-") for e in events] == [
         *("planned", "released", "assigned", "declined"),
-        *("planned", "assigned", "declined", "planned", "waiting"),
+        *("planned", "assigned", "declined", "planned", "waiting", "escalated"),
     ]
+    told = events[-1]["data"]
+    assert (told["silence"], told["escalated_to"]) == ("nobody_serves", "coordinator")
     assert "canary" not in json.dumps(events) + json.dumps(await centre.feed("decline-a"))
     texts = await centre.rows(
         "SELECT text FROM referral_texts WHERE referral_id = $1", UUID(one["referral_id"])
@@ -787,41 +590,6 @@ async def test_poison_is_parked_once_and_the_rest_flows(centre: Centre) -> None:
         return [tuple(row) for row in rows] == [("referral.cases", "unreadable")]
 
     await eventually(parked, 10, "the parked record")
-
-
-# --- silence --------------------------------------------------------------------------------------
-
-
-async def test_silence_expires_once_and_the_next_is_asked(centre: Centre) -> None:
-    district = next(FREE_DISTRICTS)
-    silent = await centre.list_offer("silent-a", area_pcode=district, places_free=1)
-    await centre.list_offer("silent-b", area_pcode=district)
-    case_id = uuid4()
-    told = facts(needs=["disability_support"], upazila=None, district=district)
-    await centre.tell("case-created", case_id, told)
-    [one] = await centre.reaches(case_id, "assigned")
-    due = datetime.fromisoformat(one["respond_by"]) + timedelta(seconds=1)
-    environment = centre.environment()
-    engine = make_engine(environment["DATABASE_URL"], size=4, name="test")
-    outbox = Outbox("referral", Signer(b"s" * 32))
-    referrals = Referrals(engine, engine, outbox, load_rules())
-    only = {f"referral.{name}" for name in ("respond",)}
-    kinds = [k for k in make_timers(referrals, lambda: due) if k.kind in only]
-    loops = [TimerLoop(engine, kinds, clock=lambda: due) for _ in range(2)]
-    try:
-        await asyncio.gather(*(loop.round() for loop in loops))
-    finally:
-        await engine.dispose()
-    expired, after = await centre.reaches(case_id, "expired", "assigned")
-    assert expired["reason"] == "no_answer"
-    assert after["provider_id"] == "silent-b"
-    assert (await centre.get(f"/offers/{silent}"))["places_free"] == 1
-    late = await centre.post(one, "accept")
-    assert (late.status_code, late.json()["state"]) == (409, "expired")
-    assert [e["type"] for e in await centre.feed("silent-a")] == [
-        "referral-assigned",
-        "referral-expired",
-    ]
 
 
 # --- the directory --------------------------------------------------------------------------------

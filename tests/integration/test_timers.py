@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from shared.database import make_engine
-from shared.timers import Timer, TimerKind, TimerLoop, cancel, schedule
+from shared.timers import (
+    Timer,
+    TimerKind,
+    TimerLoop,
+    cancel,
+    cancel_many,
+    schedule,
+    schedule_many,
+)
 from tests.support.cut import Cut
 from tests.support.lab import AT, Lab
 from tests.support.wait import eventually
@@ -112,6 +120,21 @@ async def test_a_timer_is_moved_by_scheduling_it_again_and_taken_back_by_cancel(
         await schedule(conn, "other", "not mine", AT)
     assert await loop.round() == 0
     assert await lab.effects() == []
+
+
+async def test_many_are_set_moved_and_taken_back_at_once(lab: Lab) -> None:
+    loop = TimerLoop(lab.engine, [recording("1")], clock=lambda: AT)
+    names = [f"s{n}" for n in range(50)]
+    async with lab.engine.begin() as conn:
+        await schedule_many(conn, "lab", {name: (AT, {"n": name}) for name in names})
+        later = AT + timedelta(seconds=1)
+        await schedule_many(conn, "lab", {name: (later, {}) for name in names[:20]})
+        await cancel_many(conn, "lab", names[20:30])
+        await schedule_many(conn, "lab", {})
+        await cancel_many(conn, "lab", [])
+    assert await loop.round() == 20
+    assert sorted(e.subject for e in await lab.effects()) == sorted(names[30:])
+    assert len(await lab.fetch("SELECT 1 FROM timers")) == 20
 
 
 async def test_a_lost_database_after_a_busy_round_makes_no_hot_loop(lab: Lab) -> None:

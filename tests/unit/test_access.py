@@ -20,6 +20,7 @@ from shared.access import (
     make_token,
     organisation_of,
     require,
+    service_token,
 )
 from shared.errors import Forbidden, Unauthenticated
 from shared.vocabulary import Role
@@ -126,3 +127,46 @@ async def test_a_provider_without_its_organisation_may_do_nothing() -> None:
 )
 def test_row_level_security_sees_the_callers_rows_only(caller: Caller | None, rows: str) -> None:
     assert organisation_of(caller) == rows
+
+
+SERVICE = bytes(range(1, 33))
+SERVICES = {
+    "notification": Ed25519PrivateKey.from_private_bytes(SERVICE).public_key().public_bytes_raw()
+}
+CALLEE = TokenReader(KEY.public_key().public_bytes_raw(), SERVICES)
+
+
+def test_a_service_calls_in_its_own_name_with_its_own_key() -> None:
+    caller = CALLEE.read(service_token(SERVICE, "notification"))
+    assert (caller.actor, caller.org) == ("service:notification", None)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        service_token(SERVICE, "referral"),
+        service_token(SEED, "notification"),
+        service_token(SERVICE, "notification", datetime.now(UTC) - timedelta(minutes=5)),
+        make_token(SEED, Role.SERVICE, subject="notification"),
+        jwt.encode(
+            {
+                "aud": AUDIENCE,
+                "sub": "notification",
+                "role": "supervisor",
+                "exp": datetime.now(UTC) + timedelta(hours=1),
+            },
+            Ed25519PrivateKey.from_private_bytes(SERVICE),
+            algorithm="EdDSA",
+            headers={"kid": "service:notification"},
+        ),
+        jwt.encode({"sub": "x"}, KEY, algorithm="EdDSA", headers={"kid": "nobody"}),
+    ],
+)
+def test_a_service_cannot_be_another_or_a_person(token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        CALLEE.read(token)
+
+
+def test_a_process_that_nobody_calls_takes_no_services_token() -> None:
+    with pytest.raises(Unauthenticated):
+        READER.read(service_token(SERVICE, "notification"))

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.notification.domain import (
+    GAP_LOOK,
     REFERRAL_TYPES,
-    Answer,
     Entry,
     Head,
     NoticeId,
@@ -23,23 +23,23 @@ from services.notification.domain import (
     Standing,
     Subscription,
     SubscriptionId,
-    Verdict,
     Why,
     Withhold,
     entry_of,
-    judge,
     next_step,
     plan_notices,
 )
 from services.notification.facts import notice_draft, render_body
+from services.notification.gaps import Gap, Passed, pass_gap, place_in
 from services.notification.seal import SealBroken, Sealer
 from services.notification.settings import load_settings
+from services.notification.verdicts import Answer, Verdict, judge
 from shared.errors import RecordInvalid, SettingsError
 from shared.events import Event, ReferralFacts
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SCHEDULE = load_settings({}).schedule
-GAP = timedelta(seconds=1)
+TOOK = timedelta(seconds=1)
 ENTRY = Entry(
     organisation=ProviderId("ngo-1"),
     feed_seq=5,
@@ -52,7 +52,7 @@ ENTRY = Entry(
     version=1,
     test=False,
 )
-HEAD = Head(NoticeId(UUID(int=9)), ENTRY, 0, AT + timedelta(days=7), AT, follows=True)
+HEAD = Head(NoticeId(UUID(int=9)), ENTRY, 0, AT + timedelta(days=7), follows=True)
 
 
 def _subscription(**changes: object) -> Subscription:
@@ -135,17 +135,17 @@ def test_what_a_subscription_did_not_ask_for_gives_no_notice(subscription: Subsc
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_2xx_is_delivered(status: int) -> None:
-    assert judge(Answer(GAP, status), 3, SCHEDULE, AT).verdict is Verdict.DELIVERED
+    assert judge(Answer(TOOK, status), 3, SCHEDULE, AT).verdict is Verdict.DELIVERED
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 429, 500, 503])
 def test_every_other_status_is_tried_again(status: int) -> None:
-    outcome = judge(Answer(GAP, status), 0, SCHEDULE, AT)
+    outcome = judge(Answer(TOOK, status), 0, SCHEDULE, AT)
     assert (outcome.verdict, outcome.retry_at) == (Verdict.RETRY, AT + timedelta(seconds=5))
 
 
 def test_the_schedule_is_kept_and_then_the_subscription_is_dead() -> None:
-    answer = Answer(GAP, trouble="timeout")
+    answer = Answer(TOOK, trouble="timeout")
     pauses = [judge(answer, n, SCHEDULE, AT).retry_at for n in range(8)]
     told = [None if p is None else (p - AT).total_seconds() for p in pauses]
     assert told == [5, 300, 1800, 7200, 18000, 36000, 86400, None]
@@ -153,7 +153,7 @@ def test_the_schedule_is_kept_and_then_the_subscription_is_dead() -> None:
 
 
 def test_410_ends_the_subscription_at_once() -> None:
-    assert judge(Answer(GAP, 410), 0, SCHEDULE, AT).verdict is Verdict.GONE
+    assert judge(Answer(TOOK, 410), 0, SCHEDULE, AT).verdict is Verdict.GONE
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_410_ends_the_subscription_at_once() -> None:
     ],
 )
 def test_retry_after_is_honoured_for_429_and_503(status: int, asked: int, pause: int) -> None:
-    answer = Answer(GAP, status, retry_after=timedelta(seconds=asked))
+    answer = Answer(TOOK, status, retry_after=timedelta(seconds=asked))
     assert judge(answer, 0, SCHEDULE, AT).retry_at == AT + timedelta(seconds=pause)
 
 
@@ -185,18 +185,56 @@ def test_retry_after_is_honoured_for_429_and_503(status: int, asked: int, pause:
 def test_a_subscription_takes_its_next_step(
     standing: Standing, head: Head | None, at: datetime, step: object
 ) -> None:
-    assert next_step(standing, head, at, GAP) == step
+    assert next_step(standing, head, at) == step
 
 
 def test_a_notice_that_was_tried_once_is_never_stale() -> None:
     head = replace(HEAD, attempt=1)
-    assert next_step(Standing.ACTIVE, head, AT + timedelta(days=8), GAP) == Send(head)
+    assert next_step(Standing.ACTIVE, head, AT + timedelta(days=8)) == Send(head)
 
 
-def test_an_entry_waits_for_the_one_before_it_but_not_for_ever() -> None:
-    head = replace(HEAD, follows=False)
-    assert next_step(Standing.ACTIVE, head, AT, GAP) == Rest(AT + GAP)
-    assert next_step(Standing.ACTIVE, head, AT + GAP, GAP) == Send(head)
+@pytest.mark.parametrize("days", [0, 6])
+def test_an_entry_waits_for_those_before_it_as_long_as_they_are_not_here(days: int) -> None:
+    at = AT + timedelta(days=days)
+    assert next_step(Standing.ACTIVE, replace(HEAD, follows=False), at) == Rest(at + GAP_LOOK)
+
+
+@pytest.mark.parametrize(
+    ("parked", "seconds", "passed"),
+    [
+        (set(), 0, None),
+        (set(), 3599, None),
+        (set(), 3600, Passed.TIME),
+        ({3}, 10, None),  # 4 can still come
+        ({3, 4}, 10, Passed.PARKED),
+        ({2, 3, 4, 5}, 10, Passed.PARKED),
+        ({2, 5}, 10, None),
+    ],
+)
+def test_a_gap_is_passed_over_when_all_of_it_is_parked_or_after_an_hour(
+    parked: set[int], seconds: int, passed: Passed | None
+) -> None:
+    gap = Gap(ProviderId("ngo-1"), 3, 4, AT)
+    wait = load_settings({}).gap_wait
+    assert pass_gap(gap, parked, AT + timedelta(seconds=seconds), wait) is passed
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (b'{"data": {"provider_id": "ngo-1", "feed_seq": 7}}', ("ngo-1", 7)),
+        (b'{"data": {"provider_id": "ngo-1", "feed_seq": true}}', None),
+        (b'{"data": {"provider_id": null, "feed_seq": 7}}', None),
+        (b'{"data": []}', None),
+        (b"[" * 5000, None),
+        (b"\xff ngo-1", None),
+        (None, None),
+    ],
+)
+def test_a_parked_records_place_is_read_where_it_can_be(
+    value: bytes | None, place: tuple[str, int] | None
+) -> None:
+    assert place_in(value) == place
 
 
 def test_the_body_holds_ids_and_a_state_only() -> None:

@@ -1,4 +1,4 @@
-"""Referrals: who may do what in which state, and what follows from cases, answers and silence."""
+"""Referrals: who may do what in which state, and what follows from cases and answers."""
 
 from __future__ import annotations
 
@@ -11,38 +11,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.referral import domain, planning, routing
-from services.referral.answers import bring_forward, expire, follow, retry
+from services.referral import domain, routing
+from services.referral.answers import bring_forward, follow
 from services.referral.desk import release, tell
 from services.referral.domain import Actor, Order, allowed, check, shown
 from services.referral.referral import FINAL, PROMISED, Referral, Told, facts_of
-from services.referral.routing import Offer
-from services.referral.rules import NoTerms, Pace, Rule, RuleUnknown, load_rules
+from services.referral.rules import NoTerms, Rule, RuleUnknown, load_rules
 from services.referral.world import Case, Change, World, areas_of, summary_of
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
 from shared.events import CaseFacts, ConsentState, Event
 from shared.vocabulary import Need, ReferralState, Role
+from tests.support.referrals import (
+    AT,
+    DESK,
+    FAR,
+    MINE,
+    NEAR,
+    RULES,
+    answer,
+    case_of,
+    facts,
+    last,
+    offer,
+    plan,
+    referral,
+    types,
+    world,
+)
 
-AT = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday
-KERANIGANJ = "BD30260038"
-RULES = load_rules()
-MINE = Actor(Role.PROVIDER_SYSTEM, "provider_system:x", "near")
 OTHER = Actor(Role.PROVIDER_WORKER, "provider_worker:y", "far")
-DESK = Actor(Role.COORDINATOR, "coordinator:z")
 AUDITOR = Actor(Role.AUDITOR, "auditor:w")
-
-
-def referral(state: str = "assigned", **fields: Any) -> Referral:
-    known: dict[str, Any] = {
-        "referral_id": uuid4(),
-        "case_id": uuid4(),
-        "need": "shelter",
-        "urgency": "T1",
-        "state": state,
-        "provider_id": None if state in ("planned", "waiting") else "near",
-        "offer_id": None if state in ("planned", "waiting") else "n",
-    }
-    return Referral(**(known | fields))
 
 
 # --- who may do what ------------------------------------------------------------------------------
@@ -279,8 +277,7 @@ def test_a_rule_holds_from_its_day_to_the_day_before_its_end() -> None:
         rule.terms(date(2024, 12, 31))
 
 
-_H72 = timedelta(hours=72)
-WEEK = Pace("working_days", _H72, _H72, _H72, weekend=frozenset({4, 5}))
+WEEK = RULES["legal_aid"].terms(AT.date()).paces["T2"]
 CLOCKS = {
     "within the week": (
         datetime(2026, 6, 28, 3, tzinfo=UTC),
@@ -323,56 +320,6 @@ def test_a_working_clock_is_never_early_and_never_backwards(minutes: int, hours:
 # --- planning -------------------------------------------------------------------------------------
 
 
-def facts(**fields: Any) -> CaseFacts:
-    known: dict[str, Any] = {
-        "report_id": uuid4(),
-        "channel": "partner",
-        "age": 15,
-        "sex": "female",
-        "upazila": KERANIGANJ,
-        "district": "BD3026",
-        "needs": ["medical"],
-        "entitled": True,
-        "consent": ConsentState(given=True),
-    }
-    return CaseFacts(**(known | fields))
-
-
-def offer(key: str, level: str = "upazila", code: str = KERANIGANJ, **fields: Any) -> Offer:
-    known: dict[str, Any] = {"needs": frozenset({"medical"}), "kinds": frozenset({"ngo"})}
-    return Offer(key, key, area_level=level, area_pcode=code, **(known | fields))
-
-
-def world(*offers: Offer) -> World:
-    made = World(RULES, offers={o.offer_id: o for o in offers})
-    for one in offers:
-        for need in one.needs:
-            made.by_area.setdefault((need, one.area_pcode), []).append(one.offer_id)
-    return made
-
-
-def case_of(told: CaseFacts, **fields: Any) -> Case:
-    return Case(uuid4(), 1, told, **fields)
-
-
-def types(done: Change) -> list[str]:
-    return [h.type.removeprefix("referral-") for h in done.happenings]
-
-
-def last(done: Change) -> Referral:
-    return done.happenings[-1].referral
-
-
-NEAR = offer("near", places_free=3, capacity_at=AT)
-FAR = offer("far", "district", "BD3026")
-
-
-def plan(here: World, case: Case, need: str = "medical", **more: Any) -> Change:
-    done = planning.plan(here, case, need, AT, **more)
-    here.take(done)
-    return done
-
-
 def test_an_entitled_consented_case_is_planned_released_and_assigned_at_once() -> None:
     here, case = world(NEAR, FAR), case_of(facts())
     done = plan(here, case)
@@ -382,7 +329,6 @@ def test_an_entitled_consented_case_is_planned_released_and_assigned_at_once() -
     assert got.respond_by == AT + timedelta(hours=24)
     assert here.offers["near"].places_free == 2
     assert here.offers["near"].open_referrals == 1
-    assert done.timers["referral.respond", got.referral_id] == (got.respond_by, case.case_id)
     assert done.explanations[got.referral_id]["chosen"] == "near"
 
 
@@ -408,7 +354,6 @@ def test_the_rest_is_only_planned(name: str) -> None:
     got = last(done)
     assert (got.provider_id, got.suggested) == (None, "near")
     assert here.offers["near"].places_free == 2
-    assert not done.timers
 
 
 def test_consent_for_this_need_is_enough() -> None:
@@ -424,12 +369,11 @@ def test_a_listed_office_stays_planned_as_a_call_to_make() -> None:
 
 def test_nobody_is_an_honest_waiting() -> None:
     done = plan(world(offer("boys", sex="male")), case_of(facts()))
-    assert types(done) == ["planned", "waiting"]
+    assert types(done) == ["planned", "waiting", "escalated"]
     got = last(done)
     assert got.waiting is not None
     verdicts = [line["verdict"] for line in done.explanations[got.referral_id]["considered"]]
     assert verdicts == [routing.SEX]
-    assert done.timers["referral.waiting", got.referral_id][0] is not None
 
 
 NOT_PLANNED: dict[str, dict[str, Any]] = {
@@ -615,26 +559,19 @@ def test_the_same_release_again_is_a_repeat() -> None:
     assert not check(done, Order("release"), DESK)
 
 
-# --- answers and silence --------------------------------------------------------------------------
-
-
-def _follow(here: World, case: Case, one: Referral, verb: str, **fields: Any) -> Change:
-    order = Order(verb, reason="no_capacity", fields={"how_much": "all"} | fields)
-    done = follow(here, case, one, order, AT)
-    here.take(done)
-    return done
+# --- answers --------------------------------------------------------------------------------------
 
 
 def _answered(here: World, case: Case, one: Referral, *verbs: str) -> Referral:
     for verb in verbs:
-        one = _follow(here, case, one, verb).referrals[one.referral_id]
+        one = answer(here, case, one, verb).referrals[one.referral_id]
     return one
 
 
 def test_a_decline_gives_the_place_back_and_asks_the_next() -> None:
     here, case = world(NEAR, FAR), case_of(facts())
     first = last(plan(here, case))
-    done = _follow(here, case, first, "decline")
+    done = answer(here, case, first, "decline")
     assert types(done) == ["declined", "planned", "assigned"]
     second = last(done)
     assert (second.provider_id, second.attempt) == ("far", 2)
@@ -648,24 +585,11 @@ def test_a_decline_gives_the_place_back_and_asks_the_next() -> None:
     }
 
 
-def test_after_the_last_decline_it_waits_and_is_offered_when_somebody_comes() -> None:
-    here, case = world(NEAR), case_of(facts())
-    done = _follow(here, case, last(plan(here, case)), "decline")
-    assert types(done) == ["declined", "planned", "waiting"]
-    waits = last(done)
-    assert types(retry(here, case, waits, AT)) == []
-    here.offers["new"] = offer("new")
-    here.by_area["medical", KERANIGANJ].append("new")
-    again = retry(here, case, waits, AT)
-    assert types(again) == ["planned", "assigned"]
-    assert last(again).provider_id == "new"
-
-
 def test_what_a_rule_released_is_not_offered_again_once_consent_has_narrowed() -> None:
     here, case = world(NEAR, FAR), case_of(facts())
     first = last(plan(here, case))
     narrowed = Case(case.case_id, 2, facts(consent=ConsentState(given=True, purposes=["shelter"])))
-    done = _follow(here, narrowed, first, "decline")
+    done = answer(here, narrowed, first, "decline")
     assert types(done) == ["declined", "planned"]
 
 
@@ -673,43 +597,25 @@ def test_what_a_person_released_goes_on_by_itself() -> None:
     here = world(NEAR, FAR)
     case, one = _planned(here)
     first = last(_release(here, case, one))
-    done = _follow(here, case, first, "decline")
+    done = answer(here, case, first, "decline")
     assert types(done) == ["declined", "planned", "assigned"]
     assert last(done).released_by == DESK.name
 
 
-def test_silence_expires_and_asks_the_next() -> None:
-    here, case = world(NEAR, FAR), case_of(facts())
-    first = last(plan(here, case))
-    assert first.respond_by is not None
-    assert types(expire(here, case, first, first.respond_by - timedelta(seconds=1))) == []
-    done = expire(here, case, first, first.respond_by)
-    assert types(done) == ["expired", "planned", "assigned"]
-    assert done.referrals[first.referral_id].reason == "no_answer"
-    assert last(done).provider_id == "far"
-
-
-def test_an_answer_in_time_is_not_expired() -> None:
-    here, case = world(NEAR), case_of(facts())
-    accepted = _answered(here, case, last(plan(here, case)), "accept")
-    assert types(expire(here, case, accepted, AT + timedelta(days=30))) == []
-
-
 def test_an_acceptance_sets_the_next_deadlines() -> None:
     here, case = world(NEAR), case_of(facts())
-    done = _follow(here, case, last(plan(here, case)), "accept")
+    done = answer(here, case, last(plan(here, case)), "accept")
     got = last(done)
     assert got.first_contact_by == AT + timedelta(hours=24)
     assert got.deliver_by == AT + timedelta(days=7)
-    assert done.timers["referral.respond", got.referral_id][0] is None
     assert here.offers["near"].places_free == 2
 
 
 def test_a_waitlisted_acceptance_holds_no_place_until_there_is_one() -> None:
     here, case = world(NEAR), case_of(facts())
-    waits = last(_follow(here, case, last(plan(here, case)), "accept", waitlisted=True))
+    waits = last(answer(here, case, last(plan(here, case)), "accept", waitlisted=True))
     assert here.offers["near"].places_free == 3
-    assert last(_follow(here, case, waits, "accept")).reserved == 1
+    assert last(answer(here, case, waits, "accept")).reserved == 1
     assert here.offers["near"].places_free == 2
 
 
@@ -724,7 +630,7 @@ def test_the_end_gives_the_place_back(verbs: tuple[str, ...]) -> None:
 def test_a_delivery_in_part_plans_the_rest() -> None:
     here, case = world(NEAR), case_of(facts())
     accepted = _answered(here, case, last(plan(here, case)), "accept")
-    done = _follow(here, case, accepted, "deliver", how_much="part")
+    done = answer(here, case, accepted, "deliver", how_much="part")
     assert types(done) == ["service-delivered", "planned", "released", "assigned"]
     assert (last(done).attempt, last(done).parent_referral_id) == (2, accepted.referral_id)
 
@@ -789,14 +695,13 @@ def test_consent_that_is_given_again_lets_the_need_be_planned_again() -> None:
     assert types(plan(here, back.case))[-1] == "assigned"
 
 
-def test_a_closed_case_takes_its_timers_back() -> None:
+def test_a_closed_case_gives_its_places_back() -> None:
     here, case = world(NEAR), case_of(facts())
     here.cases[case.case_id] = case
-    got = last(plan(here, case))
+    plan(here, case)
     done = bring_forward(here, event(case, "case-closed", facts()))
     assert done.case is not None
     assert done.case.facts.status == "closed"
-    assert done.timers["referral.respond", got.referral_id][0] is None
     here.take(done)
     assert here.offers["near"].places_free == 3
 

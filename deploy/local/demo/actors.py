@@ -61,12 +61,16 @@ class Client:
 
 @dataclass(slots=True)
 class ProviderSystem:
-    """A provider's own system: follows its feed, accepts, starts and delivers."""
+    """A provider's own system: follows its feed, accepts, starts and delivers.
+
+    `silent` is shared by all: how many that are asked in danger (T0) do not answer.
+    """
 
     provider_id: str
     client: Client
     http: httpx.AsyncClient
     token: str
+    silent: list[None]
     declines: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     delivered: set[str] = field(default_factory=set)
@@ -98,6 +102,9 @@ class ProviderSystem:
     async def _on(self, event: dict[str, Any]) -> None:
         self.events.append(event)
         if event["type"] == "referral-assigned":
+            if event["referral"]["urgency"] == "T0" and self.silent:
+                self.silent.pop()
+                return
             await self._answer(event["referral"]["referral_id"])
 
     async def _answer(self, referral_id: str) -> None:

@@ -48,12 +48,31 @@ def _report(  # one row of the table below
     }
 
 
+def _reached(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of somebody who said how a neutral text may reach them."""
+    contact = {
+        "allowed": True,
+        "channel": "sms",
+        "number": "+8801700009001",
+        "hours": ["00:00-23:59"],
+        "shared_phone": False,
+    }
+    person = {**report["persons"][0], "safe_contact": contact}
+    return {**report, "persons": [person]}
+
+
+DANGER: Final[dict[str, Any]] = {
+    **_report(KERANIGANJ, 16, "female", "physical_violence", ["psychosocial"]),
+    "danger_now": True,
+}
+"""Somebody in danger now, of whom nobody said how to reach them safely."""
+
 REPORTS: Final[list[dict[str, Any]]] = [
     _report(KERANIGANJ, 15, "female", "child_trafficking", ["shelter", "legal_aid"]),
     _report(KERANIGANJ, 16, "female", "child_sexual_exploitation", ["medical", "psychosocial"]),
     _report(KERANIGANJ, 12, "male", "child_labour", ["education", "child_labour_removal"]),
     _report(SAVAR, 10, "male", "hazardous_child_labour", ["child_labour_removal", "education"]),
-    _report(SAVAR, 17, "female", "forced_labour", ["legal_aid"]),
+    _reached(_report(SAVAR, 17, "female", "forced_labour", ["legal_aid"])),
     _report(SAVAR, 14, "female", "child_marriage", ["case_management", "shelter"]),
     _report(SHARSHA, 15, "female", "child_trafficking", ["shelter", "psychosocial"]),
     _report(SHARSHA, 24, "female", "adult_trafficking", ["shelter", "medical", "legal_aid"]),

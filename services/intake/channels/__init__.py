@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
+    from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Committer
     from services.intake.preparing import Secrets
     from services.intake.submissions import SubmissionStore
@@ -32,6 +33,8 @@ class Desk:
     store: SubmissionStore
     vault: Vault
     secrets: Secrets
+    replies: Replies
+    twilio_token: str = ""
 
 
 class Channel(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from services.notification.domain import (
     plan_notices,
 )
 from services.notification.facts import notice_draft
+from services.notification.gaps import Gaps
 from services.notification.worker import Worker
 from shared import telemetry
 from shared.clock import new_event_id, now
@@ -93,12 +95,13 @@ class WebhookHandler:
         if not state.entries:
             return
         at = self._clock()
-        await feed.insert_entries(conn, state.entries, at)
+        late = await feed.insert_entries(conn, state.entries, at)
         if state.notices:
             await feed.insert_notices(conn, WEBHOOK, state.notices, at)
         waiting = [n.subscription_id for n in state.notices if n.state is NoticeState.WAITING]
         await feed.call_up(conn, (e.organisation for e in state.entries), waiting, at)
         await self._outbox.append(conn, state.drafts)
+        telemetry.FEED_LATE.inc(late)
         if state.drafts:
             telemetry.NOTICES.labels(WEBHOOK, str(NoticeState.WITHHELD)).inc(len(state.drafts))
 
@@ -125,14 +128,23 @@ class WebhookNotifier:
             clock=now,
             wake_relay=service.waker.wake,
         )
+        self._gaps = Gaps(
+            service.flow,
+            f"notification.{WEBHOOK}",
+            desk.settings.gap_wait,
+            clock=now,
+            wake=self._worker.wake,
+        )
 
     def wake(self) -> None:
         """Let the worker look at once."""
         self._worker.wake()
 
     async def run(self) -> None:
-        """Send until cancelled."""
-        await self._worker.run()
+        """Send, and watch over the feeds' gaps, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._worker.run())
+            both.create_task(self._gaps.run())
 
 
 def make_notifier(desk: Desk) -> Notifier:

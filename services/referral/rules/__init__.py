@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _CLOCKS: Final = "clocks.toml"
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _EVER: Final = date.max
 
@@ -36,12 +36,20 @@ class NoTerms(ValueError):  # noqa: N818  (says what went wrong)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long the steps of one urgency may take, and on which clock."""
+    """How long the steps of one urgency may take, and on which clock.
+
+    `assign_within` is the desk's time for what a person must release, choose or call;
+    `waitlist_within` holds where a provider gave no day; `escalate_within` lies between two steps
+    of the ladder.
+    """
 
     clock: Literal["calendar", "working_days"]
+    assign_within: timedelta
     respond_within: timedelta
     first_contact_within: timedelta
     deliver_within: timedelta
+    waitlist_within: timedelta
+    escalate_within: timedelta
     weekend: frozenset[int] = frozenset()
     timezone: str = "Asia/Dhaka"
 
@@ -60,6 +68,14 @@ class Pace:
                     return (local + left).astimezone(UTC)
                 left -= midnight - local
             local = midnight
+
+    def end_of_day(self, day: str) -> datetime:
+        """Return the last moment (UTC) of a local day given in ISO 8601."""
+        last = datetime.combine(date.fromisoformat(day), time.max, tzinfo=ZoneInfo(self.timezone))
+        return last.astimezone(UTC)
+
+
+_SPANS: Final = tuple(f.name for f in fields(Pace) if f.name.endswith("_within"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +143,20 @@ class Rule:
         )
 
 
-def load_rules(only: Collection[str] = ()) -> dict[str, Rule]:
+def load_rules(only: Collection[str] = (), changes: Path | None = None) -> dict[str, Rule]:
     """Load the rules of these needs, or of all; each is found by its name.
+
+    `changes` is a file of a centre's own: a table `period` whose entries take the place of those
+    of the common clocks, in every period of theirs.
 
     Raises:
         RuleUnknown: a name has no rule. NoTerms, ValueError, KeyError: a file is not valid.
+        OSError: the file of changes cannot be read.
 
     """
     clocks = _read(_CLOCKS)
+    if changes is not None:
+        clocks = tuple(_changed(period, changes) for period in clocks)
     names = sorted(only) if only else sorted(str(need) for need in Need)
     rules = {}
     for name in names:
@@ -154,6 +176,13 @@ def _read(name: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(tomllib.loads((_HERE / name).read_text("utf-8"))["period"])
 
 
+def _changed(period: Mapping[str, Any], changes: Path) -> Mapping[str, Any]:
+    """Return the clocks of a period with those of another file over them."""
+    told = tomllib.loads(changes.read_text("utf-8"))["period"]
+    over = {k: {**period[k], **v} if isinstance(v, dict) else v for k, v in told.items()}
+    return {**period, **over}
+
+
 def _period(periods: tuple[Mapping[str, Any], ...], day: date) -> Mapping[str, Any]:
     for period in periods:
         if period["from"] <= day < period.get("to", _EVER):
@@ -167,17 +196,15 @@ def _pace(found: Mapping[str, Any], weekend: frozenset[int], timezone: str) -> P
         raise ValueError(message)
     return Pace(
         clock=found["clock"],
-        respond_within=_span(found["respond_within"]),
-        first_contact_within=_span(found["first_contact_within"]),
-        deliver_within=_span(found["deliver_within"]),
+        **{name: _span(found[name]) for name in _SPANS},
         weekend=weekend if found["clock"] == "working_days" else frozenset(),
         timezone=timezone,
     )
 
 
 def _span(said: str) -> timedelta:
-    found = re.fullmatch(r"(\d+)([mhd])", said)
+    found = re.fullmatch(r"(\d+)([smhd])", said)
     if found is None:
-        message = "a span is a number with m, h or d"
+        message = "a span is a number with s, m, h or d"
         raise ValueError(message)
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -36,10 +36,14 @@ _STATEMENTS = (
       case_ids uuid[] NOT NULL,
       report jsonb NOT NULL,
       reading jsonb,
-      state text NOT NULL DEFAULT 'received' CHECK (state IN ('received', 'opened', 'no_case')),
+      state text NOT NULL DEFAULT 'received'
+        CHECK (state IN ('received', 'opened', 'no_case', 'answer')),
       open_at timestamptz NOT NULL,
       open_tries integer NOT NULL DEFAULT 0,
       receipt_hash bytea NOT NULL UNIQUE,
+      sender bytea,
+      answers uuid,
+      seen_at timestamptz,
       traceparent text,
       test boolean NOT NULL DEFAULT false,
       UNIQUE (channel, gateway, message_key)
@@ -62,6 +66,10 @@ _STATEMENTS = (
     """,
     "CREATE INDEX submissions_order ON submissions (txid, seq)",
     "CREATE INDEX cases_order ON cases (txid, seq)",
+    """
+    CREATE INDEX cases_t0 ON cases (changed_at)
+    WHERE status = 'open' AND facts ->> 'urgency' = 'T0'
+    """,
     "CREATE INDEX cases_submission ON cases (submission_id)",
     """
     CREATE TABLE subjects (
@@ -86,6 +94,104 @@ _STATEMENTS = (
       PRIMARY KEY (subject_id, field, version)
     )
     """,
+    "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
+    """
+    CREATE TABLE case_referrals (
+      referral_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL,
+      need text NOT NULL,
+      attempt integer NOT NULL,
+      state text NOT NULL,
+      how_much text,
+      urgency text NOT NULL,
+      version integer NOT NULL
+    )
+    """,
+    "CREATE INDEX case_referrals_case ON case_referrals (case_id)",
+    """
+    CREATE TABLE tasks (
+      task_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL,
+      kind text NOT NULL,
+      about uuid NOT NULL,
+      urgency text,
+      level text NOT NULL,
+      named text,
+      detail text,
+      state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'claimed', 'done')),
+      opened_at timestamptz NOT NULL,
+      claimed_by text,
+      claimed_at timestamptz,
+      ended_by text,
+      ended_at timestamptz,
+      outcome text
+    )
+    """,
+    "CREATE UNIQUE INDEX tasks_one ON tasks (case_id, kind, about) WHERE state <> 'done'",
+    """
+    CREATE INDEX tasks_worst ON tasks (coalesce(urgency, 'T9'), opened_at, task_id)
+    WHERE state <> 'done'
+    """,
+    """
+    CREATE TABLE duty (
+      duty_id uuid PRIMARY KEY,
+      person text NOT NULL,
+      level text NOT NULL,
+      district text,
+      begins timestamptz NOT NULL,
+      ends timestamptz NOT NULL CHECK (ends > begins),
+      entered_by text NOT NULL
+    )
+    """,
+    "CREATE INDEX duty_now ON duty (ends)",
+    """
+    CREATE TABLE closings (
+      case_id uuid PRIMARY KEY,
+      proposed_by text NOT NULL,
+      reason text NOT NULL,
+      proposed_at timestamptz NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE further_receipts (
+      receipt_hash bytea PRIMARY KEY,
+      submission_id uuid NOT NULL REFERENCES submissions (submission_id),
+      issued_at timestamptz NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE messages (
+      message_id uuid PRIMARY KEY,
+      submission_id uuid NOT NULL REFERENCES submissions (submission_id),
+      subject_id uuid NOT NULL REFERENCES subjects (subject_id),
+      way text NOT NULL CHECK (way IN ('in', 'out')),
+      kind text NOT NULL CHECK (kind IN ('words', 'question', 'end', 'feedback')),
+      field text NOT NULL,
+      said_at timestamptz NOT NULL,
+      actor text NOT NULL
+    )
+    """,
+    "CREATE INDEX messages_submission ON messages (submission_id, said_at)",
+    """
+    CREATE TABLE stopped_numbers (
+      number bytea PRIMARY KEY,
+      stopped_at timestamptz NOT NULL,
+      submission_id uuid NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE replies (
+      submission_id uuid PRIMARY KEY REFERENCES submissions (submission_id),
+      gateway text NOT NULL,
+      kind text NOT NULL,
+      language text NOT NULL,
+      state text NOT NULL DEFAULT 'planned'
+        CHECK (state IN ('planned', 'sending', 'sent', 'failed', 'unknown', 'expired')),
+      send_before timestamptz NOT NULL,
+      changed_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
     "ALTER TABLE cases ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE cases FORCE ROW LEVEL SECURITY",
     """
@@ -103,9 +209,11 @@ _STATEMENTS = (
     """,
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
-    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed
+    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
+      case_referrals, tasks, duty, closings, further_receipts, messages, stopped_numbers, replies
     TO intake_flow
     """,
+    "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
     "GRANT SELECT, UPDATE ON cases, submissions TO intake_web",
 )
 

@@ -1,4 +1,4 @@
-"""Providers' feeds, subscriptions with their sealed secrets, and notices."""
+"""Providers' feeds, subscriptions with their sealed secrets, notices to systems and persons."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ _STATEMENTS = (
     """,
     "CREATE INDEX feed_case ON feed (case_id)",
     "CREATE INDEX feed_age ON feed (arrived_at)",
+    # how far each feed has no gap, and since when something is missing before a later entry
+    """
+    CREATE TABLE feed_heads (
+      organisation text PRIMARY KEY,
+      complete bigint NOT NULL DEFAULT 0,
+      seen bigint NOT NULL DEFAULT 0,
+      gap_since timestamptz
+    )
+    """,
+    "CREATE INDEX feed_heads_gap ON feed_heads (gap_since) WHERE gap_since IS NOT NULL",
+    # one list of all notices: both tables take their place in it from here
+    "CREATE SEQUENCE notice_seq",
     """
     CREATE TABLE subscriptions (
       id uuid PRIMARY KEY,
@@ -80,7 +92,7 @@ _STATEMENTS = (
     """
     CREATE TABLE notices (
       notice_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+      seq bigint NOT NULL UNIQUE DEFAULT nextval('notice_seq'),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       notifier text NOT NULL,
       organisation text NOT NULL,
@@ -100,6 +112,59 @@ _STATEMENTS = (
     "CREATE INDEX notices_order ON notices (txid, seq)",
     "CREATE INDEX notices_feed ON notices (organisation, feed_seq)",
     "CREATE INDEX notices_age ON notices (created_at)",
+    # never to whom: the mark is a keyed hash of the number and is blanked after minutes
+    """
+    CREATE TABLE person_notices (
+      notice_id uuid PRIMARY KEY,
+      seq bigint NOT NULL UNIQUE DEFAULT nextval('notice_seq'),
+      txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+      notifier text NOT NULL,
+      recipient text NOT NULL CHECK (recipient IN ('person', 'reporter')),
+      case_id uuid NOT NULL,
+      referral_id uuid NOT NULL,
+      event_id uuid NOT NULL,
+      type text NOT NULL,
+      happened_at timestamptz NOT NULL,
+      template text NOT NULL,
+      state text NOT NULL CHECK (state IN
+        ('waiting', 'in_flight', 'sent', 'delivered', 'failed', 'unknown', 'withheld')),
+      reason text,
+      attempt integer NOT NULL DEFAULT 0,
+      tries integer NOT NULL DEFAULT 0,
+      status integer,
+      test boolean NOT NULL,
+      traceparent text,
+      useful_until timestamptz NOT NULL,
+      created_at timestamptz NOT NULL,
+      due_at timestamptz,
+      in_flight_at timestamptz,
+      ended_at timestamptz,
+      lease uuid,
+      leased_until timestamptz,
+      holder text,
+      recipient_mark bytea,
+      UNIQUE (event_id, notifier, recipient)
+    )
+    """,
+    "CREATE INDEX person_notices_due ON person_notices (notifier, due_at) WHERE state = 'waiting'",
+    """
+    CREATE INDEX person_notices_flight ON person_notices (notifier, leased_until)
+    WHERE state = 'in_flight'
+    """,
+    """
+    CREATE INDEX person_notices_mark ON person_notices (recipient_mark)
+    WHERE recipient_mark IS NOT NULL
+    """,
+    "CREATE INDEX person_notices_order ON person_notices (txid, seq)",
+    "CREATE INDEX person_notices_case ON person_notices (case_id)",
+    "CREATE INDEX person_notices_age ON person_notices (created_at)",
+    "ALTER TABLE person_notices ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE person_notices FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY person_notices_flow ON person_notices TO notification_flow USING (true)",
+    """
+    CREATE POLICY person_notices_see ON person_notices FOR SELECT TO notification_web
+    USING (current_setting('pashe.organisation', true) = '*')
+    """,
     *(
         statement
         for table in ("feed", "subscriptions", "notices")
@@ -119,10 +184,17 @@ _STATEMENTS = (
         )
     ),
     """
-    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, feed, subscriptions, notices
-    TO notification_flow
+    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, feed, feed_heads, subscriptions,
+      notices, person_notices TO notification_flow
     """,
+    "GRANT USAGE ON SEQUENCE notice_seq TO notification_flow, notification_web",
     "GRANT SELECT ON feed TO notification_web",
+    # a request sees what became of a notice to a person, and no mark of who that is
+    """
+    GRANT SELECT (notice_id, seq, txid, notifier, recipient, case_id, referral_id, event_id, type,
+      happened_at, template, state, reason, attempt, status, test, created_at, due_at, ended_at)
+    ON person_notices TO notification_web
+    """,
     # a request makes a secret and never reads one
     """
     GRANT SELECT (id, seq, organisation, url, types, standing, created_at, created_by, ended_at,

@@ -110,6 +110,7 @@ _STATEMENTS = (
       provider_id text,
       offer_id text,
       feed_seq bigint,
+      answer_by timestamptz,
       acknowledged boolean NOT NULL DEFAULT false,
       test boolean NOT NULL DEFAULT false,
       body jsonb NOT NULL,
@@ -122,7 +123,15 @@ _STATEMENTS = (
     """,
     "CREATE INDEX referrals_order ON referrals (txid, seq)",
     "CREATE INDEX referrals_feed ON referrals (provider_id, feed_seq) WHERE NOT test",
-    "CREATE INDEX referrals_live ON referrals (state) WHERE state IN ('waiting', 'withdrawn')",
+    """
+    CREATE INDEX referrals_live ON referrals (state, need, urgency, answer_by)
+      WHERE NOT test AND state IN ('planned', 'waiting', 'assigned', 'accepted', 'waitlisted',
+        'in_service', 'on_hold')
+    """,
+    """
+    CREATE INDEX referrals_unacknowledged ON referrals (provider_id)
+      WHERE NOT test AND state = 'withdrawn' AND NOT acknowledged AND provider_id IS NOT NULL
+    """,
     """
     CREATE TABLE explanations (
       referral_id uuid PRIMARY KEY REFERENCES referrals (referral_id),

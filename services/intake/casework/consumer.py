@@ -1,0 +1,136 @@
+"""`intake.desk`: brings what referrals, notices and cases need from a person before a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from services.intake import store as cases
+from services.intake.casework import store
+from services.intake.casework.desk import carry_out
+from services.intake.casework.review import Attempt, is_review_due, mark_review_due
+from services.intake.casework.tasks import (
+    Orders,
+    after_case,
+    after_notice,
+    after_parking,
+    after_referral,
+    most_urgent,
+)
+from shared.clock import now
+from shared.errors import RecordInvalid
+from shared.events import DATA_TYPES, EventParked, NoticeFacts, ReferralFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from shared.events import CaseFacts, Draft, Event
+    from shared.outbox import Outbox, Stamp
+
+WANTED: Final = frozenset(
+    name
+    for name, kind in DATA_TYPES.items()
+    if kind in (ReferralFacts, NoticeFacts, EventParked) and name != "subscription-disabled"
+)
+"""Event types that may put something on the desk or take it off."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What was locked and read, and what was decided."""
+
+    facts: dict[UUID, CaseFacts]
+    attempts: dict[UUID, dict[UUID, Attempt]]
+    orders: list[tuple[UUID, Orders]] = field(default_factory=list)
+    tracked: dict[UUID, tuple[UUID, Attempt]] = field(default_factory=dict)
+    changed: dict[UUID, CaseFacts] = field(default_factory=dict)
+    drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
+
+
+class DeskHandler:
+    """Opens and ends tasks, and marks a case for review when its last referral is final."""
+
+    def __init__(self, outbox: Outbox, clock: Callable[[], datetime] = now) -> None:
+        """Take the outbox of the service, and the clock that tasks are opened by."""
+        self._outbox = outbox
+        self._clock = clock
+
+    def wants(self, event_type: str, needs: frozenset[str]) -> bool:
+        """Care about everything that may need a person."""
+        del needs
+        return event_type in WANTED
+
+    async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Desk:
+        """Lock the cases in order of id; read their referrals and who is on duty."""
+        ids = sorted({case_id for event in events if (case_id := _case_id(event)) is not None})
+        return Desk(await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids))
+
+    def decide(self, state: Desk, event: Event, stamp: Stamp) -> None:
+        """Decide what the event puts on the desk or takes off it.
+
+        Raises:
+            RecordInvalid: its subject is no case.
+
+        """
+        case_id = _case_id(event)
+        if case_id is None:
+            raise RecordInvalid("invalid-subject", "the subject is a case id")
+        data = event.data
+        if isinstance(data, ReferralFacts):
+            orders = after_referral(event.type, data)
+            self._track(state, case_id, data, stamp)
+        elif isinstance(data, NoticeFacts):
+            orders = after_notice(event.type, data, _urgency(state, case_id))
+        else:
+            orders = after_parking(data.consumer, data.cause, _urgency(state, case_id))
+        state.orders.append((case_id, orders))
+
+    @staticmethod
+    def _track(state: Desk, case_id: UUID, data: ReferralFacts, stamp: Stamp) -> None:
+        known = state.attempts.setdefault(case_id, {})
+        old = known.get(data.referral_id)
+        if old is not None and old.version >= data.version:
+            return
+        attempt = Attempt(
+            data.referral_id,
+            data.need,
+            data.attempt,
+            data.state,
+            data.how_much,
+            data.urgency,
+            data.version,
+        )
+        known[data.referral_id] = attempt
+        state.tracked[data.referral_id] = (case_id, attempt)
+        facts = state.facts.get(case_id)
+        if facts is not None and is_review_due(facts, known.values()):
+            new, draft = mark_review_due(case_id, facts)
+            state.facts[case_id] = state.changed[case_id] = new
+            state.drafts.append((draft, stamp))
+            state.orders.append((case_id, after_case("case-updated", new)))
+
+    async def flush(self, conn: AsyncConnection, state: Desk) -> None:
+        """Store tasks, what is known of referrals, and cases that are due for review."""
+        await store.save_attempts(conn, list(state.tracked.values()))
+        orders = [(case_id, order, state.facts.get(case_id)) for case_id, order in state.orders]
+        await carry_out(conn, orders, by="service:intake.desk", at=self._clock())
+        await cases.save_cases(conn, sorted(state.changed.items()))
+        await self._outbox.append(conn, state.drafts)
+
+
+def _case_id(event: Event) -> UUID | None:
+    try:
+        return UUID(event.subject)
+    except ValueError:
+        return None
+
+
+def _urgency(state: Desk, case_id: UUID) -> str | None:
+    """Return the urgency of a case: its own, or its open referrals' where that is more."""
+    facts = state.facts.get(case_id)
+    referrals = [a.urgency for a in state.attempts.get(case_id, {}).values() if a.open]
+    return most_urgent([facts.urgency if facts else None, *referrals])

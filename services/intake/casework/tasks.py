@@ -1,0 +1,146 @@
+"""What comes before a person of the desk, purely: which event opens a task, and which ends one.
+
+A task is one thing that a named person must do or know. No machine ends a case; a machine ends a
+task only when what it was about has happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from shared.vocabulary import ReferralState, Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shared.events import CaseFacts, NoticeFacts, ReferralFacts
+
+COORDINATOR: Final = "coordinator"
+SUPERVISOR: Final = "supervisor"
+SAFEGUARDING: Final = "safeguarding_focal_person"
+
+NO_ONE: Final = UUID(int=0)
+"""What a task is about when it is about the whole case."""
+
+_S = ReferralState
+_URGENT: Final = (Urgency.T0, Urgency.T1)
+_NEVER_SENT: Final = ("test", "stale", "repeated")
+"""Reasons of a withheld notice that nobody has to do anything about."""
+
+_BY_HAND: Final = {"release": "release", "choose": "choose_offer", "call": "call_office"}
+_BEFORE_GOING_OUT: Final = (*_BY_HAND.values(), "nobody_serves", "release_late")
+_OUT: Final = (_S.ASSIGNED, _S.ACCEPTED, _S.WAITLISTED, _S.IN_SERVICE, _S.ON_HOLD)
+_FINAL: Final = (_S.DECLINED, _S.EXPIRED, _S.DELIVERED, _S.FAILED, _S.WITHDRAWN)
+_SILENCES: Final = {
+    "respond": "no_answer",
+    "first_contact": "no_first_contact",
+    "deliver": "not_delivered",
+    "nobody_serves": "nobody_serves",
+    "release": "release_late",
+    "waitlist": "waitlisted_long",
+}
+_ENDS_SILENCE: Final = {
+    _S.ACCEPTED: ("no_answer", "waitlisted_long"),
+    _S.WAITLISTED: ("no_answer",),
+    _S.IN_SERVICE: ("no_answer", "no_first_contact", "waitlisted_long"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task to open, or to bring to a higher level. `about` is a referral's or a notice's id."""
+
+    kind: str
+    about: UUID = NO_ONE
+    urgency: str | None = None
+    level: str = COORDINATOR
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What an event does to the desk: tasks to open, and (kind, about) to end, None for any."""
+
+    opens: tuple[Task, ...] = ()
+    ends: tuple[tuple[str | None, UUID | None], ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.opens or self.ends)
+
+
+def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
+    """Say what an event of a referral does: what is planned needs hands, silence needs a person."""
+    if facts.test:
+        return Orders()
+    about = facts.referral_id
+    state = ReferralState(facts.state) if facts.state in set(ReferralState) else None
+    opens = []
+    ends: set[str] = set()
+    if state in _OUT or state in _FINAL:
+        ends.update(_BEFORE_GOING_OUT)
+    if state in _FINAL:
+        ends.update(_SILENCES.values())
+    ends.update(_ENDS_SILENCE.get(state, ()) if state else ())
+    if event_type == "first-contact-made":
+        ends.add("no_first_contact")
+    if state is _S.PLANNED:
+        ends.add("nobody_serves")
+        hand = _BY_HAND.get(facts.awaits or "")
+        ends.update(kind for kind in _BY_HAND.values() if kind != hand)
+        if hand is not None:
+            opens.append(Task(hand, about, facts.urgency, detail=facts.need))
+    if event_type == "referral-waiting":
+        opens.append(Task("nobody_serves", about, facts.urgency, detail=facts.need))
+    if event_type == "referral-escalated":
+        kind = _SILENCES.get(facts.silence or "", "no_answer")
+        ends.discard(kind)
+        level = facts.escalated_to or COORDINATOR
+        opens.append(Task(kind, about, facts.urgency, level, facts.need))
+    return Orders(tuple(opens), tuple((kind, about) for kind in sorted(ends)))
+
+
+def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
+    """Say what a notice to a person does: withheld or unknown, at T0 and T1 it needs an owner.
+
+    What is withheld is one task a case: that a person must reach this person.
+    """
+    if facts.test or facts.recipient != "person" or urgency not in _URGENT:
+        return Orders()
+    if event_type == "notice-withheld" and facts.reason not in _NEVER_SENT:
+        return Orders((Task("notice_withheld", urgency=urgency, detail=facts.reason),))
+    if event_type == "notice-failed":
+        kind = "notice_unknown" if facts.state == "unknown" else "notice_failed"
+        return Orders((Task(kind, facts.notice_id, urgency, detail=facts.reason),))
+    return Orders()
+
+
+def after_case(event_type: str, facts: CaseFacts) -> Orders:
+    """Say what an event of the case itself does: a place is visited first, an end ends all."""
+    if event_type in ("case-closed", "case-erased"):
+        return Orders(ends=((None, None),))
+    if facts.test:
+        return Orders()
+    if event_type == "case-created" and facts.about == "place":
+        return Orders((Task("verify", urgency=facts.urgency),))
+    if event_type == "contact-recorded" and facts.contact_stopped and facts.urgency in _URGENT:
+        return Orders((Task("contact_stopped", urgency=facts.urgency),))
+    if facts.about == "person" and event_type == "case-triaged":
+        return Orders(ends=(("verify", NO_ONE),))
+    if event_type == "case-updated" and facts.status == "review_due":
+        return Orders((Task("review", urgency=facts.urgency),))
+    if event_type == "case-updated":
+        return Orders(ends=(("review", NO_ONE),))
+    return Orders()
+
+
+def after_parking(consumer: str, cause: str, urgency: str | None) -> Orders:
+    """Say what a parked event does: its case comes before a person (DECISIONS 13)."""
+    return Orders((Task("parked", urgency=urgency, detail=f"{consumer}: {cause}"),))
+
+
+def most_urgent(urgencies: Iterable[str | None]) -> str | None:
+    """Return the most urgent of some urgencies; None when none is known."""
+    return min((u for u in urgencies if u is not None), default=None)

@@ -1,0 +1,116 @@
+"""`POST /intake/v1/contacts/resolve`: the one synchronous call between services (DECISIONS 18)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from services.intake import store as cases
+from services.intake.casework.store import attempts_of
+from services.intake.casework.tasks import most_urgent
+from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_sms
+from services.intake.preparing import number_index
+from services.intake.reporters.store import is_stopped, sealed_of
+from shared.access import Caller, require
+from shared.bodies import Model, read_body
+from shared.clock import now
+from shared.events import CASES, Draft
+from shared.outbox import Stamp
+from shared.vocabulary import Role
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.intake.preparing import Secrets
+    from services.intake.vault import Vault
+    from shared.outbox import Outbox
+    from shared.runtime import Service
+
+
+class ResolveIn(Model):
+    """Whom a notice is for, and what it is: the name of its template."""
+
+    case_id: UUID
+    recipient: Literal["person", "reporter"]
+    purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+    notice_id: UUID
+
+
+def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets) -> APIRouter:
+    """Make the route that notification alone may call."""
+    router = APIRouter(prefix="/intake/v1", tags=["contacts"])
+
+    @router.post("/contacts/resolve", response_model=None)
+    async def resolve(
+        request: Request, caller: Annotated[Caller, Depends(require(Role.SERVICE))]
+    ) -> Response:
+        """Answer a number with its safe days and hours, or that it is withheld and why.
+
+        Each answer is an event of the case; the number is for this one notice and is never kept.
+        """
+        body = await read_body(request, ResolveIn)
+        async with service.flow.begin() as conn:
+            answer = await _answer(conn, vault, secrets, body, now())
+            await _note(conn, outbox, body.case_id, caller)
+        service.waker.wake()
+        return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+async def _answer(
+    conn: AsyncConnection, vault: Vault, secrets: Secrets, body: ResolveIn, at: datetime
+) -> dict[str, Any]:
+    row = await cases.lock_case(conn, body.case_id)
+    if row is None or row.facts is None:
+        return {"decision": "withheld", "reason": "no-case", "urgency": None}
+    attempts = (await attempts_of(conn, [body.case_id]))[body.case_id].values()
+    urgency = most_urgent([row.facts.urgency, *(a.urgency for a in attempts)])
+    known = {"urgency": urgency, "consent": row.facts.consent.given}
+    found = await _find(conn, vault, body, at)
+    if isinstance(found, Reach) and await is_stopped(
+        conn, number_index(secrets.index, found.number)
+    ):
+        found = Withheld("contact-stopped")
+    if isinstance(found, Withheld):
+        return {"decision": "withheld", "reason": found.reason, **known}
+    language = next(iter(row.facts.languages), "bn")
+    return {
+        "decision": "contact",
+        "language": language,
+        "timezone": TIMEZONE,
+        **msgspec.to_builtins(found),
+        **known,
+    }
+
+
+async def _find(
+    conn: AsyncConnection, vault: Vault, body: ResolveIn, at: datetime
+) -> Reach | Withheld:
+    """Open what one person said about safe contact: the person's own, never somebody else's."""
+    subject = await cases.subject_of(conn, body.case_id, body.recipient)
+    if subject is None:
+        return Withheld("no-safe-contact")
+    if not subject.wrapped_key:
+        return Withheld("erased")
+    sealed = await sealed_of(conn, subject.subject_id)
+
+    def opened(name: str) -> Any:  # noqa: ANN401  (any JSON value)
+        return vault.open(subject, sealed[name]) if name in sealed else None
+
+    return resolve_sms(opened("safe_contact"), opened("phone"), at)
+
+
+async def _note(conn: AsyncConnection, outbox: Outbox, case_id: UUID, caller: Caller) -> None:
+    """Write that a person's data was read."""
+    facts = (await cases.lock_facts(conn, [case_id])).get(case_id)
+    if facts is not None:
+        draft = Draft(CASES, "person-data-read", str(case_id), facts, tuple(facts.needs))
+        await outbox.append(conn, [(draft, Stamp(now(), caller.actor))])

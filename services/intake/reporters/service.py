@@ -1,0 +1,180 @@
+"""Use cases of a receipt, and of the desk's answers to a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from services.intake import store as cases
+from services.intake.casework.desk import carry_out
+from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
+from services.intake.reading import read
+from services.intake.reporters import store
+from services.intake.reporters.status import TEXTS, Said, answer_of
+from shared.errors import Conflict, NotFound
+from shared.events import CASES, Draft
+from shared.outbox import Stamp
+from shared.vocabulary import Urgency
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.intake.reporters.store import Report
+    from services.intake.vault import Vault
+    from shared.outbox import Outbox
+
+REPORTER: Final = "reporter:receipt"
+"""The actor of what somebody with a receipt does: nobody knows who that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The person's own word: `helped` is yes, partly, no or harmed; `about` whom it is about."""
+
+    helped: str
+    about: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reporters:
+    """What is said between a report and the desk; each call is inside the caller's transaction."""
+
+    vault: Vault
+    outbox: Outbox
+
+    async def status(self, conn: AsyncConnection, report: Report) -> dict[str, object]:
+        """Return the one answer of four, in both languages."""
+        said = await store.messages_of(conn, report.submission_id)
+        answer = answer_of(seen=report.seen, said=[Said(m.way, m.kind) for m in said])
+        return {"status": str(answer), "text": TEXTS[answer]}
+
+    async def hear(self, conn: AsyncConnection, report: Report) -> list[dict[str, object]]:
+        """Return what the desk said; what the reporter wrote is never shown on a phone again."""
+        said = await store.messages_of(conn, report.submission_id)
+        reporter = await store.reporter_of(conn, report.submission_id)
+        if reporter is None:
+            return []
+        sealed = await store.sealed_of(conn, reporter.subject_id)
+        return [
+            {"at": m.said_at, "text": self.vault.open(reporter, sealed[m.field])}
+            for m in said
+            if m.way == "out" and m.field in sealed
+        ]
+
+    async def add_words(
+        self, conn: AsyncConnection, report: Report, words: str, at: datetime
+    ) -> None:
+        """Add words to a report: they come before the desk, at once when they tell of danger.
+
+        Raises:
+            Conflict: what the report held was erased; a new report can be made.
+
+        """
+        await self._say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
+        danger = read(words, today=at.date()).urgency
+        await self._tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
+
+    async def add_feedback(
+        self, conn: AsyncConnection, report: Report, feedback: Feedback, at: datetime
+    ) -> None:
+        """Keep the person's own word; `harmed` goes to the safeguarding focal person alone.
+
+        Raises:
+            Conflict: what the report held was erased.
+
+        """
+        sealed = {"about": feedback.about, "text": feedback.text, "helped": feedback.helped}
+        await self._say(conn, report, sealed, way="in", kind="feedback", at=at, actor=REPORTER)
+        task = None
+        if feedback.helped == "harmed":
+            task = Task("harmed", urgency=Urgency.T1, level=SAFEGUARDING)
+        elif feedback.text or feedback.helped != "yes":
+            task = Task("feedback")
+        await self._tell(conn, report, task, "feedback-received", at, feedback.helped)
+
+    async def ask(
+        self, conn: AsyncConnection, submission_id: UUID, question: str, actor: str, at: datetime
+    ) -> None:
+        """Put a question of the desk behind the receipt.
+
+        Raises:
+            NotFound: no such report. Conflict: what it held was erased.
+
+        """
+        report = await self._report(conn, submission_id)
+        await self._say(conn, report, question, way="out", kind="question", at=at, actor=actor)
+
+    async def end(
+        self, conn: AsyncConnection, submission_id: UUID, actor: str, at: datetime
+    ) -> None:
+        """Say that the report has come to its end for now; the reporter can write again.
+
+        Raises:
+            NotFound: no such report. Conflict: what it held was erased.
+
+        """
+        report = await self._report(conn, submission_id)
+        await self._say(conn, report, None, way="out", kind="end", at=at, actor=actor)
+
+    @staticmethod
+    async def _report(conn: AsyncConnection, submission_id: UUID) -> Report:
+        report = await store.find_submission(conn, submission_id, lock=True)
+        if report is None:
+            raise NotFound
+        return report
+
+    async def _say(
+        self,
+        conn: AsyncConnection,
+        report: Report,
+        words: object,
+        *,
+        way: str,
+        kind: str,
+        at: datetime,
+        actor: str,
+    ) -> None:
+        reporter = await store.reporter_of(conn, report.submission_id)
+        if reporter is None:
+            raise Conflict("what this report held was erased")
+        sealed = None
+        if words is not None:
+            sealed = self.vault.seal_more(reporter, f"message:{uuid4()}", words)
+        await store.add_message(
+            conn, report.submission_id, reporter, sealed, way=way, kind=kind, at=at, actor=actor
+        )
+
+    async def _tell(
+        self,
+        conn: AsyncConnection,
+        report: Report,
+        task: Task | None,
+        event: str,
+        at: datetime,
+        feedback: str | None = None,
+    ) -> None:
+        """Bring what was said before the desk, and into the history without the words."""
+        known = await cases.lock_facts(conn, report.case_ids)
+        if task is not None:
+            case_id = report.case_ids[0]
+            facts = known.get(case_id)
+            urgent = most_urgent([task.urgency, facts.urgency if facts else None])
+            order = Orders((replace(task, urgency=urgent),))
+            await carry_out(conn, [(case_id, order, facts)], by=REPORTER, at=at)
+        drafts = [
+            Draft(
+                CASES,
+                event,
+                str(case_id),
+                msgspec.structs.replace(facts, feedback=feedback),
+                tuple(facts.needs),
+            )
+            for case_id, facts in sorted(known.items())
+        ]
+        await self.outbox.append(conn, [(draft, Stamp(at, REPORTER)) for draft in drafts])

@@ -1,0 +1,126 @@
+"""SQL of conversations by text: who wrote before, what was asked, what is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from services.intake.conversation import ANSWER_WITHIN, QUESTIONS, REPLY_WITHIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+EARLIER: Final = 20
+"""Reports of one number that a text of it may be about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The last question to a number: about which report, of which kind."""
+
+    submission_id: UUID
+    kind: str
+    cases: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What went before a text. `reply`: the channel replies to it later, not in its answer."""
+
+    submission_id: UUID
+    sender: bytes
+    received_at: datetime
+    reply: bool
+    stopped: bool
+    asked: Asked | None
+    cases: tuple[UUID, ...]
+
+
+async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[UUID, Talk]:
+    """Return what went before each of these submissions that is a text of a known number."""
+    if not submissions:
+        return {}
+    rows = await conn.execute(
+        text(
+            "SELECT s.submission_id, s.sender, s.received_at, s.gateway,"
+            " e.submission_id AS earlier, e.case_ids, e.asked, e.asked_at,"
+            " n.number IS NOT NULL AS stopped"
+            " FROM submissions s LEFT JOIN stopped_numbers n ON n.number = s.sender"
+            " LEFT JOIN LATERAL (SELECT b.submission_id, b.case_ids, b.seq,"
+            "  CASE WHEN r.state IN ('sent', 'unknown') THEN r.kind END AS asked,"
+            "  r.changed_at AS asked_at FROM submissions b"
+            "  LEFT JOIN replies r USING (submission_id)"
+            "  WHERE b.sender = s.sender AND b.seq < s.seq AND b.state IN ('received', 'opened')"
+            "  ORDER BY b.seq DESC LIMIT :n) e ON true"
+            " WHERE s.submission_id = ANY(CAST(:ids AS uuid[])) AND s.sender IS NOT NULL"
+            " AND s.channel = 'sms' ORDER BY s.submission_id, e.seq DESC"
+        ),
+        {"ids": list(submissions), "n": EARLIER},
+    )
+    talks: dict[UUID, Talk] = {}
+    for row in rows:
+        known = talks.get(row.submission_id)
+        asked = known.asked if known is not None else None
+        recent = row.asked_at is not None and row.received_at - row.asked_at < ANSWER_WITHIN
+        if asked is None and row.asked in QUESTIONS and recent:
+            asked = Asked(row.earlier, row.asked, tuple(row.case_ids))
+        talks[row.submission_id] = Talk(
+            row.submission_id,
+            bytes(row.sender),
+            row.received_at,
+            row.gateway == "external",
+            row.stopped,
+            asked,
+            (*(known.cases if known is not None else ()), *(row.case_ids or ())),
+        )
+    return talks
+
+
+async def save_talks(
+    conn: AsyncConnection,
+    answers: Mapping[UUID, UUID],
+    stops: Sequence[tuple[bytes, UUID]],
+    replies: Sequence[tuple[UUID, str, str]],
+    at: datetime,
+) -> None:
+    """Store which texts were answers (to which report), stops, and which replies are planned."""
+    if answers:
+        await conn.execute(
+            text(
+                "UPDATE submissions s SET state = 'answer', answers = t.a FROM unnest("
+                "CAST(:ids AS uuid[]), CAST(:earlier AS uuid[])) AS t (id, a)"
+                " WHERE s.submission_id = t.id"
+            ),
+            {"ids": list(answers), "earlier": list(answers.values())},
+        )
+    for number, submission_id in stops:
+        await conn.execute(
+            text(
+                "INSERT INTO stopped_numbers (number, stopped_at, submission_id)"
+                " VALUES (:n, :at, :s) ON CONFLICT DO NOTHING"
+            ),
+            {"n": number, "at": at, "s": submission_id},
+        )
+    if replies:
+        await conn.execute(
+            text(
+                "INSERT INTO replies (submission_id, gateway, kind, language, send_before,"
+                " changed_at) SELECT id, 'external', kind, language,"
+                " s.received_at + CAST(:within AS interval), :at FROM unnest(CAST(:ids AS uuid[]),"
+                " CAST(:kinds AS text[]), CAST(:languages AS text[])) AS t (id, kind, language)"
+                " JOIN submissions s ON s.submission_id = t.id ON CONFLICT DO NOTHING"
+            ),
+            {
+                "ids": [submission_id for submission_id, _, _ in replies],
+                "kinds": [kind for _, kind, _ in replies],
+                "languages": [language for _, _, language in replies],
+                "within": REPLY_WITHIN,
+                "at": at,
+            },
+        )

@@ -1,0 +1,161 @@
+"""The one question to intake: may this person be reached now, and how (DECISIONS 18).
+
+Asked at the moment of sending, with a token of our own. The answer stays in memory for the one
+send; a number is in no log, no row and no picture of an object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import httpx
+import msgspec
+
+from services.notification.hours import DHAKA
+from services.notification.policy import Contact, Reason
+from shared import telemetry
+from shared.text import PhoneInvalid, parse_phone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from services.notification.policy import Recipient
+
+TIMEOUT: Final = 5.0
+"""Seconds that intake has to answer."""
+
+PATH: Final = "/intake/v1/contacts/resolve"
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """The person may be reached as `contact` says; `number` is E.164."""
+
+    contact: Contact
+    number: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The person may not be reached, for intake's reason."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Intake did not answer: ask again later. `why` is a short word for the log."""
+
+    why: str
+
+
+Answer = Reachable | Denied | Away
+
+
+class Contacts(Protocol):
+    """Who can be asked."""
+
+    async def resolve(
+        self, case_id: UUID, recipient: Recipient, purpose: str, notice_id: UUID
+    ) -> Answer:
+        """Ask about one recipient of one case for one notice; never raises but for a cancel."""
+        ...
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    decision: Literal["contact", "withheld"]
+    number: str | None = None
+    language: str | None = None
+    days: tuple[str, ...] = ()
+    hours: tuple[str, ...] = ()
+    timezone: str = DHAKA
+    urgency: str | None = None
+    consent: bool = False
+    valid_until: str | None = None
+    reason: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Answer)
+
+
+class IntakeContacts:
+    """Asks intake over HTTP."""
+
+    def __init__(self, base_url: str, token: Callable[[], str], timeout: float = TIMEOUT) -> None:
+        """Take intake's address, what makes a fresh token, and the seconds to wait."""
+        self._token = token
+        self._timeout = timeout
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
+    async def resolve(
+        self, case_id: UUID, recipient: Recipient, purpose: str, notice_id: UUID
+    ) -> Answer:
+        """Ask once; whatever is no answer in the agreed form is `Away`."""
+        headers = {"authorization": f"Bearer {self._token()}"}
+        if trace := telemetry.current_traceparent():
+            headers["traceparent"] = trace
+        body = {
+            "case_id": str(case_id),
+            "recipient": str(recipient),
+            "purpose": purpose,
+            "notice_id": str(notice_id),
+        }
+        try:
+            async with asyncio.timeout(self._timeout):
+                said = await self._client.post(PATH, json=body, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            return Away(type(error).__name__)
+        if said.status_code != httpx.codes.OK:
+            return Away(str(said.status_code))
+        return read_answer(said.content)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._client.aclose()
+
+
+def read_answer(content: bytes) -> Answer:
+    """Read intake's answer; one that is not understood counts as none, so the notice waits."""
+    try:
+        told = _decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Away("unreadable")
+    if told.decision == "withheld":
+        try:
+            return Denied(Reason(told.reason or ""))
+        except ValueError:  # a reason of a newer intake
+            return Denied(Reason.NO_SAFE_CONTACT)
+    try:
+        until = None if told.valid_until is None else _moment(told.valid_until)
+    except ValueError:  # an end that nobody can read has come
+        return Denied(Reason.EXPIRED)
+    try:
+        number = parse_phone(told.number or "")
+    except PhoneInvalid:
+        return Denied(Reason.NO_NUMBER)
+    contact = Contact(
+        language=told.language,
+        days=told.days,
+        hours=told.hours,
+        timezone=told.timezone,
+        urgency=told.urgency,
+        consent=told.consent,
+        valid_until=until,
+    )
+    return Reachable(contact, number)
+
+
+def _moment(text: str) -> datetime:
+    """Read a time as intake does: one without an offset is in UTC."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,168 @@
+"""SQL of serving notices to persons: who sends which, and what became of it.
+
+A claim is a lease on the notice's row. A lease that ran out before the send began is taken by
+another; one that ran out in flight makes the notice unknown, and nobody sends it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from services.notification.person_store import COLUMNS, PersonNotice, notice_from
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.notification.domain import NoticeState
+
+_CLAIM: Final = text(
+    "WITH found AS (SELECT notice_id FROM person_notices WHERE notifier = :notifier"  # noqa: S608
+    " AND state = 'waiting' AND due_at <= :at AND (leased_until IS NULL OR leased_until <= :at)"
+    " ORDER BY due_at LIMIT :n FOR NO KEY UPDATE SKIP LOCKED)"
+    " UPDATE person_notices n SET lease = gen_random_uuid(), leased_until = :until,"
+    f" holder = :holder FROM found WHERE n.notice_id = found.notice_id RETURNING {COLUMNS}, lease"
+)
+
+
+async def claim(
+    conn: AsyncConnection, notifier: str, at: datetime, until: datetime, holder: str, limit: int
+) -> list[tuple[PersonNotice, UUID]]:
+    """Lease due notices that nobody holds, each to one worker; return them with their leases."""
+    rows = await conn.execute(
+        _CLAIM,
+        {"notifier": notifier, "at": at, "until": until, "holder": holder, "n": limit},
+    )
+    return [(notice_from(row), row.lease) for row in rows]
+
+
+_TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))")
+
+_BEGIN: Final = text(
+    "UPDATE person_notices n SET state = 'in_flight', attempt = attempt + 1, in_flight_at = :at,"
+    " leased_until = :until, recipient_mark = :mark"
+    " WHERE notice_id = :id AND lease = :lease AND state = 'waiting' AND NOT EXISTS"
+    " (SELECT 1 FROM person_notices o WHERE o.recipient_mark = :mark AND o.template = n.template"
+    "  AND o.notice_id <> n.notice_id AND o.in_flight_at > :since"
+    "  AND o.state IN ('in_flight', 'sent', 'delivered', 'unknown')) RETURNING attempt"
+)
+
+_HELD: Final = text(
+    "SELECT 1 FROM person_notices WHERE notice_id = :id AND lease = :lease AND state = 'waiting'"
+)
+
+
+async def begin(
+    conn: AsyncConnection,
+    notice: PersonNotice,
+    lease: UUID,
+    mark: bytes,
+    *,
+    at: datetime,
+    until: datetime,
+    window: timedelta,
+) -> bool | None:
+    """Put a leased notice in flight; commit before the send.
+
+    False: this recipient got the same text within `window`. None: the lease was lost. Two for one
+    recipient take turns, so that the second sees the first.
+    """
+    await conn.execute(_TAKE_TURN, {"turn": f"{notice.template} {mark.hex()}"})
+    found = await conn.execute(
+        _BEGIN,
+        {
+            "id": notice.id,
+            "lease": lease,
+            "mark": mark,
+            "at": at,
+            "until": until,
+            "since": at - window,
+        },
+    )
+    if found.first() is not None:
+        return True
+    held = await conn.execute(_HELD, {"id": notice.id, "lease": lease})
+    return False if held.first() is not None else None
+
+
+async def put_off(
+    conn: AsyncConnection, notice: PersonNotice, lease: UUID, until: datetime, *, failed: bool
+) -> bool:
+    """Let a notice wait until then; False if its lease was lost. `failed` counts a try."""
+    rows = await conn.execute(
+        text(
+            "UPDATE person_notices SET state = 'waiting', due_at = :until, lease = NULL,"
+            " leased_until = NULL, tries = CASE WHEN :failed THEN tries + 1 ELSE tries END"
+            " WHERE notice_id = :id AND lease = :lease AND state IN ('waiting', 'in_flight')"
+            " RETURNING notice_id"
+        ),
+        {"id": notice.id, "lease": lease, "until": until, "failed": failed},
+    )
+    return rows.first() is not None
+
+
+async def end(
+    conn: AsyncConnection,
+    notice: PersonNotice,
+    lease: UUID,
+    state: NoticeState,
+    *,
+    reason: str | None,
+    status: int | None,
+    at: datetime,
+) -> PersonNotice | None:
+    """Store what became of a notice; return it as it is now, None if its lease was lost."""
+    rows = await conn.execute(
+        text(
+            "UPDATE person_notices n SET state = :state, reason = :reason, status = :status,"  # noqa: S608
+            " ended_at = :at, due_at = NULL, lease = NULL, leased_until = NULL"
+            " WHERE notice_id = :id AND lease = :lease AND state IN ('waiting', 'in_flight')"
+            f" RETURNING {COLUMNS}"
+        ),
+        {
+            "id": notice.id,
+            "lease": lease,
+            "state": str(state),
+            "reason": reason,
+            "status": status,
+            "at": at,
+        },
+    )
+    row = rows.first()
+    return None if row is None else notice_from(row)
+
+
+async def give_up_interrupted(
+    conn: AsyncConnection, notifier: str, holder: str | None, at: datetime
+) -> list[PersonNotice]:
+    """Make what was in flight in a process that died unknown: it is never sent again.
+
+    Those whose lease ran out, and all of `holder` when it is given; return them.
+    """
+    rows = await conn.execute(
+        text(
+            "WITH found AS (SELECT notice_id FROM person_notices WHERE notifier = :notifier"  # noqa: S608
+            " AND state = 'in_flight' AND (leased_until <= :at OR holder = CAST(:holder AS text))"
+            " FOR NO KEY UPDATE SKIP LOCKED)"
+            " UPDATE person_notices n SET state = 'unknown', reason = 'interrupted',"
+            " ended_at = :at, due_at = NULL, lease = NULL, leased_until = NULL"
+            f" FROM found WHERE n.notice_id = found.notice_id RETURNING {COLUMNS}"
+        ),
+        {"notifier": notifier, "holder": holder, "at": at},
+    )
+    return [notice_from(row) for row in rows]
+
+
+async def free_waiting(conn: AsyncConnection, notifier: str, holder: str) -> None:
+    """Let go of what this replica had leased and not begun when it died."""
+    await conn.execute(
+        text(
+            "UPDATE person_notices SET lease = NULL, leased_until = NULL WHERE notifier = :notifier"
+            " AND state = 'waiting' AND holder = :holder AND leased_until IS NOT NULL"
+        ),
+        {"notifier": notifier, "holder": holder},
+    )

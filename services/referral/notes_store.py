@@ -1,0 +1,68 @@
+"""SQL of what is kept beside a referral: explanations of routing, and what people wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from services.referral.store import json_text, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def save_explanations(
+    conn: AsyncConnection, explanations: Mapping[UUID, Mapping[str, Any]]
+) -> None:
+    """Store the newest explanation of each referral."""
+    if not explanations:
+        return
+    ids = sorted(explanations)
+    await conn.execute(
+        text(
+            "INSERT INTO explanations (referral_id, explanation)"
+            " SELECT id, CAST(body AS jsonb) FROM unnest(CAST(:ids AS uuid[]),"
+            " CAST(:bodies AS text[])) AS t (id, body) ORDER BY id"
+            " ON CONFLICT (referral_id) DO UPDATE SET explanation = excluded.explanation,"
+            " changed_at = now()"
+        ),
+        {"ids": ids, "bodies": [json_text(explanations[key]) for key in ids]},
+    )
+
+
+async def find_explanation(conn: AsyncConnection, referral_id: UUID) -> Any:  # noqa: ANN401
+    """Read the explanation of a referral; None if there is none for this organisation."""
+    found = await conn.scalar(
+        text("SELECT explanation FROM explanations WHERE referral_id = :id"), {"id": referral_id}
+    )
+    return None if found is None else plain(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody wrote with a transition; it stays in referral and in no event."""
+
+    referral_id: UUID
+    provider_id: str | None
+    at: datetime
+    actor: str
+    verb: str
+    reason: str | None
+    text: str
+
+
+async def save_remark(conn: AsyncConnection, remark: Remark) -> None:
+    """Keep a text."""
+    await conn.execute(
+        text(
+            "INSERT INTO referral_texts (referral_id, provider_id, at, actor, verb, reason, text)"
+            " VALUES (:referral_id, :provider_id, :at, :actor, :verb, :reason, :text)"
+        ),
+        {name: getattr(remark, name) for name in remark.__slots__},
+    )

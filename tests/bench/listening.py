@@ -1,0 +1,161 @@
+"""Who hears of referrals, and when: providers' streams and webhooks, in this process's own time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shared.vocabulary import Role
+from tests.bench.site import referral_of
+from tests.bench.wire import Wire, events, post
+from tests.support.receiver import Receiver
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from tests.bench.site import Site
+    from tests.support.receiver import Received
+
+HEARD = "referral-assigned"
+
+
+class _Referral(msgspec.Struct):
+    referral_id: str
+
+
+class _Told(msgspec.Struct):
+    type: str
+    referral: _Referral
+
+
+class _Posted(msgspec.Struct):
+    type: str
+    data: _Referral
+
+
+_streamed = msgspec.json.Decoder(_Told)
+_posted = msgspec.json.Decoder(_Posted)
+
+
+@dataclass(slots=True)
+class Ear:
+    """When each referral was first heard of (seconds of `time.perf_counter`)."""
+
+    at: dict[str, float] = field(default_factory=dict)
+
+    def hear(self, referral_id: str) -> None:
+        self.at.setdefault(referral_id, time.perf_counter())
+
+    def take(self, request: Received) -> int:
+        """Answer a webhook."""
+        told = _posted.decode(request.body)
+        if told.type == HEARD:
+            self.hear(told.data.referral_id)
+        return 200
+
+
+@asynccontextmanager
+async def streaming(site: Site, providers: Iterable[str]) -> AsyncIterator[Ear]:
+    """Follow the feeds of providers from their beginning, so that nothing is missed."""
+    ear = Ear()
+    tasks = [asyncio.create_task(_follow(site, provider, ear)) for provider in providers]
+    try:
+        yield ear
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(site: Site, provider: str, ear: Ear) -> None:
+    headers = site.bearer(Role.PROVIDER_SYSTEM, provider)
+    path = "/referral/v1/referrals/stream"
+    async for data in events(site.urls["referral"], path, headers):
+        told = _streamed.decode(data)
+        if told.type == HEARD:
+            ear.hear(told.referral.referral_id)
+
+
+@asynccontextmanager
+async def hooked(site: Site, providers: Iterable[str]) -> AsyncIterator[Ear]:
+    """Take webhooks for providers."""
+    ear = Ear()
+    async with Receiver(ear.take) as receiver:
+        made = [
+            (provider, await site.subscribe(provider, f"{receiver.url}/{provider}", [HEARD]))
+            for provider in providers
+        ]
+        try:
+            yield ear
+        finally:
+            for provider, subscription in made:
+                with contextlib.suppress(OSError):
+                    await site.unsubscribe(provider, subscription)
+
+
+@dataclass(slots=True)
+class Sent:
+    """When each referral's report was accepted."""
+
+    at: dict[str, float] = field(default_factory=dict)
+    refused: int = 0
+
+
+async def send(
+    site: Site, bodies: Sequence[bytes], need: str, rate: float, seconds: float, wires: int = 8
+) -> Sent:
+    """Send reports of one need at an even rate, whatever the answers do; note each acceptance."""
+    sent = Sent()
+    headers = site.partner()
+    free: asyncio.Queue[Wire] = asyncio.Queue()
+    opened = [await Wire.open(site.urls["intake"]) for _ in range(wires)]
+    for wire in opened:
+        free.put_nowait(wire)
+    rendered = itertools.cycle([post("/intake/v1/reports", headers, body) for body in bodies])
+    begun = time.perf_counter()
+
+    async def one(wire: Wire) -> None:
+        answer = await wire.send(next(rendered))
+        accepted = time.perf_counter()
+        free.put_nowait(wire)
+        if answer.status == 201:
+            case_id = msgspec.json.decode(answer.body)["case_ids"][0]
+            sent.at[referral_of(case_id, need)] = accepted
+        else:
+            sent.refused += 1
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(rate * seconds)):
+                await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+                group.create_task(one(await free.get()))
+    finally:
+        for wire in opened:
+            wire.close()
+    return sent
+
+
+async def latencies(sent: Sent, ear: Ear, within: float = 20.0) -> list[float]:
+    """Return the seconds from acceptance to hearing of all that was sent, sorted.
+
+    Raises:
+        AssertionError: something was not heard of in time.
+        RuntimeError: something was refused.
+
+    """
+    await eventually(lambda: sent.at.keys() <= ear.at.keys(), within, "hearing of every report")
+    if sent.refused:
+        message = f"{sent.refused} reports were refused"
+        raise RuntimeError(message)
+    return sorted(max(0.0, ear.at[key] - at) for key, at in sent.at.items())

@@ -1,0 +1,239 @@
+"""Each rule is its own consumer, and parks alone; the timers of a need are every process's."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from faststream.kafka import KafkaBroker
+
+from deploy.local.keys import make_keys
+from services.referral.consumers import NeedRule
+from services.referral.rules import load_rules
+from services.referral.service import Referrals
+from shared.consumer import DurableConsumer
+from shared.database import make_engine
+from shared.delivery import tell_of_parked
+from shared.events import CASES, REFERRALS
+from shared.outbox import Outbox
+from shared.parked import Replayer, ask_replay, list_parked
+from shared.signing import Signer
+from shared.vocabulary import Role
+from tests.support.centre import DHAKA, Centre, facts
+from tests.support.platform import fresh_database
+from tests.support.processes import Child
+from tests.support.stack import free_port
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from shared.events import Event
+    from shared.outbox import Stamp
+
+pytestmark = pytest.mark.timeout(300)
+
+NEED = "disability_support"
+
+
+@pytest.fixture
+async def centre(streams: str, postgres_admin_dsn: str, tmp_path: Path) -> AsyncIterator[Centre]:
+    """A database of its own, with no process of referral yet."""
+    make_keys(tmp_path / "keys", beside_data=False)
+    async with fresh_database(postgres_admin_dsn, "referral") as database:
+        yield Centre(database, streams, tmp_path / "keys", free_port(), tmp_path / "referral.log")
+
+
+# --- a rule with a bug ----------------------------------------------------------------------------
+
+
+class WithBug(NeedRule):
+    """A rule whose code raises for one case, until it is mended."""
+
+    def __init__(self, referrals: Referrals, need: str, trips_over: UUID) -> None:
+        super().__init__(referrals, need)
+        self._trips_over: UUID | None = trips_over
+
+    def mend(self) -> None:
+        self._trips_over = None
+
+    def decide(self, state: Any, event: Event, stamp: Stamp) -> None:
+        if event.subject == str(self._trips_over):
+            raise ZeroDivisionError
+        super().decide(state, event, stamp)
+
+
+@asynccontextmanager
+async def running(
+    centre: Centre, engine: AsyncEngine, outbox: Outbox, rules: Sequence[NeedRule]
+) -> AsyncIterator[list[DurableConsumer[Any]]]:
+    """Run rules as the service does, each as a consumer group of its own."""
+    consumers = [
+        DurableConsumer(
+            f"referral.rule.{rule.need}.test",
+            (CASES,),
+            rule,
+            engine,
+            on_parked=tell_of_parked(outbox, REFERRALS),
+        )
+        for rule in rules
+    ]
+    broker = KafkaBroker(
+        centre.kafka,
+        apply_types=False,
+        allow_auto_create_topics=False,
+        graceful_timeout=6,
+        logger=logging.getLogger("faststream"),
+    )
+    for consumer in consumers:
+        consumer.attach(broker, uuid4().hex)
+    await broker.start()
+    try:
+        yield consumers
+    finally:
+        for consumer in consumers:
+            consumer.stop()
+        await broker.stop()
+
+
+async def _planned(centre: Centre) -> dict[tuple[UUID, str], str]:
+    rows = await centre.rows("SELECT case_id, need, state FROM referrals")
+    return {(row["case_id"], row["need"]): row["state"] for row in rows}
+
+
+async def test_a_rule_with_a_bug_parks_its_case_and_the_other_rules_go_on(centre: Centre) -> None:
+    engine = make_engine(centre.environment()["DATABASE_URL"], size=6, name="rules")
+    outbox = Outbox("referral", Signer(b"s" * 32))
+    referrals = Referrals(engine, engine, outbox, load_rules())
+    poisoned, good, later = uuid4(), uuid4(), uuid4()
+    told = facts(needs=["education", "legal_aid"])
+    faulty = WithBug(referrals, "education", poisoned)
+    async with running(
+        centre, engine, outbox, [faulty, NeedRule(referrals, "legal_aid")]
+    ) as consumers:
+        for case_id in (poisoned, good):
+            await centre.tell("case-created", case_id, told)
+        await centre.tell("case-updated", poisoned, told)
+        await centre.tell("case-created", later, told)
+        wanted = {(case, "legal_aid") for case in (poisoned, good, later)}
+        wanted |= {(good, "education"), (later, "education")}
+
+        async def flows() -> bool:
+            found = await _planned(centre)
+            mine = {key for key in found if key[0] in (poisoned, good, later)}
+            assert mine == wanted, mine ^ wanted
+            return True
+
+        await eventually(flows, 60, "the other cases and the other rule")
+
+        async def parked() -> list[Any]:
+            async with engine.connect() as conn:
+                return [p for p in await list_parked(conn) if p.subject == str(poisoned)]
+
+        async def both() -> bool:
+            return [(p.consumer, p.reason) for p in await parked()] == [
+                ("referral.rule.education.test", "bug"),
+                ("referral.rule.education.test", "behind"),
+            ]
+
+        await eventually(both, 30, "the parked records")
+        told_of = [e for e in await centre.events(poisoned) if e["type"] == "event-parked"]
+        assert [e["data"]["consumer"] for e in told_of] == ["referral.rule.education.test"]
+        assert told_of[0]["data"]["cause"] == "bug"
+        faulty.mend()
+        async with engine.begin() as conn:
+            assert await ask_replay(conn, (await parked())[0].id) == 2
+        assert await Replayer(engine, consumers, lambda: None).round() == 2
+        assert (poisoned, "education") in await _planned(centre)
+        assert await parked() == []
+    await engine.dispose()
+
+
+# --- whose timers ---------------------------------------------------------------------------------
+
+QUICK = """
+[period]
+retry_waiting_within = "1s"
+[period.T3]
+clock = "calendar"
+respond_within = "3s"
+escalate_within = "1s"
+"""
+
+
+async def _metric(centre: Centre, name: str) -> float:
+    async with httpx.AsyncClient(base_url=centre.url) as http:
+        lines = (await http.get("/metrics")).text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+async def test_the_timers_of_a_need_fire_in_a_process_that_does_not_run_its_rule(
+    centre: Centre, tmp_path: Path
+) -> None:
+    clocks = tmp_path / "clocks.toml"
+    clocks.write_text(QUICK)
+    case_id = uuid4()
+    told = facts(needs=[NEED], upazila=None, district=DHAKA)
+    rule = centre.environment(REFERRAL_RULES=NEED)
+    with Child("services.referral.main", rule, centre.log) as child:
+        await centre.ready()
+        for provider in ("a-first", "b-second"):
+            await centre.list_offer(provider, area_pcode=DHAKA)
+        await centre.tell("case-created", case_id, told)
+        [one] = await centre.reaches(case_id, "assigned")
+        assert one["provider_id"] == "a-first"
+        child.send(signal.SIGTERM)
+        await child.ended(30)
+    async with rest(centre, tmp_path, clocks):
+        await centre.post(one, "decline", {"reason": "no_capacity"})
+        _, second, waits = await centre.reaches(case_id, "declined", "expired", "waiting")
+        assert (second["provider_id"], second["reason"]) == ("b-second", "no_answer")
+
+        async def up() -> bool:
+            events = await centre.events(case_id)
+            steps = [
+                (e["data"]["silence"], e["data"]["escalated_to"])
+                for e in events
+                if e["type"] == "referral-escalated"
+            ]
+            assert steps == [
+                ("nobody_serves", "coordinator"),
+                ("nobody_serves", "supervisor"),
+                ("nobody_serves", "district_focal_person"),
+            ]
+            return True
+
+        await eventually(up, 20, "the ladder")
+        [desk] = [r for r in await centre.of(case_id) if r["state"] == "waiting"]
+        assert (desk["silence"], desk["escalated_to"]) == ("nobody_serves", "district_focal_person")
+        assert await _metric(centre, "pashe_referral_escalations_total") == 3
+        await centre.list_offer("c-third", area_pcode=DHAKA)
+        *_, got = await centre.reaches(case_id, "declined", "expired", "assigned")
+        assert (got["referral_id"], got["provider_id"]) == (waits["referral_id"], "c-third")
+        path = f"/referrals/{got['referral_id']}"
+        seen = await centre.get(path, Role.PROVIDER_WORKER, "c-third")
+        assert not seen.keys() & {"awaits", "suggested_offer_id", "silence", "escalated_to"}
+
+
+@asynccontextmanager
+async def rest(centre: Centre, folder: Path, clocks: Path) -> AsyncIterator[None]:
+    """Run a process of another rule, with clocks of seconds."""
+    more = {"REFERRAL_RULES": "transport", "REFERRAL_CLOCKS": str(clocks), "REPLICA": "2"}
+    with Child("services.referral.main", centre.environment(**more), folder / "rest.log"):
+        await centre.ready()
+        yield
+
+
+async def test_clocks_that_cannot_be_read_stop_the_start(centre: Centre, tmp_path: Path) -> None:
+    wrong = centre.environment(REFERRAL_CLOCKS=str(tmp_path / "nothing.toml"))
+    with Child("services.referral.main", wrong, tmp_path / "wrong.log") as child:
+        assert await child.ended(90) == 1
+        assert "REFERRAL_CLOCKS" in child.said()

@@ -1,0 +1,662 @@
+"""Notices to persons, on real Kafka and PostgreSQL, with a gateway that may be hostile.
+
+What counts is what the gateway saw: at most one SMS a notice, whatever happens around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+import statistics
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from services.notification import person_store
+from services.notification.contacts import IntakeContacts
+from services.notification.domain import NoticeId, NoticeState
+from services.notification.notifiers.sms import TABLE
+from services.notification.person_store import PersonNotice
+from services.notification.policy import Recipient, parse_policy
+from services.notification.seal import Sealer
+from services.notification.sending import Sending
+from services.notification.sms_worker import SmsWorker
+from services.notification.templates import LANGUAGES, load_templates
+from shared.access import TokenReader, service_token
+from shared.clock import new_event_id
+from shared.database import make_engine
+from shared.outbox import Outbox
+from shared.signing import Signer
+from shared.sms.external import External, ExternalSettings
+from shared.vocabulary import Role
+from tests.support.notices import (
+    BASE,
+    Centre,
+    Ground,
+    Hook,
+    environment,
+    new_ground,
+    provider_name,
+    publish,
+    referral,
+)
+from tests.support.phones import OK, Desk, Gateway, said
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+TEMPLATES = load_templates()
+NEWS = TEMPLATES.text("news", "bn")
+
+
+@pytest.fixture(scope="module")
+def ground(
+    streams: str, postgres_admin_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ground]:
+    folder = tmp_path_factory.mktemp("sms") / "keys"
+    with new_ground(streams, postgres_admin_dsn, folder) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running(
+    ground: Ground, log: Path, gateway: Gateway, desk: Desk, **more: str
+) -> AsyncIterator[Centre]:
+    """Run the service with this gateway and this intake."""
+    env = environment(
+        ground,
+        "1",
+        INTAKE_URL=desk.url,
+        SMS_EXTERNAL_URL=f"{gateway.url}/send",
+        SMS_EXTERNAL_TIMEOUT="2",
+        **more,
+    )
+    centre = Centre(ground, env, log)
+    centre.start()
+    try:
+        await centre.ready()
+        yield centre
+    finally:
+        assert centre.child is not None
+        with centre.child:
+            centre.child.send(signal.SIGTERM)
+            await centre.child.ended(20)
+
+
+def accepted(case_id: str, **changes: Any) -> dict[str, Any]:
+    """Make the event that a provider accepted a referral of this case."""
+    place = {"provider_id": None, "feed_seq": None}
+    facts = {"type": "referral-accepted", "state": "accepted", **place, **changes}
+    return referral("", 0, case_id=case_id, **facts)
+
+
+async def told(centre: Centre, case_id: str, recipient: str = "person") -> list[tuple[str, str]]:
+    """Return type and reason (or state) of what became known of a case's notices, in order."""
+    conn = await asyncpg.connect(centre.env["DATABASE_URL"])
+    rows = await conn.fetch(
+        "SELECT value FROM outbox WHERE topic = 'notices' AND key = $1 ORDER BY id",
+        case_id.encode(),
+    )
+    await conn.close()
+    events = [json.loads(row["value"]) for row in rows]
+    return [
+        (event["type"], event["data"]["reason"] or event["data"]["state"])
+        for event in events
+        if event["data"]["recipient"] == recipient
+    ]
+
+
+async def becomes(
+    centre: Centre, case_id: str, *found: tuple[str, str], within: float = 20
+) -> None:
+    """Wait until this, and nothing else, was told of the notices to a case's person."""
+
+    async def look() -> bool:
+        now = await told(centre, case_id)
+        assert now == list(found), now
+        return True
+
+    await eventually(look, within, f"{found} of {case_id}")
+
+
+# --- the way of one notice ------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with Gateway() as made:
+        yield made
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with Desk() as made:
+        yield made
+
+
+async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
+    ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
+) -> None:
+    case_id = str(uuid4())
+    async with running(
+        ground, tmp_path / "log", gateway, desk, NOTIFICATION_NOTIFIERS="sms"
+    ) as centre:
+        event = accepted(case_id)
+        await publish(centre, event)
+        await becomes(centre, case_id, ("notice-sent", "sent"))
+        assert await told(centre, case_id, "reporter") == [("notice-withheld", "never-by-machine")]
+        number = desk.number(case_id)
+        assert gateway.texts_to(number) == [NEWS]
+
+        [(head, asked)] = desk.got
+        notice_id = gateway.got[0]["id"]
+        assert asked == {
+            "case_id": case_id,
+            "recipient": "person",
+            "purpose": "news",
+            "notice_id": notice_id,
+        }
+        headers = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if line)
+        original = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        bearer = next(v for k, v in original.items() if k.lower() == "authorization")
+        seed = bytes.fromhex((ground.keys / "notification" / "signing.key").read_text().strip())
+        public = Signer(seed).public
+        caller = TokenReader(bytes(32), {"notification": public}).read(bearer.split()[1])
+        assert (caller.role, caller.subject) == (Role.SERVICE, "notification")
+        trace = json.loads(event["value"])["traceparent"].split("-")[1]
+        assert headers["traceparent"].split("-")[1] == trace
+
+        async with centre.client(Role.COORDINATOR) as client:
+            shown = (await client.get(f"{BASE}/notices", params={"case_id": case_id})).json()
+        found = {n["recipient"]: n for n in shown["items"]}
+        assert found["person"]["notice_id"] == notice_id
+        assert (found["person"]["state"], found["person"]["template"]) == ("sent", "news")
+        assert found["reporter"]["state"] == "withheld"
+        async with centre.client(Role.PROVIDER_SYSTEM, provider_name()) as client:
+            hidden = (await client.get(f"{BASE}/notices", params={"case_id": case_id})).json()
+        assert hidden["items"] == []
+
+        conn = await asyncpg.connect(ground.admin)
+        for table in ("person_notices", "outbox", "inbox", "timers"):
+            rows = await conn.fetch(f"SELECT t::text AS row FROM notification.{table} t")
+            assert not [row for row in rows if number[4:] in row["row"] or NEWS in row["row"]]
+            assert not [row for row in rows if number[4:].encode().hex() in row["row"]]
+        await conn.close()
+    assert number[4:] not in (tmp_path / "log").read_text()
+
+
+async def test_what_is_not_sent_says_why(
+    ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
+) -> None:
+    reasons = [
+        "no-safe-contact",
+        "contact-stopped",
+        "expired",
+        "no-number",
+        "erased",
+        "no-case",
+        "not-reachable-by-sms",
+    ]
+    cases = {reason: str(uuid4()) for reason in reasons}
+    for reason, case_id in cases.items():
+        desk.answers[case_id] = {"decision": "withheld", "reason": reason, "urgency": "T1"}
+    test, old, danger, evening, away = [str(uuid4()) for _ in range(5)]
+    soon = datetime.now(UTC) + timedelta(hours=6, minutes=30)
+    desk.answers[evening] = {
+        "decision": "contact",
+        "number": "+8801799999999",
+        "language": "en",
+        "days": [],
+        "hours": [f"{soon:%H:00}-{soon + timedelta(hours=1):%H:59}"],
+        "urgency": "T2",
+        "consent": True,
+    }
+    # within the hour in Dhaka, or up to an hour ahead: either is what safe hours mean
+    async with running(ground, tmp_path / "log", gateway, desk) as centre:
+        await publish(
+            centre,
+            *(accepted(case_id) for case_id in cases.values()),
+            accepted(test, test=True),
+            accepted(old, at=datetime.now(UTC) - timedelta(days=8)),
+            accepted(danger, urgency="T0"),
+            accepted(evening),
+        )
+        for reason, case_id in cases.items():
+            await becomes(centre, case_id, ("notice-withheld", reason))
+        await becomes(centre, test, ("notice-withheld", "test"))
+        await becomes(centre, old, ("notice-withheld", "stale"))
+        await becomes(centre, danger, ("notice-withheld", "danger-now"))
+
+        async def planned() -> dict[str, Any]:
+            async with centre.client(Role.SUPERVISOR) as client:
+                found = (await client.get(f"{BASE}/notices", params={"case_id": evening})).json()
+            person: dict[str, Any] = next(n for n in found["items"] if n["recipient"] == "person")
+            return person
+
+        async def settled() -> bool:
+            notice = await planned()
+            if notice["state"] == "sent":
+                return True
+            due = datetime.fromisoformat(notice["due_at"])
+            return notice["state"] == "waiting" and due.astimezone(UTC).minute == 0
+
+        await eventually(settled, what="the notice at its safe hour, or waiting for it")
+        assert not [case for _, asked in desk.got if (case := asked["case_id"]) in (test, old)]
+
+        desk.down = True
+        await publish(centre, accepted(away))
+        await eventually(
+            lambda: [a for _, a in desk.got if a["case_id"] == away], what="the question to intake"
+        )
+        assert await told(centre, away) == []
+        desk.down = False
+        await becomes(centre, away, ("notice-sent", "sent"), within=30)
+    assert [form["to"] for form in gateway.got if form["to"] == desk.number(away)] != []
+    assert max(gateway.taken.values()) == 1
+
+
+# --- a hostile gateway, inside this process ------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Trial:
+    """Workers of one notifier on one database, with a gateway and an intake on loopback."""
+
+    engine: AsyncEngine
+    gateway: Gateway
+    desk: Desk
+    notifier: str
+    at: timedelta = timedelta()
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    workers: list[SmsWorker] = field(default_factory=list)
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.at
+
+    def start(self, holder: str, gateway: str = "") -> asyncio.Task[None]:
+        """Start a worker; more than one are replicas."""
+        timeout = timedelta(seconds=0.5)
+        worker = SmsWorker(
+            sending=Sending(
+                self.engine,
+                Outbox("notification", Signer(b"s" * 32)),
+                self.notifier,
+                holder,
+                timeout,
+                clock=self.clock,
+            ),
+            contacts=IntakeContacts(
+                self.desk.url, lambda: service_token(b"s" * 32, "notification"), timeout=2
+            ),
+            gateway=External(
+                ExternalSettings(f"{gateway or self.gateway.url}/send", timeout=timeout)
+            ),
+            policy=parse_policy(TABLE.read_text("utf-8"), TEMPLATES.names, LANGUAGES),
+            templates=TEMPLATES,
+            mark=Sealer(b"k" * 32).mark,
+            clock=self.clock,
+            wake_relay=lambda: None,
+        )
+        task = asyncio.create_task(worker.run())
+        self.tasks.append(task)
+        self.workers.append(worker)
+        return task
+
+    async def add(self, *cases: str, template: str = "news") -> list[str]:
+        """Plan a notice for each case; return their ids."""
+        happened = datetime.now(UTC)
+        kinds = {"news": "referral-accepted", "how_are_you": "service-delivered"}
+        notices = [
+            PersonNotice(
+                id=NoticeId(new_event_id()),
+                notifier=self.notifier,
+                recipient=Recipient.PERSON,
+                case_id=UUID(case),
+                referral_id=uuid4(),
+                event_id=uuid4(),
+                type=kinds[template],
+                happened_at=happened,
+                template=template,
+                state=NoticeState.WAITING,
+                useful_until=happened + timedelta(days=7),
+                test=False,
+            )
+            for case in cases
+        ]
+        async with self.engine.begin() as conn:
+            await person_store.insert(conn, notices, happened)
+        for worker in self.workers:
+            worker.wake()
+        return [str(notice.id) for notice in notices]
+
+    async def states(self, *ids: str) -> list[tuple[str, str | None, int]]:
+        """Return state, reason and attempts of these notices."""
+        async with self.engine.connect() as conn:
+            rows = await conn.exec_driver_sql(
+                "SELECT notice_id::text AS id, state, reason, attempt FROM person_notices"
+                " WHERE notifier = $1",
+                (self.notifier,),
+            )
+            found = {row.id: (row.state, row.reason, row.attempt) for row in rows}
+        return [found[one] for one in ids]
+
+    async def become(self, ids: list[str], *states: tuple[str, str | None, int]) -> None:
+        async def look() -> bool:
+            now = await self.states(*ids)
+            assert now == list(states), now
+            return True
+
+        await eventually(look, 20, f"the states {states}")
+
+
+@pytest.fixture
+async def trial(ground: Ground, gateway: Gateway, desk: Desk) -> AsyncIterator[Trial]:
+    engine = make_engine(ground.environment()["DATABASE_URL"], size=12, name="trial")
+    made = Trial(engine, gateway, desk, f"trial-{secrets.token_hex(4)}")
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    await asyncio.gather(*made.tasks, return_exceptions=True)
+    await engine.dispose()
+
+
+async def hang(_: dict[str, str]) -> bytes:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def answering(*answers: bytes) -> Callable[[dict[str, str]], Awaitable[bytes]]:
+    """Answer with these, one after the other; the last one for ever."""
+    left = list(answers)
+
+    async def answer(_: dict[str, str]) -> bytes:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "found", "requests"),
+    [
+        (answering(OK), ("sent", None, 1), 1),
+        (hang, ("unknown", "timeout", 1), 1),
+        (answering(b""), ("unknown", "protocol", 1), 1),
+        (answering(b"HTTP/1.1 20"), ("unknown", "protocol", 1), 1),
+        (answering(said(500)), ("unknown", "server-error", 1), 1),
+        (answering(said(302, "location: /other")), ("unknown", "redirect", 1), 1),
+        (answering(said(400)), ("failed", "refused", 1), 1),
+        (answering(said(403)), ("failed", "refused", 1), 1),
+        (answering(said(429, "retry-after: 3"), OK), ("sent", None, 2), 2),
+        (answering(said(503), said(429), OK), ("sent", None, 3), 3),
+        (answering(said(503), said(500)), ("unknown", "server-error", 2), 2),
+    ],
+)
+async def test_a_hostile_gateway_gets_each_notice_at_most_once(
+    trial: Trial,
+    answer: Callable[[dict[str, str]], Awaitable[bytes]],
+    found: tuple[str, str | None, int],
+    requests: int,
+) -> None:
+    trial.gateway.answer = answer
+    trial.start("a")
+    ids = await trial.add(str(uuid4()))
+
+    async def look() -> bool:
+        trial.at += timedelta(seconds=2)  # pauses pass quickly
+        now = await trial.states(*ids)
+        assert now == [found], now
+        return True
+
+    await eventually(look, 20, f"the state {found}", every=0.2)
+    trial.at += timedelta(hours=1)
+    trial.workers[0].wake()
+    trial.gateway.answer = None
+    [after] = await trial.add(str(uuid4()))  # when this one is sent, the first would have been too
+    await trial.become([after], ("sent", None, 1))
+    assert len([form for form in trial.gateway.got if form["id"] == ids[0]]) == requests
+    assert trial.gateway.taken[ids[0]] <= 1
+
+
+async def test_nobody_at_the_gateways_address_makes_it_wait_and_not_unknown(trial: Trial) -> None:
+    async with Gateway() as gone:
+        url = gone.url
+    trial.start("a", url)
+    ids = await trial.add(str(uuid4()))
+    await trial.become(ids, ("waiting", None, 1))
+
+
+async def test_a_gateway_that_hangs_makes_few_notices_unknown_and_then_is_left_alone(
+    trial: Trial,
+) -> None:
+    trial.gateway.answer = hang
+    trial.start("a")
+    ids = await trial.add(*(str(uuid4()) for _ in range(20)))
+
+    async def unknown() -> int:
+        return [state for state, _, _ in await trial.states(*ids)].count("unknown")
+
+    await eventually(unknown, what="the first unknown ones")
+
+    async def calm() -> bool:
+        states = [state for state, _, _ in await trial.states(*ids)]
+        return "in_flight" not in states and states.count("unknown") >= 3
+
+    await eventually(calm, what="the brake")
+    assert await unknown() <= 8  # two rounds of the lane at most
+    trial.gateway.answer = None
+    trial.at += timedelta(minutes=2)
+
+    async def all_told() -> bool:
+        trial.workers[0].wake()
+        return {state for state, _, _ in await trial.states(*ids)} == {"sent", "unknown"}
+
+    await eventually(all_told, 20, "the rest")
+    assert max(trial.gateway.taken.values()) == 1
+
+
+async def test_two_replicas_send_each_notice_once(trial: Trial) -> None:
+    trial.start("a")
+    trial.start("b")
+    ids = await trial.add(*(str(uuid4()) for _ in range(80)))
+    await trial.become(ids, *[("sent", None, 1)] * 80)
+    assert sorted(trial.gateway.taken) == sorted(ids)
+    assert set(trial.gateway.taken.values()) == {1}
+
+
+async def test_the_same_text_reaches_a_phone_once_in_ten_minutes(trial: Trial) -> None:
+    cases = [str(uuid4()) for _ in range(12)]
+    for case in cases:
+        trial.desk.numbers[case] = "+8801711111111"  # a family with one phone
+    trial.start("a")
+    trial.start("b")
+    ids = await trial.add(*cases)
+
+    async def ended() -> bool:
+        states = [(state, reason) for state, reason, _ in await trial.states(*ids)]
+        assert sorted(states) == [("sent", None), *[("withheld", "repeated")] * 11], states
+        return True
+
+    await eventually(ended, 20, "one sent and eleven withheld")
+    other = await trial.add(cases[0], template="how_are_you")
+    await trial.become(other, ("sent", None, 1))
+    assert len(trial.gateway.texts_to("+8801711111111")) == 2
+    trial.at += timedelta(minutes=11)
+    again = await trial.add(cases[1])
+    await trial.become(again, ("sent", None, 1))
+
+    async def blank() -> bool:
+        async with trial.engine.begin() as conn:
+            await person_store.forget_marks(conn, trial.clock() + timedelta(minutes=11))
+            left = await conn.exec_driver_sql(
+                "SELECT count(*) FROM person_notices"
+                " WHERE notifier = $1 AND recipient_mark IS NOT NULL",
+                (trial.notifier,),
+            )
+            return bool(left.scalar_one() == 0)
+
+    await eventually(blank, what="the marks to be blanked")
+
+
+async def test_what_a_dead_replica_had_in_flight_is_unknown_and_stays_so(trial: Trial) -> None:
+    trial.gateway.answer = hang
+    dead = trial.start("a")
+    ids = await trial.add(str(uuid4()))
+    await eventually(lambda: trial.gateway.got, what="the request")
+    for running_task in [t for t in asyncio.all_tasks() if "SmsWorker._work" in str(t.get_coro())]:
+        running_task.cancel()  # as if its process had been killed: nothing is stored
+    dead.cancel()
+    await asyncio.gather(dead, return_exceptions=True)
+    await trial.become(ids, ("in_flight", None, 1))
+    trial.gateway.answer = None
+    trial.start("b")
+    [other] = await trial.add(str(uuid4()))
+    await trial.become([other], ("sent", None, 1))
+    await trial.become(ids, ("in_flight", None, 1))  # its lease has not run out
+    trial.at += timedelta(minutes=1)
+    await trial.become(ids, ("unknown", "interrupted", 1))
+    assert trial.gateway.taken[ids[0]] == 1
+
+
+# --- kill -9 around the send ----------------------------------------------------------------------
+
+POINTS = ("asking", "taken", "answered")
+
+
+@dataclass(slots=True)
+class Killer:
+    """Kills the service while it asks intake, while the gateway has it, and after its answer."""
+
+    centre: Centre
+    armed: str = ""
+
+    def strike(self, point: str) -> bool:
+        if self.armed != point:
+            return False
+        self.armed = ""
+        self.centre.kill()
+        return True
+
+    async def asked(self, _: dict[str, Any]) -> None:
+        self.strike("asking")
+
+    async def take(self, _: dict[str, str]) -> bytes:
+        if self.strike("taken"):
+            await asyncio.Event().wait()
+        asyncio.get_running_loop().call_soon(self.strike, "answered")  # after it is written
+        return OK
+
+    async def kill(self, point: str, case_id: str) -> None:
+        """Let the service die at this point of telling a case's person, and start it again."""
+        self.armed = point
+        await publish(self.centre, accepted(case_id))
+        assert self.centre.child is not None
+        await eventually(lambda: not self.armed, 20, f"the kill {point}")
+        with self.centre.child as dead:
+            await dead.ended(10)
+        self.centre.start()
+        await self.centre.ready()
+
+
+SENT, LOST = ("notice-sent", "sent"), ("notice-failed", "interrupted")
+
+
+@pytest.mark.timeout(300)
+async def test_killed_at_any_step_a_person_gets_at_most_one_text(
+    ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
+) -> None:
+    killed: dict[str, list[str]] = {point: [] for point in POINTS}
+    env = {"NOTIFICATION_NOTIFIERS": "sms"}
+    async with running(ground, tmp_path / "log", gateway, desk, **env) as centre:
+        killer = Killer(centre)
+        desk.before, gateway.answer = killer.asked, killer.take
+        for point in POINTS * 4:
+            case_id = str(uuid4())
+            killed[point].append(case_id)
+            await killer.kill(point, case_id)
+
+            async def ended(case: str = case_id, at: str = point) -> bool:
+                allowed = {"asking": [SENT], "taken": [LOST], "answered": [SENT, LOST]}[at]
+                found = await told(centre, case)
+                assert len(found) == 1, found
+                assert found[0] in allowed, found
+                return True
+
+            await eventually(ended, 40, f"the end of what was killed while {point}")
+    counts = {
+        point: [len(gateway.texts_to(desk.number(case))) for case in cases]
+        for point, cases in killed.items()
+    }
+    print(f"texts seen by the gateway, a kill -9 each: {counts}")
+    assert counts == {point: [1] * 4 for point in POINTS}
+    assert set(gateway.taken.values()) == {1}
+
+
+# --- isolation ------------------------------------------------------------------------------------
+
+
+async def _latencies(centre: Centre, count: int, load: Callable[[], dict[str, Any]] | None) -> Any:
+    """Return the milliseconds from publishing to the webhook of `count` events, one by one."""
+    provider, found = provider_name(), []
+    async with Hook() as hook:
+        await centre.subscribe(provider, hook.url)
+        await publish(centre, referral(provider, 1))
+        await eventually(lambda: hook.got, what="the first webhook")
+        for seq in range(2, count + 2):
+            extra = [load() for _ in range(3)] if load else []
+            if extra:
+                await publish(centre, *extra)
+            record = referral(provider, seq)
+            began = time.monotonic()
+            await publish(centre, record)
+
+            async def arrived(wanted: int = seq) -> bool:
+                return len(hook.got) >= wanted
+
+            await eventually(arrived, what="the webhook", every=0.005)
+            found.append((hook.got[-1].at - began) * 1000)
+    return found
+
+
+async def never(_: dict[str, Any]) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.timeout(240)
+async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
+    ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
+) -> None:
+    figures: dict[str, list[float]] = {}
+    async with running(ground, tmp_path / "all", gateway, desk) as centre:
+        figures["quiet"] = await _latencies(centre, 60, None)
+        gateway.answer = hang
+        figures["gateway hangs, 3 notices each"] = await _latencies(
+            centre, 60, lambda: accepted(str(uuid4()))
+        )
+        assert gateway.got
+        desk.before = never
+        figures["intake hangs, 3 notices each"] = await _latencies(
+            centre, 60, lambda: accepted(str(uuid4()))
+        )
+    env = {"NOTIFICATION_NOTIFIERS": "webhook"}
+    async with running(ground, tmp_path / "webhook", gateway, desk, **env) as centre:
+        figures["sms stopped, 3 notices each"] = await _latencies(
+            centre, 60, lambda: accepted(str(uuid4()))
+        )
+    for name, values in figures.items():
+        p50, p99 = statistics.median(values), sorted(values)[int(len(values) * 0.99) - 1]
+        print(f"webhook latency, {name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+    quiet = statistics.median(figures["quiet"])
+    for name, values in figures.items():
+        assert statistics.median(values) < max(quiet * 2, quiet + 50), name

@@ -1,0 +1,258 @@
+"""What comes before a person of the desk, and what only a person ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.intake.casework.duty import who_is_told
+from services.intake.casework.review import Attempt, Closing, close, is_review_due, mark_review_due
+from services.intake.casework.store import Duty
+from services.intake.casework.tasks import (
+    NO_ONE,
+    Orders,
+    after_case,
+    after_notice,
+    after_parking,
+    after_referral,
+    most_urgent,
+)
+from shared.errors import Conflict, Forbidden
+from shared.events import CaseFacts, NoticeFacts, ReferralFacts
+from shared.vocabulary import Role
+
+CASE, REFERRAL = uuid4(), uuid4()
+AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
+
+
+def referral(state: str, **more: Any) -> ReferralFacts:
+    return ReferralFacts(referral_id=REFERRAL, need="shelter", urgency="T1", state=state, **more)
+
+
+def facts(**more: Any) -> CaseFacts:
+    return CaseFacts(report_id=uuid4(), channel="web", needs=["shelter"], **more)
+
+
+def opened(orders: Orders) -> list[tuple[str, str]]:
+    return [(task.kind, task.level) for task in orders.opens]
+
+
+def ended(orders: Orders) -> set[str | None]:
+    return {kind for kind, _ in orders.ends}
+
+
+@pytest.mark.parametrize(
+    ("awaits", "task"),
+    [("release", "release"), ("choose", "choose_offer"), ("call", "call_office"), (None, None)],
+)
+def test_what_is_planned_and_needs_hands_is_a_task(awaits: str | None, task: str | None) -> None:
+    orders = after_referral("referral-planned", referral("planned", awaits=awaits))
+    assert [task.kind for task in orders.opens] == ([task] if task else [])
+    hands = {"release", "choose_offer", "call_office"}
+    assert ended(orders) == (hands | {"nobody_serves"}) - {task}
+
+
+def test_nobody_serves_is_a_task_until_somebody_does() -> None:
+    assert opened(after_referral("referral-waiting", referral("waiting"))) == [
+        ("nobody_serves", "coordinator")
+    ]
+    assert "nobody_serves" in ended(after_referral("referral-assigned", referral("assigned")))
+    assert "release" in ended(after_referral("referral-assigned", referral("assigned")))
+
+
+@pytest.mark.parametrize(
+    ("silence", "task"),
+    [
+        ("respond", "no_answer"),
+        ("first_contact", "no_first_contact"),
+        ("deliver", "not_delivered"),
+        ("nobody_serves", "nobody_serves"),
+        ("release", "release_late"),
+        ("waitlist", "waitlisted_long"),
+        ("of a later version", "no_answer"),
+    ],
+)
+@pytest.mark.parametrize("level", ["coordinator", "supervisor", "district_focal_person"])
+def test_silence_comes_before_whom_it_was_escalated_to(silence: str, task: str, level: str) -> None:
+    told = referral("accepted", silence=silence, escalated_to=level)
+    orders = after_referral("referral-escalated", told)
+    assert opened(orders) == [(task, level)]
+    assert task not in ended(orders)
+
+
+def test_what_was_silent_and_happens_ends_its_task() -> None:
+    contact = after_referral("first-contact-made", referral("accepted"))
+    assert "no_first_contact" in ended(contact)
+    assert "no_answer" in ended(after_referral("referral-accepted", referral("accepted")))
+    assert "not_delivered" not in ended(after_referral("service-started", referral("in_service")))
+    assert "not_delivered" in ended(after_referral("service-delivered", referral("delivered")))
+
+
+def test_an_unknown_state_or_test_traffic_does_nothing() -> None:
+    assert not after_referral("referral-waiting", referral("waiting", test=True))
+    assert not after_referral("referral-hibernated", referral("hibernating"))
+
+
+@pytest.mark.parametrize("urgency", ["T0", "T1", "T2", None])
+@pytest.mark.parametrize(
+    ("event", "state", "reason", "task"),
+    [
+        ("notice-withheld", "withheld", "no-safe-contact", "notice_withheld"),
+        ("notice-withheld", "withheld", "test", None),
+        ("notice-withheld", "withheld", "stale", None),
+        ("notice-failed", "unknown", "timeout", "notice_unknown"),
+        ("notice-failed", "failed", "refused", "notice_failed"),
+        ("notice-sent", "sent", None, None),
+    ],
+)
+def test_a_notice_that_did_not_reach_a_person_has_an_owner_where_it_burns(
+    event: str, state: str, reason: str | None, task: str | None, urgency: str | None
+) -> None:
+    notice = NoticeFacts(
+        notice_id=uuid4(),
+        notifier="sms",
+        about_event=uuid4(),
+        about_type="referral-accepted",
+        state=state,
+        recipient="person",
+        reason=reason,
+    )
+    expected = [task] if task and urgency in ("T0", "T1") else []
+    assert [t.kind for t in after_notice(event, notice, urgency).opens] == expected
+
+
+def test_a_notice_to_a_provider_or_a_reporter_is_no_task() -> None:
+    for recipient in ("provider", "reporter"):
+        notice = NoticeFacts(
+            notice_id=uuid4(),
+            notifier="sms",
+            about_event=uuid4(),
+            about_type="referral-accepted",
+            state="withheld",
+            recipient=recipient,
+            reason="no-safe-contact",
+        )
+        assert not after_notice("notice-withheld", notice, "T0")
+
+
+def test_events_of_a_case() -> None:
+    assert opened(after_case("case-created", facts(about="place"))) == [("verify", "coordinator")]
+    assert not after_case("case-created", facts())
+    assert not after_case("case-created", facts(about="place", test=True))
+    assert after_case("case-triaged", facts()).ends == (("verify", NO_ONE),)
+    assert opened(after_case("case-updated", facts(status="review_due"))) == [
+        ("review", "coordinator")
+    ]
+    assert after_case("case-closed", facts(status="closed")).ends == ((None, None),)
+    stopped = facts(contact_stopped=True, urgency="T1")
+    assert opened(after_case("contact-recorded", stopped)) == [("contact_stopped", "coordinator")]
+    assert not after_case("contact-recorded", facts(contact_stopped=True, urgency="T3"))
+    assert opened(after_parking("referral.rule.shelter", "bug", "T0")) == [
+        ("parked", "coordinator")
+    ]
+
+
+def test_the_most_urgent_counts() -> None:
+    assert most_urgent(["T2", None, "T0"]) == "T0"
+    assert most_urgent([None]) is None
+
+
+def duty(person: str, level: str = "coordinator", district: str | None = None) -> Duty:
+    return Duty(person, level, district, AT, AT + timedelta(hours=8))
+
+
+def test_whoever_is_on_duty_at_the_level_and_in_the_district_is_told() -> None:
+    roster = [
+        duty("focal-bogura", "district_focal_person", "BD5010"),
+        duty("named-in-the-case"),
+        duty("anybody"),
+        duty("boss", "supervisor"),
+    ]
+    assert who_is_told(roster, "coordinator", "BD5010", ["named-in-the-case"]) == "anybody"
+    assert who_is_told(roster, "supervisor", None, []) == "boss"
+    assert who_is_told(roster, "district_focal_person", "BD5010", []) == "focal-bogura"
+    assert who_is_told(roster, "district_focal_person", "BD3026", []) is None
+
+
+def attempt(state: str, number: int = 1, need: str = "shelter", part: str | None = None) -> Attempt:
+    return Attempt(uuid4(), need, number, state, part, "T1", number)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "due"),
+    [
+        ([attempt("delivered", part="all")], True),
+        ([attempt("delivered", part="part")], False),
+        ([attempt("delivered", part="part"), attempt("delivered", 2, part="all")], True),
+        ([attempt("expired")], False),
+        ([attempt("declined"), attempt("failed", 2)], True),
+        ([attempt("withdrawn")], True),
+        ([attempt("delivered", part="all"), attempt("assigned", 2)], False),
+        ([attempt("delivered", need="legal_aid")], False),
+        ([], False),
+    ],
+)
+def test_a_case_is_due_for_review_when_its_last_referral_is_final(
+    *, attempts: list[Attempt], due: bool
+) -> None:
+    assert is_review_due(facts(), attempts) is due
+    assert not is_review_due(facts(status="closed"), attempts)
+    assert not is_review_due(facts(status="review_due"), attempts)
+
+
+def test_a_machine_marks_for_review_and_never_closes() -> None:
+    new, draft = mark_review_due(CASE, facts())
+    assert (new.status, draft.type) == ("review_due", "case-updated")
+
+
+def closing(case: CaseFacts, reason: str = "goals_met_and_safe", **more: Any) -> Any:
+    given: dict[str, Any] = {
+        "by": "coordinator:c1",
+        "role": Role.COORDINATOR,
+        "attempts": [],
+        "proposed": None,
+        **more,
+    }
+    return close(CASE, case, reason, **given)
+
+
+def test_a_named_person_closes_with_a_reason() -> None:
+    new, draft = closing(facts(urgency="T2", status="review_due"))
+    assert (new.status, new.reason, new.worker) == (
+        "closed",
+        "goals_met_and_safe",
+        "coordinator:c1",
+    )
+    assert draft.type == "case-closed"
+    with pytest.raises(Conflict):
+        closing(new)
+
+
+def test_goals_are_not_met_while_a_referral_is_open() -> None:
+    with pytest.raises(Conflict):
+        closing(facts(), attempts=[attempt("accepted")])
+    new, _ = closing(facts(), "person_declined", attempts=[attempt("accepted")])
+    assert new.status == "closed"
+
+
+@pytest.mark.parametrize("urgency", ["T0", "T1"])
+def test_where_it_burns_a_second_person_a_supervisor_agrees(urgency: str) -> None:
+    case = facts(urgency=urgency)
+    proposal = closing(case)
+    assert proposal == Closing("coordinator:c1", "goals_met_and_safe")
+    boss: dict[str, Any] = {"by": "supervisor:s1", "role": Role.SUPERVISOR}
+    assert isinstance(closing(case, **boss), Closing)
+    new, _ = closing(case, proposed=proposal, **boss)
+    assert (new.status, new.worker) == ("closed", "supervisor:s1")
+    with pytest.raises(Conflict):
+        closing(case, "duplicate", proposed=proposal, **boss)
+    with pytest.raises(Forbidden):
+        closing(case, proposed=Closing("supervisor:s1", "goals_met_and_safe"), **boss)
+    assert isinstance(closing(case, proposed=proposal), Closing)
+
+
+def test_a_task_is_about_something_or_the_whole_case() -> None:
+    assert UUID(int=0) == NO_ONE

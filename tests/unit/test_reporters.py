@@ -1,0 +1,80 @@
+"""What a receipt reveals, who is reached, and who guesses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.intake.contacts.resolve import Reach, Withheld, resolve_sms
+from services.intake.reporters.guessing import FROM_ALL, FROM_ONE, Guesses, TooManyGuesses
+from services.intake.reporters.status import Answer, Said, answer_of
+
+AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
+SAFE: dict[str, Any] = {"allowed": True, "channel": "sms", "number": "01712345678"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "said", "answer"),
+    [
+        (False, [], Answer.RECEIVED),
+        (True, [], Answer.LOOKED_AT),
+        (False, [Said("in", "words")], Answer.RECEIVED),
+        (True, [Said("out", "question")], Answer.QUESTION),
+        (True, [Said("out", "question"), Said("in", "words")], Answer.LOOKED_AT),
+        (True, [Said("out", "question"), Said("in", "feedback")], Answer.QUESTION),
+        (True, [Said("out", "end")], Answer.ENDED),
+        (True, [Said("out", "end"), Said("in", "words")], Answer.LOOKED_AT),
+    ],
+)
+def test_a_receipt_reveals_one_of_four_words(
+    *, seen: bool, said: list[Said], answer: Answer
+) -> None:
+    assert answer_of(seen=seen, said=said) is answer
+
+
+@pytest.mark.parametrize(
+    ("contact", "phone", "reason"),
+    [
+        (None, "01712345678", "no-safe-contact"),
+        ({"allowed": False, "number": "01712345678"}, None, "no-safe-contact"),
+        ({**SAFE, "channel": "voice"}, None, "not-reachable-by-sms"),
+        ({**SAFE, "valid_until": "2026-11-25T05:59:00Z"}, None, "expired"),
+        ({**SAFE, "valid_until": "2026-11-25T05:59:00"}, None, "expired"),
+        ({**SAFE, "number": "no number"}, None, "no-number"),
+        ({"allowed": True}, None, "no-number"),
+    ],
+)
+def test_nobody_is_reached_who_did_not_say_how(
+    contact: dict[str, Any] | None, phone: str | None, reason: str
+) -> None:
+    assert resolve_sms(contact, phone, AT) == Withheld(reason)
+
+
+def test_who_said_how_is_reached_so_and_a_phone_counts_as_shared() -> None:
+    found = resolve_sms({**SAFE, "days": ["mo"], "hours": ["18:00-20:00"]}, None, AT)
+    assert found == Reach("+8801712345678", ["mo"], ["18:00-20:00"], shared_phone=True)
+    own = resolve_sms({"allowed": True, "shared_phone": False}, "০১৭১২৩৪৫৬৭৮", AT)
+    assert own == Reach("+8801712345678", shared_phone=False)
+
+
+def test_whoever_guesses_waits_and_is_let_in_again() -> None:
+    moment = [AT]
+    guesses = Guesses(lambda: moment[0])
+    for _ in range(FROM_ONE):
+        guesses.check("a")
+        guesses.count("a")
+    with pytest.raises(TooManyGuesses):
+        guesses.check("a")
+    guesses.check("b")
+    moment[0] += timedelta(seconds=61)
+    guesses.check("a")
+
+
+def test_all_together_guess_no_faster() -> None:
+    guesses = Guesses(lambda: AT)
+    for number in range(FROM_ALL):
+        guesses.count(str(number))
+    with pytest.raises(TooManyGuesses):
+        guesses.check("somebody new")
