@@ -21,7 +21,7 @@ import uvloop
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.figures import Figure
 from tests.bench.load import Job, Outcome, apart
-from tests.bench.reports import NEED
+from tests.bench.reports import NEED, bodies
 from tests.bench.site import Site
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ EVENTS = frozenset(
     }
 )
 """What the log must hold of a report."""
+
+SOME = 8
+"""Reports that show what one leads to."""
 
 SETTLE_WITHIN = 120.0
 STEP = 0.5
@@ -64,6 +67,7 @@ SMOKE = Plan(seconds=1.5, warm=0.3, window=100, connections=4, places=4)
 async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
     """Load the chain and count what was audited."""
     site = Site.of(stack)
+    each = await _entries_each(site, plan)
     base = await site.settled(30)
     job = Job(
         url=site.urls["intake"],
@@ -75,7 +79,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
         headers=site.partner(),
         window=plan.window,
         audit=site.urls["audit"],
-        entries=len(EVENTS),
+        entries=each,
     )
     loading = asyncio.create_task(apart(job))
     try:
@@ -90,6 +94,20 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
     until = await site.settled(SETTLE_WITHIN)
     counted = await _count(site, base, until, began, ended)
     return [_figure(plan, outcome, counted, spent, ended - began)]
+
+
+async def _entries_each(site: Site, plan: Plan) -> int:
+    """Send a few reports and return how many entries of the log each leads to."""
+    before = await site.settled(30)
+    some = bodies("released", 1, SOME, plan.places)
+    for body in some:
+        await site.report(body)
+    after = await site.settled(30)
+    types = Counter([line.type async for line in site.lines(before, after)])
+    if any(types[kind] != len(some) for kind in EVENTS):
+        message = f"{len(some)} reports led to {dict(types)}: not every one is released by its rule"
+        raise RuntimeError(message)
+    return sum(types.values()) // len(some)
 
 
 async def _tell(told: Told, plan: Plan, start: float, seconds: float, text: str) -> None:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import httpx
 
-from deploy.local.demo.actors import Client, ProviderSystem, WebhookReceiver
+from deploy.local.demo.actors import Client, WebhookReceiver
 from deploy.local.demo.cast import MESSAGES, REPORTS
 from deploy.local.demo.ending import (
     await_webhooks,
@@ -131,23 +131,12 @@ async def _subscribe(play: Play, receiver: WebhookReceiver) -> str:
         message = f"the directory has no {HOOKED}: was it loaded?"
         raise RuntimeError(message)
     for number, name in enumerate(names):
-        _follow(play, name, declines=1 if number % 3 == 0 else 0)
+        play.follow(name, declines=1 if number % 3 == 0 else 0)
     system = Client(play.http, play.token(Role.PROVIDER_SYSTEM, HOOKED))
     made = await system.post("/notification/v1/subscriptions", {"url": receiver.url})
     made.raise_for_status()
     receiver.secret = str(made.json()["secret"])
     return HOOKED
-
-
-def _follow(play: Play, name: str, declines: int = 0) -> None:
-    if name in play.systems:
-        return
-    secret = play.token(Role.PROVIDER_SYSTEM, name)
-    system = ProviderSystem(
-        name, Client(play.http, secret), play.http, secret, play.silent, declines
-    )
-    play.systems[name] = system
-    play.followers.append(asyncio.create_task(system.follow()))
 
 
 async def _send_messages(play: Play) -> None:
@@ -209,7 +198,7 @@ async def _release(play: Play) -> None:
             play.released += 1
     for referral in await _referrals(play):  # offices answer too, once something is theirs
         if referral["provider_id"]:
-            _follow(play, referral["provider_id"])
+            play.follow(referral["provider_id"])
     play.console.print(f"  {play.released} referrals released")
 
 
@@ -218,5 +207,5 @@ async def _at_rest(play: Play) -> bool:
     for referral in moving:
         name = referral["provider_id"]
         if name:
-            _follow(play, name)
+            play.follow(name)
     return not moving

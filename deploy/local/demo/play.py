@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.local.demo.actors import Client, ProviderSystem
+from shared.vocabulary import Role
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import httpx
     from rich.console import Console
-
-    from deploy.local.demo.actors import Client, ProviderSystem
-    from shared.vocabulary import Role
 
     Token = Callable[[Role, str | None], str]
 
@@ -41,6 +41,16 @@ class Play:
     submissions: list[dict[str, Any]] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
     released: int = 0
+
+    def follow(self, name: str, declines: int = 0) -> None:
+        """Start the system of a provider, unless it runs: it follows its feed and answers."""
+        if name in self.systems:
+            return
+        secret = self.token(Role.PROVIDER_SYSTEM, name)
+        client = Client(self.http, secret)
+        system = ProviderSystem(name, client, self.http, secret, self.silent, declines)
+        self.systems[name] = system
+        self.followers.append(asyncio.create_task(system.follow()))
 
 
 async def until(

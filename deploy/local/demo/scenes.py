@@ -105,6 +105,10 @@ async def stay_silent(play: Play) -> None:
     seen: dict[str, int] = {}
 
     async def helped() -> bool:
+        asked = await play.coordinator.all("/referral/v1/referrals", case_id=case_id)
+        for referral in asked:
+            if referral["provider_id"]:
+                play.follow(referral["provider_id"])
         with contextlib.suppress(httpx.HTTPStatusError):
             history = await play.auditor.all(f"/audit/v1/cases/{case_id}/history")
             seen.update(_silence_of(history))
@@ -113,8 +117,8 @@ async def stay_silent(play: Play) -> None:
     await until("somebody answers at last", helped)
     play.cases.append(case_id)
     play.console.print(
-        f"  expired and offered on {seen['expired']} times, {seen['escalated']} times before a"
-        " person, then delivered"
+        f"  expired and offered on {seen['expired']} times, before a person {seen['escalated']}"
+        " times, then delivered"
     )
 
 
