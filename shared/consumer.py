@@ -18,7 +18,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from shared import telemetry
 from shared.batch import Handler
 from shared.clock import now
-from shared.delivery import Delivery, OnParked
+from shared.delivery import Delivery
 from shared.patience import be_patient
 from shared.telemetry import Log
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from shared.batch import Record
+    from shared.parked import OnParked
 
 __all__ = ["DurableConsumer", "Handler"]
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -19,18 +16,21 @@ from sqlalchemy import text
 from shared import inbox, telemetry
 from shared.batch import Batch, Handler, place_of, take_apart
 from shared.clock import now
+from shared.course import Course, in_order
 from shared.database import Blame, blame, sqlstate_of
 from shared.errors import RecordInvalid
-from shared.events import SAFETY_TYPES, Draft, Event, EventParked
 from shared.inbox import Parking
 from shared.outbox import Stamp
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from shared.batch import Record
-    from shared.outbox import Outbox
+    from shared.events import Event
+    from shared.parked import OnParked
 
 DEATHS: Final = 3
 """Process deaths at one offset after which its record is parked."""
@@ -49,27 +49,6 @@ _NEVER_ONE_RECORD: Final = ("08", "25", "28", "3D", "42", "53")
 
 S = TypeVar("S")
 Place = tuple[str, int, int]
-
-OnParked = Callable[
-    ["AsyncConnection", str, "Sequence[tuple[UUID, str]]", datetime], Awaitable[None]
-]
-"""Told of (case, reason) that a consumer parked and when, inside the same transaction."""
-
-
-def tell_of_parked(outbox: Outbox, stream: str) -> OnParked:
-    """Make an event of the service's own stream of it, so that a person sees (DECISIONS 13)."""
-
-    async def tell(
-        conn: AsyncConnection, consumer: str, parked: Sequence[tuple[UUID, str]], at: datetime
-    ) -> None:
-        stamp = Stamp(at, f"service:{consumer}")
-        drafts = [
-            Draft(stream, "event-parked", str(case), EventParked(consumer=consumer, cause=reason))
-            for case, reason in parked
-        ]
-        await outbox.append(conn, [(draft, stamp) for draft in drafts])
-
-    return tell
 
 
 class Delivery(Generic[S]):
@@ -246,8 +225,8 @@ class Delivery(Generic[S]):
         keys = [r.key for r, _ in todo if r.key is not None]
         blocked = await inbox.blocked_keys(conn, self.name, keys) if keys and not replay else set()
         state = await self._handler.load(conn, [e for _, e in todo]) if todo else None
-        course = _Course(heads, blocked, judge=not replay)
-        for record, event, parking in _in_order(todo, batch.parkings):
+        course = Course(heads, blocked, judge=not replay)
+        for record, event, parking in in_order(todo, batch.parkings):
             found = parking
             if event is not None:
                 found = course.judge(record, event) or self._decide(state, record, event)  # type: ignore[arg-type]
@@ -294,59 +273,6 @@ class Delivery(Generic[S]):
             self._log.error("decision-failed", error, consumer=self.name)
             return Parking(record, "bug", f"{telemetry.describe(error)} {telemetry.where(error)}")
         return None
-
-
-class _Course:
-    """What becomes of a batch as it goes record by record: heads, blocks, what is parked."""
-
-    def __init__(
-        self, heads: dict[tuple[str, str], int], blocked: set[bytes], *, judge: bool
-    ) -> None:
-        self._heads = heads
-        self._blocked = blocked
-        self._judges = judge
-        self.moved: dict[tuple[str, str], int] = {}
-        self.parkings: list[Parking] = []
-        self.returned: list[Any] = []
-        self.overtaken: list[bytes] = []
-
-    def judge(self, record: Record, event: Event) -> Parking | None:
-        """Park what comes too late or behind; let a safety event overtake and void what waits."""
-        if not self._judges:
-            return None
-        safety = event.type in SAFETY_TYPES
-        if record.key in self._blocked and not safety:
-            return Parking(record, "behind", "an earlier record of this key waits")
-        if event.sequence < self._heads.get((record.topic, event.subject), 0):
-            return Parking(record, "inversion", "an event with a higher sequence was handled")
-        if safety and record.key in self._blocked:
-            self._blocked.discard(record.key)
-            self.overtaken.append(record.key)
-            self.parkings = [
-                replace(p, state="void") if p.record.key == record.key else p for p in self.parkings
-            ]
-        return None
-
-    def note(self, record: Record, event: Event | None, parking: Parking | None) -> None:
-        """Keep what became of the record."""
-        if parking is None and event is not None:
-            place = (record.topic, event.subject)
-            head = max(event.sequence, self._heads.get(place, 0))
-            self._heads[place] = self.moved[place] = head
-        elif parking is not None:
-            self.parkings.append(parking)
-            if event is not None:
-                self.returned.append(event.id)
-            if record.key is not None:
-                self._blocked.add(record.key)
-
-
-def _in_order(
-    events: Sequence[tuple[Record, Event]], parkings: Sequence[Parking]
-) -> list[tuple[Record, Event | None, Parking | None]]:
-    steps: list[tuple[Record, Event | None, Parking | None]] = [(r, e, None) for r, e in events]
-    steps += [(parking.record, None, parking) for parking in parkings]
-    return sorted(steps, key=lambda step: place_of(step[0]))
 
 
 def _case_of(record: Record) -> UUID | None:

@@ -8,7 +8,9 @@ when nothing older of its key waits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,15 +20,18 @@ from sqlalchemy import text
 from shared import inbox, telemetry
 from shared.database import Blame, blame
 from shared.errors import RecordInvalid
+from shared.events import Draft, EventParked
+from shared.outbox import Stamp
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
+    from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from shared.consumer import DurableConsumer
+    from shared.outbox import Outbox
 
 EVERY: Final = 1.0
 """Seconds between looks for records to replay."""
@@ -116,6 +121,28 @@ async def dismiss(conn: AsyncConnection, parked_id: int, by: str) -> bool:
         {"id": parked_id, "by": by},
     )
     return found.first() is not None
+
+
+OnParked = Callable[
+    ["AsyncConnection", str, "Sequence[tuple[UUID, str]]", datetime], Awaitable[None]
+]
+"""Told of (case, reason) that a consumer parked and when, inside the same transaction."""
+
+
+def tell_of_parked(outbox: Outbox, stream: str) -> OnParked:
+    """Make an event of the service's own stream of it, so that a person sees (DECISIONS 13)."""
+
+    async def tell(
+        conn: AsyncConnection, consumer: str, parked: Sequence[tuple[UUID, str]], at: datetime
+    ) -> None:
+        stamp = Stamp(at, f"service:{consumer}")
+        drafts = [
+            Draft(stream, "event-parked", str(case), EventParked(consumer=consumer, cause=reason))
+            for case, reason in parked
+        ]
+        await outbox.append(conn, [(draft, stamp) for draft in drafts])
+
+    return tell
 
 
 class Replayer:

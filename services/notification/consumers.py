@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.consumer import DurableConsumer
-from shared.delivery import tell_of_parked
 from shared.events import NOTICES
+from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

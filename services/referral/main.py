@@ -15,10 +15,10 @@ from services.referral.service import Referrals
 from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
-from shared.delivery import tell_of_parked
 from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS
 from shared.http import make_app
+from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -9,8 +9,8 @@ from services.intake.casework import store
 from services.intake.casework.duty import who_is_told
 from services.intake.casework.tasks import after_parking
 from shared import telemetry
-from shared.delivery import tell_of_parked
 from shared.events import CASES
+from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.intake.casework.tasks import Orders, Task
-    from shared.delivery import OnParked
     from shared.events import CaseFacts
     from shared.outbox import Outbox
+    from shared.parked import OnParked
 
 
 async def carry_out(
