@@ -18,10 +18,9 @@ from services.referral.rules import load_rules
 from services.referral.service import Referrals
 from shared.consumer import DurableConsumer
 from shared.database import make_engine
-from shared.delivery import tell_of_parked
 from shared.events import CASES, REFERRALS
 from shared.outbox import Outbox
-from shared.parked import Replayer, ask_replay, list_parked
+from shared.parked import Replayer, ask_replay, list_parked, tell_of_parked
 from shared.signing import Signer
 from shared.vocabulary import Role
 from tests.support.centre import DHAKA, Centre, facts
