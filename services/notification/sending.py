@@ -85,11 +85,15 @@ class Sending:
             await person_claims.free_waiting(conn, self._notifier, self._holder)
             await self._give_up(conn, self._holder)
 
-    async def claim(self, limit: int) -> list[Job]:
-        """Lease up to `limit` due notices; give up what others left in flight."""
-        at = self._clock()
+    async def give_up(self) -> None:
+        """Make unknown what a dead replica left in flight; looked for now and then."""
         async with self._engine.begin() as conn:
             await self._give_up(conn, None)
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Lease up to `limit` due notices that nobody holds."""
+        at = self._clock()
+        async with self._engine.begin() as conn:
             found = await person_claims.claim(
                 conn, self._notifier, at, at + ASKING, self._holder, limit
             )

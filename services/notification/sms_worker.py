@@ -29,8 +29,8 @@ LANE: Final = 4
 POLL: Final = 0.5
 """Seconds between looks for what is due, beside the wake-up after each commit."""
 
-HOUSE: Final = 30.0
-"""Seconds between blanking of marks and measuring."""
+HOUSE: Final = 5.0
+"""Seconds between looks for what dead replicas left, blanking of marks, and measuring."""
 
 STORING: Final = 2
 """Database connections that the worker may use at once."""
@@ -95,6 +95,7 @@ class SmsWorker:
             try:
                 await self._fill()
                 if loop.time() >= house:
+                    await self._sending.give_up()
                     await self._sending.forget_marks()
                     await self._sending.measure()
                     house = loop.time() + HOUSE
@@ -110,7 +111,10 @@ class SmsWorker:
     async def _fill(self) -> None:
         allowed = self._brake.room(LANE, self._clock())
         telemetry.SMS_BRAKED.set(0 if allowed == LANE else 1)
-        for job in await self._sending.claim(max(allowed - len(self._running), 0)):
+        room = allowed - len(self._running)
+        if room <= 0:
+            return
+        for job in await self._sending.claim(room):
             task = asyncio.create_task(self._work(job))
             self._running.add(task)
             task.add_done_callback(self._done)

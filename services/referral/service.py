@@ -99,10 +99,7 @@ class Referrals:
     async def save(
         self, conn: AsyncConnection, world: World, made: Sequence[tuple[Change, Stamp]]
     ) -> None:
-        """Store what decisions changed, in their order, with events, feed entries and timers.
-
-        The cases of `world` are as the decisions left them.
-        """
+        """Store what decisions changed, in their order, with events, feed entries and timers."""
         steps = [Step(h.type, h.referral, stamp) for done, stamp in made for h in done.happenings]
         places: Counter[str] = Counter()
         loads: Counter[str] = Counter()
@@ -214,8 +211,7 @@ async def _set_timers(
         looks |= {key: (referral, stamp.at) for key, referral in seen.items()}
     due: dict[str, tuple[datetime, dict[str, str]]] = {}
     for referral, at in looks.values():
-        served = world.cases[referral.case_id].served
-        look = next_look(referral, world.terms(referral.need, at), at) if served else None
+        look = next_look(referral, world.terms(referral.need, at), at)
         if look is not None:
             due[str(referral.referral_id)] = (look, {"case_id": str(referral.case_id)})
     await timers.schedule_many(conn, DUE, due)

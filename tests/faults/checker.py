@@ -43,14 +43,11 @@ FATAL = (
 
 @dataclass(slots=True)
 class Verdict:
-    """Anomalies with examples, and the figures of a run: `absorbed` duplicates, and what a webhook
-    told `late`, after something newer of another case.
-    """
+    """Anomalies with examples, and how many duplicates were `absorbed`."""
 
     anomalies: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     attempts: Counter[tuple[Kind, Outcome]] = field(default_factory=Counter)
     absorbed: int = 0
-    late: int = 0
 
     def blame(self, word: str, what: str) -> None:
         self.anomalies[word].append(what)
@@ -236,8 +233,6 @@ def _check_listener(who: str, row: Sequence[Heard], verdict: Verdict) -> None:
             verdict.blame("duplicate effect", f"{who} {heard.event_id}: two bodies")
         elif heard.place in places:
             verdict.absorbed += 1
-        elif places and heard.place < max(places) and not heard.strict:
-            verdict.late += 1
         elif places and heard.place < max(places):
             verdict.blame("inversion", f"{who}: place {heard.place} after {max(places)}")
         places.add(heard.place)

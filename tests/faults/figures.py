@@ -97,7 +97,6 @@ def table(
     for word in ("lost", "duplicate effect", "inversion", "unseen", "gap", "phantom", "G1a"):
         lines.append(f"{word:<24}{verdict.count(word):>6}")
     lines.append(f"{'duplicates absorbed':<24}{verdict.absorbed:>6}")
-    lines.append(f"{'late across cases':<24}{verdict.late:>6}")
     reports = sum(v for (k, o), v in verdict.attempts.items() if k in SUBMITS and o == Outcome.OK)
     if reports:
         lines.append(f"lost at most {3 / reports:.2e} of reports (95 %, rule of three)")

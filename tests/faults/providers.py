@@ -133,7 +133,6 @@ class Webhook:
                 body,
                 str(told["referral_id"]),
                 int(told["version"]),
-                strict=False,  # a notifier waits a second for what is missing, then goes on
             )
         )
         return 500 if fresh and self.rng.random() < 0.05 else 200

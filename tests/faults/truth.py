@@ -56,11 +56,7 @@ class Referral:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One event as a provider heard it, over SSE or as a webhook, in the order of hearing.
-
-    `strict` promises the order of the whole feed; without it only each subject's own order is
-    promised, and places that come late are counted.
-    """
+    """One event as a provider heard it, over SSE or as a webhook, in the order of hearing."""
 
     who: str
     place: int
@@ -68,7 +64,6 @@ class Heard:
     body: str
     subject: str = ""
     sequence: int = 0
-    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 import signal
 import statistics
@@ -47,6 +48,7 @@ from tests.support.notices import (
     provider_name,
     publish,
     referral,
+    sender,
 )
 from tests.support.phones import OK, Desk, Gateway, said
 from tests.support.wait import eventually
@@ -114,7 +116,7 @@ async def told(centre: Centre, case_id: str, recipient: str = "person") -> list[
     return [
         (event["type"], event["data"]["reason"] or event["data"]["state"])
         for event in events
-        if event["data"]["recipient"] == recipient
+        if event["data"].get("recipient") == recipient
     ]
 
 
@@ -509,15 +511,47 @@ async def test_the_same_text_reaches_a_phone_once_in_ten_minutes(trial: Trial) -
     await eventually(blank, what="the marks to be blanked")
 
 
+async def kill(worker: asyncio.Task[None]) -> None:
+    """End a worker as if its process had been killed: what it had not stored never is."""
+    under_way = [t for t in asyncio.all_tasks() if "SmsWorker._work" in str(t.get_coro())]
+    for task in (*under_way, worker):
+        task.cancel()
+    await asyncio.gather(*under_way, worker, return_exceptions=True)
+
+
+async def test_workers_that_die_again_and_again_send_nothing_twice(trial: Trial) -> None:
+    rng = random.Random(5)
+    ids = await trial.add(*(str(uuid4()) for _ in range(100)))
+    for life in range(20):
+        worker = trial.start(f"life {life}")
+        last = len(trial.gateway.got) + rng.randint(1, 5)
+
+        async def busy(last: int = last) -> bool:
+            return len(trial.gateway.got) >= last
+
+        await eventually(busy, what="some requests", every=0.002)
+        await kill(worker)
+        trial.workers.clear()
+        trial.at += timedelta(minutes=1)  # every lease has run out
+    trial.start("the last")
+
+    async def ended() -> bool:
+        states = {state for state, _, _ in await trial.states(*ids)}
+        assert states <= {"sent", "unknown"}, states
+        return True
+
+    await eventually(ended, 20, "the end of all")
+    lost = [state for state, _, _ in await trial.states(*ids)].count("unknown")
+    print(f"20 deaths, 100 notices: {100 - lost} sent, {lost} unknown, none twice")
+    assert max(trial.gateway.taken.values()) == 1
+
+
 async def test_what_a_dead_replica_had_in_flight_is_unknown_and_stays_so(trial: Trial) -> None:
     trial.gateway.answer = hang
     dead = trial.start("a")
     ids = await trial.add(str(uuid4()))
     await eventually(lambda: trial.gateway.got, what="the request")
-    for running_task in [t for t in asyncio.all_tasks() if "SmsWorker._work" in str(t.get_coro())]:
-        running_task.cancel()  # as if its process had been killed: nothing is stored
-    dead.cancel()
-    await asyncio.gather(dead, return_exceptions=True)
+    await kill(dead)
     await trial.become(ids, ("in_flight", None, 1))
     trial.gateway.answer = None
     trial.start("b")
@@ -581,7 +615,7 @@ async def test_killed_at_any_step_a_person_gets_at_most_one_text(
     async with running(ground, tmp_path / "log", gateway, desk, **env) as centre:
         killer = Killer(centre)
         desk.before, gateway.answer = killer.asked, killer.take
-        for point in POINTS * 4:
+        for point in POINTS * 2:
             case_id = str(uuid4())
             killed[point].append(case_id)
             await killer.kill(point, case_id)
@@ -599,33 +633,42 @@ async def test_killed_at_any_step_a_person_gets_at_most_one_text(
         for point, cases in killed.items()
     }
     print(f"texts seen by the gateway, a kill -9 each: {counts}")
-    assert counts == {point: [1] * 4 for point in POINTS}
+    assert counts == {point: [1, 1] for point in POINTS}
     assert set(gateway.taken.values()) == {1}
 
 
 # --- isolation ------------------------------------------------------------------------------------
 
 
-async def _latencies(centre: Centre, count: int, load: Callable[[], dict[str, Any]] | None) -> Any:
-    """Return the milliseconds from publishing to the webhook of `count` events, one by one."""
+async def _latencies(centre: Centre, count: int, pause: float = 0.1) -> list[float]:
+    """Return the milliseconds from publishing to the webhook of `count` events, one by one.
+
+    Ten times a second an event is published beside, about which a person is to be told.
+    """
     provider, found = provider_name(), []
-    async with Hook() as hook:
+
+    async def accept() -> None:
+        while True:
+            await send(accepted(str(uuid4())))
+            await asyncio.sleep(pause)
+
+    async with Hook() as hook, sender(centre) as send:
         await centre.subscribe(provider, hook.url)
-        await publish(centre, referral(provider, 1))
+        await send(referral(provider, 1))
         await eventually(lambda: hook.got, what="the first webhook")
+        beside = asyncio.create_task(accept())
         for seq in range(2, count + 2):
-            extra = [load() for _ in range(3)] if load else []
-            if extra:
-                await publish(centre, *extra)
             record = referral(provider, seq)
             began = time.monotonic()
-            await publish(centre, record)
+            await send(record)
 
             async def arrived(wanted: int = seq) -> bool:
                 return len(hook.got) >= wanted
 
             await eventually(arrived, what="the webhook", every=0.005)
             found.append((hook.got[-1].at - began) * 1000)
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
     return found
 
 
@@ -639,24 +682,18 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
 ) -> None:
     figures: dict[str, list[float]] = {}
     async with running(ground, tmp_path / "all", gateway, desk) as centre:
-        figures["quiet"] = await _latencies(centre, 60, None)
+        figures["all well"] = await _latencies(centre, 80)
         gateway.answer = hang
-        figures["gateway hangs, 3 notices each"] = await _latencies(
-            centre, 60, lambda: accepted(str(uuid4()))
-        )
+        figures["gateway hangs"] = await _latencies(centre, 80)
+        desk.before, gateway.answer = never, None
+        figures["intake hangs"] = await _latencies(centre, 80)
         assert gateway.got
-        desk.before = never
-        figures["intake hangs, 3 notices each"] = await _latencies(
-            centre, 60, lambda: accepted(str(uuid4()))
-        )
     env = {"NOTIFICATION_NOTIFIERS": "webhook"}
     async with running(ground, tmp_path / "webhook", gateway, desk, **env) as centre:
-        figures["sms stopped, 3 notices each"] = await _latencies(
-            centre, 60, lambda: accepted(str(uuid4()))
-        )
+        figures["sms stopped"] = await _latencies(centre, 80)
     for name, values in figures.items():
         p50, p99 = statistics.median(values), sorted(values)[int(len(values) * 0.99) - 1]
         print(f"webhook latency, {name}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-    quiet = statistics.median(figures["quiet"])
+    well = statistics.median(figures["all well"])
     for name, values in figures.items():
-        assert statistics.median(values) < max(quiet * 2, quiet + 50), name
+        assert statistics.median(values) < well + 250, name  # not the seconds of what hangs

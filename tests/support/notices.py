@@ -29,7 +29,7 @@ from tests.support.stack import free_port
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from tests.support.platform import Database
@@ -217,7 +217,7 @@ class Centre:
         return [
             (event["type"], event["data"]["reason"])
             for event in events
-            if event["data"]["subscription_id"] == subscription
+            if event["data"].get("subscription_id") == subscription
         ]
 
 
@@ -254,21 +254,32 @@ def referral(provider: str, seq: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-async def publish(centre: Centre, *records: dict[str, Any]) -> None:
-    """Send records to their partitions, in the given order."""
+@contextlib.asynccontextmanager
+async def sender(centre: Centre) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[None]]]:
+    """Give a function that sends one record to its partition and waits for the broker's word."""
     producer = AIOKafkaProducer(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"], acks="all")
     await producer.start()
+
+    async def send(record: dict[str, Any]) -> None:
+        await producer.send_and_wait(
+            REFERRALS,
+            record["value"],
+            key=record["key"],
+            headers=record["headers"],
+            partition=partition_of(record["key"]),
+        )
+
     try:
-        for record in records:
-            await producer.send_and_wait(
-                REFERRALS,
-                record["value"],
-                key=record["key"],
-                headers=record["headers"],
-                partition=partition_of(record["key"]),
-            )
+        yield send
     finally:
         await producer.stop()
+
+
+async def publish(centre: Centre, *records: dict[str, Any]) -> None:
+    """Send records to their partitions, in the given order."""
+    async with sender(centre) as send:
+        for record in records:
+            await send(record)
 
 
 def provider_name() -> str:

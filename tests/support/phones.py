@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 NOT_TAKEN = (429, 503)
 """Statuses with which a gateway says that it took nothing."""
+
+_numbers = itertools.count(10_000_000)
 
 ALWAYS = ["00:00-24:00", "12:00-11:00"]
 """Hours of a contact that may be reached at any time."""
@@ -112,8 +115,10 @@ class Desk(_Server):
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def number(self, case_id: str) -> str:
-        """Return the number of a case's person: each has an own one."""
-        return self.numbers.setdefault(case_id, f"+88017{len(self.numbers):08}")
+        """Return the number of a case's person: each has an own one, in every test."""
+        if case_id not in self.numbers:
+            self.numbers[case_id] = f"+88017{next(_numbers):08}"
+        return self.numbers[case_id]
 
     async def reply(self, request: Request) -> bytes:
         asked = json.loads(request.body)
