@@ -89,6 +89,7 @@ def test_what_was_silent_and_happens_ends_its_task() -> None:
     assert "no_answer" in ended(after_referral("referral-accepted", referral("accepted")))
     assert "not_delivered" not in ended(after_referral("service-started", referral("in_service")))
     assert "not_delivered" in ended(after_referral("service-delivered", referral("delivered")))
+    assert "no_first_contact" in ended(after_referral("referral-on-hold", referral("on_hold")))
 
 
 def test_an_unknown_state_or_test_traffic_does_nothing() -> None:

@@ -45,6 +45,7 @@ _ENDS_SILENCE: Final = {
     _S.ACCEPTED: ("no_answer", "waitlisted_long"),
     _S.WAITLISTED: ("no_answer",),
     _S.IN_SERVICE: ("no_answer", "no_first_contact", "waitlisted_long"),
+    _S.ON_HOLD: ("no_answer", "no_first_contact"),
 }
 
 
