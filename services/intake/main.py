@@ -13,8 +13,11 @@ from services.intake.casework.desk import put_on_desk
 from services.intake.casework.service import Casework
 from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
+from services.intake.consent import expiry
 from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
+from services.intake.disclosure import api as disclosure_api
+from services.intake.disclosure.service import Disclosures
 from services.intake.preparing import Secrets
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
@@ -103,6 +106,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
+    service.timers.append(expiry.make_timer(service.outbox))
     service.checks.append(intake.check_keys)
     service.tasks += [committer.run, sweep, replies.run, measure]
     app = make_app(
@@ -120,6 +124,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None
+    disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -127,6 +132,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets),
+        disclosure_api.make_router(service, disclosures),
     )
     for router in (*routers, *rooms):
         app.include_router(router)

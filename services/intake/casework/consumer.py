@@ -103,6 +103,7 @@ class DeskHandler:
             data.how_much,
             data.urgency,
             data.version,
+            data.provider_id,
         )
         known[data.referral_id] = attempt
         state.tracked[data.referral_id] = (case_id, attempt)

@@ -53,6 +53,7 @@ class Attempt:
     how_much: str | None
     urgency: str
     version: int
+    provider_id: str | None = None
 
     @property
     def open(self) -> bool:

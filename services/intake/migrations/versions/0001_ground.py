@@ -104,10 +104,37 @@ _STATEMENTS = (
       state text NOT NULL,
       how_much text,
       urgency text NOT NULL,
-      version integer NOT NULL
+      version integer NOT NULL,
+      provider_id text
     )
     """,
     "CREATE INDEX case_referrals_case ON case_referrals (case_id)",
+    # Who gave which consent, coarsely; a witness's name and the like are sealed with the person.
+    """
+    CREATE TABLE consents (
+      consent_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      state text NOT NULL DEFAULT 'current'
+        CHECK (state IN ('current', 'changed', 'withdrawn', 'expired')),
+      given_by text NOT NULL,
+      basis text NOT NULL,
+      given_at timestamptz NOT NULL,
+      recorded_by text NOT NULL,
+      purposes text[] NOT NULL,
+      providers text[] NOT NULL,
+      fields text[],
+      share_identity boolean NOT NULL,
+      explained boolean NOT NULL,
+      how text,
+      expires_at timestamptz,
+      heard_by text,
+      decision_body text,
+      instrument text,
+      ended_at timestamptz,
+      ended_by text
+    )
+    """,
+    "CREATE INDEX consents_case ON consents (case_id, given_at)",
     """
     CREATE TABLE tasks (
       task_id uuid PRIMARY KEY,
@@ -210,7 +237,8 @@ _STATEMENTS = (
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
-      case_referrals, tasks, duty, closings, further_receipts, messages, stopped_numbers, replies
+      case_referrals, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
+      replies
     TO intake_flow
     """,
     "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
