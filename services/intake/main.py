@@ -13,7 +13,9 @@ from services.intake.casework.desk import put_on_desk
 from services.intake.casework.service import Casework
 from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
+from services.intake.consent import api as consent_api
 from services.intake.consent import expiry
+from services.intake.consent.service import Consents
 from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
 from services.intake.disclosure import api as disclosure_api
@@ -132,6 +134,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets),
+        consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
     )
     for router in (*routers, *rooms):

@@ -211,7 +211,8 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
         "concerns": body["concerns"],
         "needs": body["needs"],
         "consent": [
-            {k: c[k] for k in _CONSENT_COARSE} | {"fields": shareable(c["fields"])}
+            {k: c[k] for k in _CONSENT_COARSE}
+            | {"fields": shareable(c["fields"]), "witnessed": bool(c["witness"])}
             for c in body["consent"]
         ],
     }
@@ -219,6 +220,8 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
 
 _CAREGIVERS: Final = frozenset(
     {"father", "mother", "parent", "caregiver", "guardian", "stepfather", "stepmother"}
+    | {"বাবা", "মা", "আব্বা", "আম্মা", "সৎ বাবা", "সৎ মা", "সৎবাবা", "সৎমা", "অভিভাবক"}
+    | {"baba", "ma", "abba", "amma", "sot baba", "sot ma"}
 )
 
 

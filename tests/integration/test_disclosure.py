@@ -222,3 +222,66 @@ async def test_staff_read_a_person_with_a_reason_and_it_is_an_event(office: Offi
     )
     named = office.stack.bearer(Role.COORDINATOR, subject="c9")
     assert http.get(path, params={"reason": "contact"}, headers=named).status_code == 404
+
+
+def decision(what: str, **more: Any) -> dict[str, Any]:
+    return {
+        "decision": what,
+        "given_by": "person",
+        "explained": True,
+        "witness": "Invented Witness",
+        **more,
+    }
+
+
+async def test_a_consent_taken_back_ends_referral_and_disclosure(office: Office) -> None:
+    referral = await office.assigned(report())
+    await office.accepted(referral)
+    path = f"/intake/v1/cases/{referral['case_id']}/consent"
+    http, desk = office.http, office.desk
+    before = http.get(path, headers=desk).json()["items"]
+    assert [(c["given_by"], c["state"], c["recorded_by"]) for c in before] == [
+        ("person", "current", "service:intake.opener")
+    ]
+    taken = http.post(path, json=decision("withdrawn"), headers=desk)
+    assert (taken.status_code, taken.json()["consent"]["given"]) == (200, False)
+    gone = office.disclose(referral)
+    assert gone.status_code == 409
+
+    def look() -> bool:
+        found = http.get(f"/referral/v1/referrals/{referral['referral_id']}", headers=desk).json()
+        return (found["state"], found["reason"]) == ("withdrawn", "consent_withdrawn")
+
+    await eventually(look, 20, "the referral to be withdrawn")
+    items = http.get(path, headers=desk).json()["items"]
+    assert [c["state"] for c in items] == ["withdrawn"]
+    assert "Invented" not in str(items)
+
+
+async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(office: Office) -> None:
+    headers = office.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
+    made = office.http.post("/intake/v1/reports", json=report(), headers=headers).json()
+    path = f"/intake/v1/cases/{made['case_ids'][0]}/consent"
+    http = office.http
+    await eventually(
+        lambda: http.get(path, headers=office.desk).json().get("items"), 20, "the consent"
+    )
+    assert http.post(path, json=decision("withdrawn")).status_code == 401
+    for role in (Role.PARTNER, Role.COMMITTEE_MEMBER, Role.PROVIDER_WORKER, Role.OPERATOR):
+        other = office.stack.bearer(role, "partner-x")
+        assert http.post(path, json=decision("withdrawn"), headers=other).status_code == 403
+    said = {"receipt": made["receipt"], "text": "withdraw the consent"}
+    assert http.post("/intake/v1/receipts/messages", json=said).status_code == 200
+    (kept,) = http.get(path, headers=office.desk).json()["items"]
+    assert kept["state"] == "current"
+    for wrong in (
+        decision("given", given_by="Invented Giver"),
+        decision("given", given_by="third_party", giver_relation="Invented Relation"),
+        decision("given", given_by="caregiver", giver_relation="Invented Relation"),
+        decision("given", unknown="Invented Field"),
+        decision("given", given_by="decision_body", basis="best_interest", reason="Invented"),
+        decision("given", given_by="decision_body", basis="legal_duty", instrument="invented"),
+    ):
+        answer = http.post(path, json=wrong, headers=office.desk)
+        assert answer.status_code == 422
+        assert "nvented" not in answer.text

@@ -19,19 +19,34 @@ _RULES: Final = Path(__file__).parent.parent / "consent.toml"
 
 
 @cache
-def _consent_rules() -> tuple[Mapping[str, Any], ...]:
-    return tuple(tomllib.loads(_RULES.read_text("utf-8"))["rule"])
+def load_rules() -> Mapping[str, Any]:
+    """Read the configuration of who may consent."""
+    return tomllib.loads(_RULES.read_text("utf-8"))
 
 
 def rule_at(age: int | None, day: date) -> Mapping[str, Any] | None:
     """Return the rule of an age (whole years) on a day; unknown counts as the youngest."""
     years = age or 0
-    for rule in _consent_rules():
-        begun = rule["from"] <= day
-        ended = bool(rule["to"]) and rule["to"] <= day
-        if begun and not ended and rule["min_age"] <= years <= rule["max_age"]:
-            return rule
+    for rule in load_rules()["rule"]:
+        if is_in_force(rule, day) and rule["min_age"] <= years <= rule["max_age"]:
+            found: Mapping[str, Any] = rule
+            return found
     return None
+
+
+def is_in_force(dated: Mapping[str, Any], day: date) -> bool:
+    """Say whether something with `from` and `to` (empty = open) holds on a day."""
+    return bool(dated["from"] <= day and not (dated["to"] and dated["to"] <= day))
+
+
+def may_give(rule: Mapping[str, Any], by: str | None, basis: str | None) -> bool:
+    """Say whether somebody may consent on a basis at the age of the rule."""
+    return any(g["by"] == by and basis in g["basis"] for g in rule["gives"])
+
+
+def is_heard(rule: Mapping[str, Any], how: str | None, *, witnessed: bool) -> bool:
+    """Say whether it was written, or said before a witness, where the rule asks for that."""
+    return not rule.get("witness") or how == "written" or witnessed
 
 
 def is_caregiver_alleged(report: Mapping[str, Any], person: Mapping[str, Any] | None) -> bool:
@@ -67,7 +82,9 @@ def agreed_in(
         by = consent.get("given_by")
         if not mine or rule is None or "refer" not in consent.get("allows", ()):
             continue
-        if by not in rule["given_by"] or consent.get("basis") not in rule["basis"]:
+        if not may_give(rule, by, consent.get("basis")):
+            continue
+        if not is_heard(rule, consent.get("how"), witnessed=bool(consent.get("witnessed"))):
             continue
         if by == "caregiver" and alleged:
             continue

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.vault import SealedField, Subject
+
 _COLUMNS = (
     "consent_id, given_by, basis, given_at, recorded_by, purposes, providers, fields,"
     " share_identity, explained, how, expires_at, heard_by, decision_body, instrument"
@@ -89,6 +91,44 @@ async def end_consents(
             ),
             {"s": state, "at": at, "by": by, "ids": sorted(ids)},
         )
+
+
+async def person_ref_of(conn: AsyncConnection, case_id: UUID) -> str | None:
+    """Return by which name the report of a case calls its person; None if by none."""
+    found = await conn.scalar(
+        text("SELECT person_ref FROM cases WHERE case_id = :c"), {"c": case_id}
+    )
+    return None if found is None else str(found)
+
+
+async def add_subject(conn: AsyncConnection, submission_id: UUID, subject: Subject) -> None:
+    """Store a subject with what is sealed of it."""
+    await conn.execute(
+        text(
+            "INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key,"
+            " commitment, kek) VALUES (:i, :c, :s, :k, :r, :w, :m, :f)"
+        ),
+        {
+            "i": subject.subject_id,
+            "c": subject.case_id,
+            "s": submission_id,
+            "k": subject.kind,
+            "r": subject.ref,
+            "w": subject.wrapped_key,
+            "m": subject.commitment,
+            "f": subject.kek,
+        },
+    )
+    for sealed in subject.fields:
+        await add_sealed(conn, subject.subject_id, sealed)
+
+
+async def add_sealed(conn: AsyncConnection, subject_id: UUID, sealed: SealedField) -> None:
+    """Store one more sealed field of a subject."""
+    await conn.execute(
+        text("INSERT INTO sealed (subject_id, field, version, ciphertext) VALUES (:s, :f, :v, :c)"),
+        {"s": subject_id, "f": sealed.name, "v": sealed.version, "c": sealed.ciphertext},
+    )
 
 
 async def forget_consents(conn: AsyncConnection, case_id: UUID) -> None:
