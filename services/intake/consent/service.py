@@ -117,7 +117,7 @@ class Consents:
         ended = [c.consent_id for c in made.ended]
         state = "withdrawn" if wish.decision == "withdrawn" else "changed"
         await store.end_consents(conn, ended, state, caller.actor, at)
-        about = made.added[0].consent_id if made.added else made.ended[0].consent_id
+        about = ended[0] if state == "withdrawn" else made.added[0].consent_id
         said = {name: value for name, value in private.items() if value}
         if said:
             await self._seal(conn, row, known, f"consent:{about}:{wish.decision}", said)
