@@ -20,6 +20,8 @@ from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
+from services.intake.erasure import api as erasure_api
+from services.intake.erasure.service import Erasures
 from services.intake.preparing import Secrets
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
@@ -30,6 +32,7 @@ from services.intake.vault import Vault
 from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
+from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
@@ -108,7 +111,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
-    service.timers.append(expiry.make_timer(service.outbox))
+    service.timers += [expiry.make_timer(service.outbox), make_blanker()]
     service.checks.append(intake.check_keys)
     service.tasks += [committer.run, sweep, replies.run, measure]
     app = make_app(
@@ -136,6 +139,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         contacts_api.make_router(service, vault, service.outbox, secrets),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
+        erasure_api.make_router(service, Erasures(service.outbox)),
     )
     for router in (*routers, *rooms):
         app.include_router(router)

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from services.intake.casework import store as casework
 from services.intake.consent.service import Consents
 from services.intake.disclosure.service import Disclosures
+from services.intake.erasure.service import Erasures
 from services.intake.preparing import Secrets, prepare
 from services.intake.report import ReportIn
 from services.intake.service import Intake
@@ -64,6 +65,10 @@ class Room:
     @property
     def disclosures(self) -> Disclosures:
         return Disclosures(self.vault, self.outbox, self.secrets.index)
+
+    @property
+    def erasures(self) -> Erasures:
+        return Erasures(self.outbox)
 
     def clock(self) -> datetime:
         return self.now

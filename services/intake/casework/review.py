@@ -117,7 +117,7 @@ def close(
         Forbidden: whoever proposed it approves it too.
 
     """
-    if facts.status == CLOSED:
+    if facts.status not in (OPEN, REVIEW_DUE):
         raise Conflict("the case is closed", state=facts.status)
     still = sum(a.open for a in attempts)
     if reason == ClosingReason.GOALS_MET_AND_SAFE and still:

@@ -179,6 +179,30 @@ _STATEMENTS = (
       proposed_at timestamptz NOT NULL
     )
     """,
+    # A case under a hold is never erased; who proposed and who approved an erasure stays.
+    """
+    CREATE TABLE holds (
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      reason text NOT NULL,
+      placed_by text NOT NULL,
+      placed_at timestamptz NOT NULL,
+      lifted_by text,
+      lifted_at timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX holds_one ON holds (case_id) WHERE lifted_at IS NULL",
+    """
+    CREATE TABLE erasures (
+      case_id uuid PRIMARY KEY REFERENCES cases (case_id),
+      proposed_by text NOT NULL,
+      asked_by text NOT NULL,
+      checked_how text NOT NULL,
+      shared boolean NOT NULL,
+      proposed_at timestamptz NOT NULL,
+      approved_by text,
+      erased_at timestamptz
+    )
+    """,
     """
     CREATE TABLE further_receipts (
       receipt_hash bytea PRIMARY KEY,
@@ -238,7 +262,7 @@ _STATEMENTS = (
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
       case_referrals, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
-      replies
+      replies, holds, erasures
     TO intake_flow
     """,
     "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
