@@ -61,6 +61,15 @@ class ConsentState(_Data, frozen=True, kw_only=True):
     basis: str = "none"
 
 
+class DataRead(_Data, frozen=True, kw_only=True):
+    """What was read of a person's data: which fields, for which referral or why (a stable word)."""
+
+    fields: list[str] = []
+    referral_id: UUID | None = None
+    provider_id: str | None = None
+    reason: str | None = None
+
+
 class CaseFacts(_Data, frozen=True, kw_only=True):
     """The coarse facts of a case after the event; every event of `cases` about facts carries all.
 
@@ -71,6 +80,8 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     `open`, `review_due` or `closed`; `worker` the pseudonym of who closed or took it; `feedback`
     the person's own word (`yes`, `partly`, `no`, `harmed`) in `feedback-received`.
     `contact_stopped`: somebody with the number stopped messages; who that was is not known.
+    `read` says in `identity-disclosed` and `person-data-read` what was read and why; `reason` in
+    `consent-withdrawn` whether it was taken back (`withdrawn`), `changed` or has `expired`.
     """
 
     report_id: UUID
@@ -100,6 +111,7 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     feedback: str | None = None
     contact_stopped: bool = False
     test: bool = False
+    read: DataRead | None = None
 
 
 class ReferralFacts(_Data, frozen=True, kw_only=True):

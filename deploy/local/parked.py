@@ -217,7 +217,7 @@ def replay_outbox(
         await conn.execute("SET timezone = 'UTC'")
         done = await conn.execute(
             f"UPDATE {name}.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL"  # noqa: S608  (checked)
-            " AND created_at >= $1::timestamp AND ($2::text IS NULL OR topic = $2)",
+            " AND value <> '' AND created_at >= $1::timestamp AND ($2::text IS NULL OR topic = $2)",
             since,
             topic,
         )

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
+ERASE = 2.0
+"""Seconds between looks for erased cases."""
+
+
 class AuditService(runtime.Service):
     """The service, whose readiness also says whether the log contradicts its own checkpoint."""
 
@@ -61,7 +65,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
     # Lag, stall and hold are watched like any consumer's; it joins Kafka by itself.
     service.consumers.append(cast("Any", consumer))
     service.checks.append(ledger.check_key)
-    service.tasks.append(sequencer.run)
+
+    async def erase() -> None:
+        while True:
+            await ledger.erase()
+            await asyncio.sleep(ERASE)
+
+    service.tasks += [sequencer.run, erase]
     app = make_app(
         service,
         "Pashe audit",

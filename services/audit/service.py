@@ -209,6 +209,14 @@ class Ledger:
         ]
         return domain.choose(entries, known, await store.known_places(conn, cluster, places))
 
+    async def erase(self) -> int:
+        """Erase the bytes of the events of erased cases (DECISIONS 23); return how many.
+
+        Any replica may: nothing of the log or its tree changes.
+        """
+        async with self._engine.begin() as conn:
+            return await store.erase_events(conn)
+
     async def sign(self) -> Checkpoint | None:
         """Sign the present size and root if the size has moved; None if it has not.
 

@@ -261,6 +261,11 @@ def _headers(entry: Entry) -> bytes:
     )
 
 
+async def erase_events(conn: AsyncConnection) -> int:
+    """Delete bytes and salts of what is new about erased cases; return how many. Proofs stay."""
+    return int(await conn.scalar(text("SELECT erase_events()")) or 0)
+
+
 async def keep_gaps(conn: AsyncConnection, found: Following) -> None:
     """Store new gaps, and fill those whose events came late; a full one is closed."""
     if found.gaps:

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 
+from services.intake.consent.gate import agreed_in, moment
+from services.intake.consent.record import state_of
 from shared import places
 from shared.errors import Conflict
 from shared.events import CASES, CaseFacts, ConsentState, Draft
 from shared.vocabulary import Concern, Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from uuid import UUID
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from services.intake.consent.record import Consent
     from services.intake.reading import Reading
 
 _HERE: Final = Path(__file__).parent
@@ -35,6 +38,7 @@ _CHILD_BELOW: Final = 18
 _WIDEST_RANGE: Final = 4
 _UPAZILA_LIKE: Final = ("upazila", "thana", "city_corporation")
 _CONVERSATIONS: Final = ("sms", "whatsapp")
+_NO_CASE: Final = UUID(int=0)
 _PLACE_ROLES: Final = ("now", "event", "last_seen", "home", "destination")
 
 
@@ -49,11 +53,6 @@ class Submission:
     entitled: bool
     received_at: datetime
     test: bool
-
-
-@cache
-def _consent_rules() -> tuple[Mapping[str, Any], ...]:
-    return tuple(tomllib.loads((_HERE / "consent.toml").read_text("utf-8"))["rule"])
 
 
 @cache
@@ -101,46 +100,22 @@ def consent_of(
 
     A third party's tick is no consent; an alleged or disputed caregiver's is none either.
     """
-    ref = (person or {}).get("ref")
-    caregiver_alleged = (
-        any(a.get("relation") == "caregiver" for a in report.get("alleged", ()))
-        or (person or {}).get("lives_with_alleged") == "yes"
-    )
-    rule = _rule_at(age or 0, at.date())
-    for consent in report.get("consent", ()):
-        mine = consent.get("person") in (None, ref)
-        by = consent.get("given_by")
-        if not mine or rule is None or "refer" not in consent.get("allows", ()):
-            continue
-        if by not in rule["given_by"] or consent.get("basis") not in rule["basis"]:
-            continue
-        if by == "caregiver" and caregiver_alleged:
-            continue
-        expires = consent.get("expires_at")
-        if expires and _moment(expires) <= at:
-            continue
-        return ConsentState(
-            given=True,
-            purposes=list(consent.get("purposes", ())),
-            share_identity="share_identity" in consent["allows"],
-            basis=consent["basis"],
-        )
-    return ConsentState()
+    found = agreed_in(report, person, age, at, _NO_CASE)
+    return state_of([found] if found is not None else [])
 
 
-def _moment(said: str) -> datetime:
-    """Read an RFC 3339 time; one without an offset counts as UTC."""
-    at = datetime.fromisoformat(said)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-
-
-def _rule_at(age: int, day: date) -> Mapping[str, Any] | None:
-    for rule in _consent_rules():
-        begun = rule["from"] <= day
-        ended = bool(rule["to"]) and rule["to"] <= day
-        if begun and not ended and rule["min_age"] <= age <= rule["max_age"]:
-            return rule
-    return None
+def consents_of(
+    submission: Submission, cases: Iterable[tuple[UUID, CaseFacts]], at: datetime
+) -> list[tuple[UUID, Consent]]:
+    """Return the consent behind the state of each case that was opened with one."""
+    people = [p for p in submission.report.get("persons", ()) if p.get("role") == "at_risk"]
+    person_of = dict(zip(submission.case_ids, people, strict=False))
+    return [
+        (case_id, found)
+        for case_id, facts in cases
+        if facts.consent.given
+        and (found := agreed_in(submission.report, person_of.get(case_id), facts.age, at, case_id))
+    ]
 
 
 def open_cases(
@@ -260,7 +235,7 @@ def _medical_until(
     if not _SEXUAL.intersection(concerns):
         return None
     said = report.get("happened", {}).get("to") or report.get("happened", {}).get("from")
-    happened = min(_moment(said), received_at) if said else received_at  # no wrong clock
+    happened = min(moment(said), received_at) if said else received_at  # no wrong clock
     if received_at - happened > _AFTER_VIOLENCE:
         return None
     return happened + _TREAT_WITHIN

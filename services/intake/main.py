@@ -13,8 +13,15 @@ from services.intake.casework.desk import put_on_desk
 from services.intake.casework.service import Casework
 from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
+from services.intake.consent import api as consent_api
+from services.intake.consent import expiry
+from services.intake.consent.service import Consents
 from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
+from services.intake.disclosure import api as disclosure_api
+from services.intake.disclosure.service import Disclosures
+from services.intake.erasure import api as erasure_api
+from services.intake.erasure.service import Erasures
 from services.intake.preparing import Secrets
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
@@ -25,6 +32,7 @@ from services.intake.vault import Vault
 from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
+from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
@@ -103,6 +111,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
+    service.timers += [expiry.make_timer(service.outbox), make_blanker()]
     service.checks.append(intake.check_keys)
     service.tasks += [committer.run, sweep, replies.run, measure]
     app = make_app(
@@ -120,6 +129,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None
+    disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -127,6 +137,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets),
+        consent_api.make_router(service, Consents(vault, service.outbox)),
+        disclosure_api.make_router(service, disclosures),
+        erasure_api.make_router(service, Erasures(service.outbox)),
     )
     for router in (*routers, *rooms):
         app.include_router(router)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from services.intake.consent.record import shareable
 from services.intake.domain import Submission
 from services.intake.receipts import Receipt, sign_receipt
 from services.intake.submissions import Prepared
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 
 _PERSON_SEALED: Final = ("name", "phone", "relation_to_reporter", "safe_contact", "support_text")
 _REPORTER_SEALED: Final = ("name", "phone", "safe_contact")
+_CONSENT_COARSE: Final = (
+    "person",
+    "given_by",
+    "allows",
+    "purposes",
+    "providers",
+    "basis",
+    "how",
+    "explained",
+    "expires_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +211,8 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
         "concerns": body["concerns"],
         "needs": body["needs"],
         "consent": [
-            {k: c[k] for k in ("person", "given_by", "allows", "purposes", "basis", "expires_at")}
+            {k: c[k] for k in _CONSENT_COARSE}
+            | {"fields": shareable(c["fields"]), "witnessed": bool(c["witness"])}
             for c in body["consent"]
         ],
     }
@@ -207,6 +220,8 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
 
 _CAREGIVERS: Final = frozenset(
     {"father", "mother", "parent", "caregiver", "guardian", "stepfather", "stepmother"}
+    | {"বাবা", "মা", "আব্বা", "আম্মা", "সৎ বাবা", "সৎ মা", "সৎবাবা", "সৎমা", "অভিভাবক"}
+    | {"baba", "ma", "abba", "amma", "sot baba", "sot ma"}
 )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from services.intake import store
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import after_case
+from services.intake.consent.expiry import keep_consents
 from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
@@ -18,7 +19,7 @@ from services.intake.conversation import (
     stop_contact,
     take_answer,
 )
-from services.intake.domain import Triage, open_cases, triage
+from services.intake.domain import Triage, consents_of, open_cases, triage
 from services.intake.reading import Reading, read
 from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from services.intake.casework.tasks import Orders
+    from services.intake.consent.record import Consent
     from services.intake.store import Unopened
     from services.intake.talks import Talk
     from services.intake.vault import Vault
@@ -62,6 +64,7 @@ class Opening:
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
     orders: list[tuple[UUID, Orders, CaseFacts | None]] = field(default_factory=list)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
+    consents: list[tuple[UUID, Consent]] = field(default_factory=list)
 
 
 def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Stamp) -> None:
@@ -88,7 +91,9 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
         state.facts[case_id] = facts
         state.drafts.append((draft, stamp))
         state.orders.append((case_id, after_case(draft.type, facts), facts))
-    state.opened[submission_id] = (reading, [(case_id, facts) for case_id, facts, _ in cases])
+    opened = [(case_id, facts) for case_id, facts, _ in cases]
+    state.consents += consents_of(waiting.submission, opened, stamp.at)
+    state.opened[submission_id] = (reading, opened)
 
 
 def _converse(state: Opening, talk: Talk, reading: Reading, said: str, stamp: Stamp) -> bool:
@@ -196,6 +201,7 @@ class Intake:
     async def save(self, conn: AsyncConnection, state: Opening, at: datetime) -> None:
         """Store what was decided and its events."""
         await store.save_opened(conn, state.opened)
+        await keep_consents(conn, state.consents)
         await save_talks(conn, state.answers, state.stops, state.replies, at)
         await store.save_cases(conn, sorted(state.changed.items()))
         await carry_out(conn, state.orders, by="service:intake.opener", at=at)

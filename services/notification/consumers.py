@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.consumer import DurableConsumer
-from shared.events import NOTICES
+from shared.erasure import Erasures
+from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
@@ -25,6 +26,19 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
         guards=notifier.guards,
         on_parked=tell_of_parked(service.outbox, NOTICES),
         wake=_both(service.waker.wake, notifier.wake),
+    )
+
+
+def make_eraser(service: Service) -> DurableConsumer[Any]:
+    """Make the consumer that has the events of an erased case blanked here too."""
+    return DurableConsumer(
+        "notification.erasure",
+        (CASES,),
+        Erasures(),
+        service.flow,
+        guards=True,
+        on_parked=tell_of_parked(service.outbox, NOTICES),
+        wake=service.waker.wake,
     )
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from services.referral import store
+from services.referral import erasure_store, store
 from services.referral.answers import bring_forward
 from services.referral.planning import plan
 from shared import telemetry
+from shared.clock import now
+from shared.erasure import ERASED, schedule_blanking
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, CaseFacts
 
@@ -45,6 +47,7 @@ class Taken:
 
     world: World
     made: list[tuple[Change, Stamp]] = field(default_factory=list)
+    erased: set[str] = field(default_factory=set)
 
     def take(self, done: Change, stamp: Stamp) -> None:
         """Keep a change and let the next decision see it."""
@@ -82,10 +85,15 @@ class CaseProjection:
             for _ in set(forward.case.facts.needs) - state.world.rules.keys():
                 telemetry.UNKNOWN_VALUES.labels("need").inc()
         state.take(forward, stamp)
+        if event.type == ERASED:
+            state.erased.add(event.subject)
 
     async def flush(self, conn: AsyncConnection, state: Taken) -> None:
         """Store what changed."""
         await self._referrals.save(conn, state.world, state.made)
+        if state.erased:
+            await erasure_store.erase_referrals(conn, state.erased)
+            await schedule_blanking(conn, state.erased, now())
 
 
 class NeedRule(CaseProjection):

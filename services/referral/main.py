@@ -15,6 +15,7 @@ from services.referral.service import Referrals
 from shared import runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
+from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS
 from shared.http import make_app
@@ -70,7 +71,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 wake=service.waker.wake,
             )
         )
-    service.timers += make_timers(referrals, now)
+    service.timers += [*make_timers(referrals, now), make_blanker()]
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 
     async def count() -> None:

@@ -90,10 +90,11 @@ class Maker:
         event_id: UUID | None = None,
         reason: str | None = None,
         traceparent: str | None = None,
+        kind: str = "case-updated",
     ) -> Arrival:
         facts = CaseFacts(report_id=UUID(int=1), channel="web", reason=reason)
         _, value = encode(
-            Draft(stream, "case-updated", subject, facts, id=event_id or new_event_id()),
+            Draft(stream, kind, subject, facts, id=event_id or new_event_id()),
             source=f"/{source}",
             sequence=sequence,
             at=AT,
@@ -101,7 +102,7 @@ class Maker:
             traceparent=traceparent,
         )
         proof = self.signers[signer or source].header(value)
-        headers = headers_of("case-updated", sequence, (), traceparent, proof)
+        headers = headers_of(kind, sequence, (), traceparent, proof)
         return self.raw(value, headers, key=subject.encode(), stream=stream)
 
     def raw(
@@ -655,6 +656,46 @@ async def test_erasing_an_events_bytes_leaves_every_proof_valid(log: Log) -> Non
     assert [line["erased"] for line in lines] == [False, True, False]
     assert lines[1]["event"] is None
     assert (await ledger.append("k", [make.event("case", 4)])).entries
+
+
+async def erased(log: Log, subject: str) -> list[bool]:
+    lines, _ = await log.reading.history(AUDITOR, subject, Page(), 99)
+    return [bool(line["erased"]) for line in lines]
+
+
+async def test_an_erasure_takes_the_bytes_of_its_case_and_of_what_comes_late(log: Log) -> None:
+    ledger, make = await log.begin(), log.maker
+    await ledger.append("k", [make.event("case", 1), make.event("other", 1)])
+    await ledger.sign()
+    before = [await log.proofs.inclusion(n, 2) for n in range(2)]
+    assert await ledger.erase() == 0
+    await ledger.append("k", [make.event("case", 2, kind="case-erased")])
+    assert await ledger.erase() == 1
+    assert await ledger.erase() == 0
+    assert await erased(log, "case") == [True, False]
+    assert await erased(log, "other") == [False]
+    late = make.event("case", 1, source="referral", stream="referrals", kind="referral-withdrawn")
+    await ledger.append("k", [late, make.event("other", 2)])
+    assert await ledger.erase() == 1
+    assert await erased(log, "case") == [True, False, True]
+    assert await erased(log, "other") == [False, False]
+    assert [await log.proofs.inclusion(n, 2) for n in range(2)] == before
+    assert (await log.recomputed()).root == (await log.fetch("SELECT root FROM log_head"))[0].root
+    again = await ledger.append("k", [late])
+    assert again.entries == []
+
+
+async def test_an_erasure_that_intake_did_not_sign_erases_nothing(log: Log) -> None:
+    ledger, make = await log.begin(), log.maker
+    await ledger.append("k", [make.event("case", 1)])
+    forged = make.event("case", 2, kind="case-erased", signer="referral")
+    foreign = make.event("case", 3, kind="case-erased", source="referral")
+    unsigned = make.event("case", 4, kind="case-erased")
+    bare = make.raw(unsigned.value, (), key=b"case")
+    elsewhere = make.event("case", 1, kind="case-erased", source="referral", stream="referrals")
+    await ledger.append("k", [forged, foreign, bare, elsewhere])
+    assert await ledger.erase() == 0
+    assert not any(await erased(log, "case"))
 
 
 # --- the service as processes, on real Kafka ----------------------------------------------------

@@ -149,7 +149,7 @@ def test_sexual_violence_sets_the_medical_deadline_and_an_unknown_time_counts_as
 
 def consent(age: int | None, **given: Any) -> bool:
     person = {"ref": "a", "age": None if age is None else {"min": age, "max": age}}
-    tick = {"person": "a", "allows": ["refer"], "explained": True, **given}
+    tick = {"person": "a", "allows": ["refer"], "explained": True, "how": "written", **given}
     found = submission(persons=[person], consent=[tick])
     return consent_of(found.report, found.report["persons"][0], age, AT).given
 
@@ -161,6 +161,9 @@ def consent(age: int | None, **given: Any) -> bool:
         (16, "person", "consent", True),
         (14, "person", "consent", False),
         (14, "caregiver", "assent_and_caregiver", True),
+        (16, "caregiver", "assent_and_caregiver", True),
+        (16, "caregiver", "consent", False),
+        (18, "caregiver", "assent_and_caregiver", False),
         (10, "caregiver", "consent", False),
         (10, "caregiver", "assent_and_caregiver", True),
         (4, "caregiver", "consent", True),
@@ -173,6 +176,23 @@ def test_only_who_may_consent_at_that_age_consents(
     age: int | None, by: str, basis: str, *, counts: bool
 ) -> None:
     assert consent(age, given_by=by, basis=basis) is counts
+
+
+@pytest.mark.parametrize(
+    ("age", "how", "witness", "counts"),
+    [
+        (13, "spoken", None, False),
+        (13, "spoken", "Invented Witness", True),
+        (13, "written", None, True),
+        (13, None, None, False),
+        (10, "spoken", None, True),
+    ],
+)
+def test_from_12_to_14_assent_is_written_or_said_before_a_witness(
+    age: int, how: str | None, witness: str | None, *, counts: bool
+) -> None:
+    given = {"given_by": "caregiver", "basis": "assent_and_caregiver"}
+    assert consent(age, how=how, witness=witness, **given) is counts
 
 
 def test_an_alleged_caregiver_never_consents() -> None:

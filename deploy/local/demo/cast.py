@@ -22,6 +22,7 @@ def _report(  # one row of the table below
     consent = {
         "person": "a",
         "how": "spoken",
+        "witness": "Example Colleague",
         "explained": True,
         "allows": ["refer", "share_identity"],
         **(by_person if age >= 15 else by_caregiver),  # noqa: PLR2004  (consent.toml)

@@ -80,6 +80,9 @@ class DeskHandler:
         if case_id is None:
             raise RecordInvalid("invalid-subject", "the subject is a case id")
         data = event.data
+        facts = state.facts.get(case_id)
+        if facts is not None and facts.status == "erased":
+            return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data)
             self._track(state, case_id, data, stamp)
@@ -103,6 +106,7 @@ class DeskHandler:
             data.how_much,
             data.urgency,
             data.version,
+            data.provider_id,
         )
         known[data.referral_id] = attempt
         state.tracked[data.referral_id] = (case_id, attempt)

@@ -53,6 +53,7 @@ class Attempt:
     how_much: str | None
     urgency: str
     version: int
+    provider_id: str | None = None
 
     @property
     def open(self) -> bool:
@@ -116,7 +117,7 @@ def close(
         Forbidden: whoever proposed it approves it too.
 
     """
-    if facts.status == CLOSED:
+    if facts.status not in (OPEN, REVIEW_DUE):
         raise Conflict("the case is closed", state=facts.status)
     still = sum(a.open for a in attempts)
     if reason == ClosingReason.GOALS_MET_AND_SAFE and still:

@@ -27,8 +27,8 @@ async def attempts_of(
     """Return the known referrals of cases, by case and referral."""
     rows = await conn.execute(
         text(
-            "SELECT case_id, referral_id, need, attempt, state, how_much, urgency, version"
-            " FROM case_referrals WHERE case_id = ANY(CAST(:ids AS uuid[]))"
+            "SELECT case_id, referral_id, need, attempt, state, how_much, urgency, version,"
+            " provider_id FROM case_referrals WHERE case_id = ANY(CAST(:ids AS uuid[]))"
         ),
         {"ids": list(cases)},
     )
@@ -45,11 +45,13 @@ async def save_attempts(conn: AsyncConnection, attempts: Sequence[tuple[UUID, At
     await conn.execute(
         text(
             "INSERT INTO case_referrals AS r (referral_id, case_id, need, attempt, state, how_much,"
-            " urgency, version) SELECT * FROM unnest(CAST(:r AS uuid[]), CAST(:c AS uuid[]),"
-            " CAST(:n AS text[]), CAST(:a AS integer[]), CAST(:s AS text[]), CAST(:h AS text[]),"
-            " CAST(:u AS text[]), CAST(:v AS integer[])) AS t (r, c, n, a, s, h, u, v) ORDER BY r"
+            " urgency, version, provider_id) SELECT * FROM unnest(CAST(:r AS uuid[]),"
+            " CAST(:c AS uuid[]), CAST(:n AS text[]), CAST(:a AS integer[]), CAST(:s AS text[]),"
+            " CAST(:h AS text[]), CAST(:u AS text[]), CAST(:v AS integer[]), CAST(:p AS text[]))"
+            " AS t (r, c, n, a, s, h, u, v, p) ORDER BY r"
             " ON CONFLICT (referral_id) DO UPDATE SET state = excluded.state,"
-            " how_much = excluded.how_much, urgency = excluded.urgency, version = excluded.version"
+            " how_much = excluded.how_much, urgency = excluded.urgency,"
+            " version = excluded.version, provider_id = excluded.provider_id"
             " WHERE r.version < excluded.version"
         ),
         {
@@ -61,6 +63,7 @@ async def save_attempts(conn: AsyncConnection, attempts: Sequence[tuple[UUID, At
             "h": [a.how_much for _, a in attempts],
             "u": [a.urgency for _, a in attempts],
             "v": [a.version for _, a in attempts],
+            "p": [a.provider_id for _, a in attempts],
         },
     )
 

@@ -160,9 +160,13 @@ class Reporters:
         feedback: str | None = None,
     ) -> None:
         """Bring what was said before the desk, and into the history without the words."""
-        known = await cases.lock_facts(conn, report.case_ids)
+        known = {
+            case_id: facts
+            for case_id, facts in (await cases.lock_facts(conn, report.case_ids)).items()
+            if facts.status != "erased"
+        }
         if task is not None:
-            case_id = report.case_ids[0]
+            case_id = next(iter(known), report.case_ids[0])
             facts = known.get(case_id)
             urgent = most_urgent([task.urgency, facts.urgency if facts else None])
             order = Orders((replace(task, urgency=urgent),))

@@ -13,6 +13,42 @@ depends_on = None
 
 _FOR_STAFF = "current_setting('pashe.organisation', true) = '*'"
 
+# Deletes bytes and salts of the events of erased cases, whenever they come; the erasure itself
+# stays, and so do the reads of the history. Only a `case-erased` that intake signed counts: 399 are
+# the flags of services.audit.flags that vouch for nothing (UNPROVEN, OTHER_BYTES).
+_ERASE = """
+CREATE FUNCTION erase_events() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
+DECLARE
+  since bigint;
+  until bigint;
+  fresh text[];
+  gone bigint;
+  late bigint;
+BEGIN
+  SELECT upto INTO since FROM erasing FOR UPDATE;
+  SELECT size INTO until FROM log_head;
+  IF since >= until THEN
+    RETURN 0;
+  END IF;
+  SELECT coalesce(array_agg(DISTINCT subject), '{}') INTO fresh FROM entries
+  WHERE idx >= since AND idx < until AND type = 'case-erased' AND stream = 'cases'
+    AND source = '/intake' AND flags & 399 = 0;
+  DELETE FROM event_bytes b USING entries e
+  WHERE e.subject = ANY(fresh) AND e.idx < until AND e.idx = b.idx AND e.stream <> 'accesses'
+    AND NOT (e.type = 'case-erased' AND e.stream = 'cases' AND e.flags & 399 = 0);
+  GET DIAGNOSTICS gone = ROW_COUNT;
+  DELETE FROM event_bytes b USING entries e
+  WHERE e.idx >= since AND e.idx < until AND e.idx = b.idx AND e.stream <> 'accesses'
+    AND NOT (e.type = 'case-erased' AND e.stream = 'cases' AND e.flags & 399 = 0)
+    AND EXISTS (SELECT 1 FROM entries x WHERE x.subject = e.subject AND x.type = 'case-erased'
+      AND x.stream = 'cases' AND x.source = '/intake' AND x.flags & 399 = 0);
+  GET DIAGNOSTICS late = ROW_COUNT;
+  UPDATE erasing SET upto = until;
+  RETURN gone + late;
+END $$
+"""
+
 _STATEMENTS = (
     # One row: size and root of the tree, whose turn it is to append, the last signed checkpoint.
     """
@@ -118,6 +154,23 @@ _STATEMENTS = (
     "GRANT SELECT, UPDATE ON log_head TO audit_flow",
     "GRANT SELECT ON log_head, nodes, leaves, entries, event_bytes, gaps TO audit_web",
     "GRANT SELECT ON leaves TO audit_flow",
+    """
+    CREATE INDEX entries_erasures ON entries (subject)
+    WHERE type = 'case-erased' AND stream = 'cases'
+    """,
+    # How far the log was looked through for erasures, and for late events of erased cases.
+    """
+    CREATE TABLE erasing (
+      single boolean PRIMARY KEY DEFAULT true CHECK (single),
+      upto bigint NOT NULL DEFAULT 0
+    )
+    """,
+    "INSERT INTO erasing DEFAULT VALUES",
+    "CREATE POLICY event_bytes_owner ON event_bytes FOR SELECT TO audit_owner USING (true)",
+    "CREATE POLICY event_bytes_erase ON event_bytes FOR DELETE TO audit_owner USING (true)",
+    _ERASE,
+    "REVOKE ALL ON FUNCTION erase_events() FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION erase_events() TO audit_flow",
 )
 
 

@@ -104,10 +104,37 @@ _STATEMENTS = (
       state text NOT NULL,
       how_much text,
       urgency text NOT NULL,
-      version integer NOT NULL
+      version integer NOT NULL,
+      provider_id text
     )
     """,
     "CREATE INDEX case_referrals_case ON case_referrals (case_id)",
+    # Who gave which consent, coarsely; a witness's name and the like are sealed with the person.
+    """
+    CREATE TABLE consents (
+      consent_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      state text NOT NULL DEFAULT 'current'
+        CHECK (state IN ('current', 'changed', 'withdrawn', 'expired')),
+      given_by text NOT NULL,
+      basis text NOT NULL,
+      given_at timestamptz NOT NULL,
+      recorded_by text NOT NULL,
+      purposes text[] NOT NULL,
+      providers text[] NOT NULL,
+      fields text[],
+      share_identity boolean NOT NULL,
+      explained boolean NOT NULL,
+      how text,
+      expires_at timestamptz,
+      heard_by text,
+      decision_body text,
+      instrument text,
+      ended_at timestamptz,
+      ended_by text
+    )
+    """,
+    "CREATE INDEX consents_case ON consents (case_id, given_at)",
     """
     CREATE TABLE tasks (
       task_id uuid PRIMARY KEY,
@@ -150,6 +177,30 @@ _STATEMENTS = (
       proposed_by text NOT NULL,
       reason text NOT NULL,
       proposed_at timestamptz NOT NULL
+    )
+    """,
+    # A case under a hold is never erased; who proposed and who approved an erasure stays.
+    """
+    CREATE TABLE holds (
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      reason text NOT NULL,
+      placed_by text NOT NULL,
+      placed_at timestamptz NOT NULL,
+      lifted_by text,
+      lifted_at timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX holds_one ON holds (case_id) WHERE lifted_at IS NULL",
+    """
+    CREATE TABLE erasures (
+      case_id uuid PRIMARY KEY REFERENCES cases (case_id),
+      proposed_by text NOT NULL,
+      asked_by text NOT NULL,
+      checked_how text NOT NULL,
+      shared boolean NOT NULL,
+      proposed_at timestamptz NOT NULL,
+      approved_by text,
+      erased_at timestamptz
     )
     """,
     """
@@ -210,7 +261,8 @@ _STATEMENTS = (
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
-      case_referrals, tasks, duty, closings, further_receipts, messages, stopped_numbers, replies
+      case_referrals, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
+      replies, holds, erasures
     TO intake_flow
     """,
     "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",

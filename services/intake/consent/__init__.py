@@ -1,0 +1,1 @@
+"""Consent: what was agreed, by whom, for what and for whom; recorded, changed, taken back."""

@@ -1,0 +1,171 @@
+"""Use cases of disclosure; each is inside the caller's transaction, its event with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from services.intake import store as cases
+from services.intake.casework.store import attempts_of
+from services.intake.consent.store import consents_of
+from services.intake.disclosure import store
+from services.intake.disclosure.cut import may_know, reported_in, safe_phone
+from services.intake.preparing import number_index
+from services.intake.reporters.store import is_stopped, mark_seen
+from shared.errors import NotFound
+from shared.events import CASES, DataRead, Draft
+from shared.outbox import Stamp
+from shared.text import PhoneInvalid, parse_phone
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.intake.disclosure.store import Known
+    from services.intake.store import CaseRow
+    from services.intake.vault import Subject, Vault
+    from shared.access import Caller
+    from shared.outbox import Outbox
+
+_WHO: Final = ("name", "phone", "safe_contact")
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosures:
+    """Reads of who a person is. Nothing is read without an event, and nothing else is told."""
+
+    vault: Vault
+    outbox: Outbox
+    index_key: bytes
+
+    async def disclose(
+        self, conn: AsyncConnection, referral_id: UUID, caller: Caller, at: datetime
+    ) -> dict[str, Any]:
+        """Tell the provider of a referral what was agreed and what its service needs.
+
+        Raises:
+            NotFound: no such referral for this provider. Conflict: see `cut.may_know`.
+
+        """
+        case_id = await store.case_of_referral(conn, referral_id)
+        if case_id is None or caller.org is None:
+            raise NotFound
+        row = await self._lock(conn, case_id, caller)
+        attempt = (await attempts_of(conn, [case_id]))[case_id].get(referral_id)
+        known = await store.known_of(conn, case_id)
+        reported = reported_in(known.report)
+        consents = await consents_of(conn, case_id)
+        fields = may_know(attempt, row.facts, consents, caller.org, reported, at)
+        told = self._told(known, fields, is_person=reported.is_person)
+        told = safe_phone(told, stopped=await self._is_stopped(conn, told))
+        read = DataRead(fields=list(fields), referral_id=referral_id, provider_id=caller.org)
+        await self._note(conn, row, "identity-disclosed", read, caller, at)
+        return {
+            "referral_id": referral_id,
+            "case_id": case_id,
+            "need": attempt.need if attempt else None,
+            "fields": list(fields),
+            "person": {name: told[name] for name in fields},
+            "contact_stopped": bool(row.facts and row.facts.contact_stopped),
+        }
+
+    async def read_persons(
+        self,
+        conn: AsyncConnection,
+        case_id: UUID,
+        reason: str,
+        also: Collection[str],
+        caller: Caller,
+        at: datetime,
+    ) -> dict[str, Any]:
+        """Tell staff who the person of a case is, and on request who reported and who is alleged.
+
+        Raises:
+            NotFound: no such case for this caller.
+
+        """
+        row = await self._lock(conn, case_id, caller)
+        known = await store.known_of(conn, case_id)
+        people = [known.person] if known.person is not None else []
+        answer: dict[str, Any] = {
+            "case_id": case_id,
+            "persons": [
+                {"ref": s.ref, "about": s is known.person, **self._opened(s)}
+                for s in (*people, *known.others)
+            ],
+        }
+        if "reporter" in also:
+            answer["reporter"] = self._opened(known.reporter) if known.reporter else None
+        if "alleged" in also:
+            answer["alleged"] = [self._opened(s) for s in known.alleged]
+        read = DataRead(fields=["persons", *sorted(also)], reason=reason)
+        await self._note(conn, row, "person-data-read", read, caller, at)
+        await mark_seen(conn, case_id, at)
+        return answer
+
+    @staticmethod
+    async def _lock(conn: AsyncConnection, case_id: UUID, caller: Caller) -> CaseRow:
+        """Lock a case; whoever it excludes does not learn that it is there (SAFETY 6)."""
+        row = await cases.lock_case(conn, case_id)
+        if row is None or row.facts is None:
+            raise NotFound
+        if {caller.subject, caller.actor, caller.org} & set(row.facts.excluded):
+            raise NotFound
+        return row
+
+    def _opened(self, subject: Subject | None) -> dict[str, Any]:
+        if subject is None:
+            return {}
+        return {f.name: self.vault.open(subject, f) for f in subject.fields}
+
+    def _told(self, known: Known, fields: Collection[str], *, is_person: bool) -> dict[str, Any]:
+        """Open the values of the fields; None is not known.
+
+        Beside a phone stands its safe contact, which says whether the phone may be told.
+        """
+        wanted = set(fields)
+        if "phone" in wanted:
+            wanted.add("safe_contact")
+        person = self._some(known.person, wanted & {*_WHO, "relation_to_reporter"})
+        if is_person and known.sole:
+            person = self._some(known.reporter, wanted & set(_WHO)) | person
+        words = self._some(known.reporter, wanted - {*_WHO, "relation_to_reporter", "reporter"})
+        told = person | words
+        if "reporter" in wanted:
+            told["reporter"] = self._some(known.reporter, {"name", "phone"})
+        return {name: told.get(name) for name in fields} | (
+            {"safe_contact": told.get("safe_contact")} if "phone" in wanted else {}
+        )
+
+    def _some(self, subject: Subject | None, names: Collection[str]) -> dict[str, Any]:
+        if subject is None:
+            return {}
+        return {f.name: self.vault.open(subject, f) for f in subject.fields if f.name in names}
+
+    async def _is_stopped(self, conn: AsyncConnection, told: dict[str, Any]) -> bool:
+        contact = told.get("safe_contact") or {}
+        try:
+            number = parse_phone(contact.get("number") or told.get("phone") or "")
+        except PhoneInvalid:
+            return False
+        return await is_stopped(conn, number_index(self.index_key, number))
+
+    async def _note(
+        self,
+        conn: AsyncConnection,
+        row: CaseRow,
+        kind: str,
+        read: DataRead,
+        caller: Caller,
+        at: datetime,
+    ) -> None:
+        if row.facts is None:
+            raise NotFound
+        told = msgspec.structs.replace(row.facts, read=read)
+        draft = Draft(CASES, kind, str(row.case_id), told, tuple(told.needs))
+        await self.outbox.append(conn, [(draft, Stamp(at, caller.actor))])

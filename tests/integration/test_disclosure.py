@@ -1,0 +1,287 @@
+"""Who a person is, told to one provider after its yes, on a whole stack."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from shared.vocabulary import Role
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
+
+NAME, REPORTER, STORY, ALLEGED = "Invented Rina", "Invented Karim", "invented words", "Invented X"
+PHONE = "01712345678"
+
+
+@pytest.fixture
+def stack(whole_stack: Stack) -> Stack:
+    return whole_stack
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.origin, timeout=20) as client:
+        yield client
+
+
+def report(**more: Any) -> dict[str, Any]:
+    agreed = {
+        "person": "a",
+        "given_by": "person",
+        "basis": "consent",
+        "allows": ["refer", "share_identity"],
+    }
+    return {
+        "channel": "partner",
+        "reporter": {"kind": "neighbour", "name": REPORTER, "phone": "01812345678"},
+        "persons": [
+            {
+                "ref": "a",
+                "name": NAME,
+                "phone": PHONE,
+                "age": {"min": 16, "max": 16},
+                "sex": "male",
+                "relation_to_reporter": "niece",
+                "safe_contact": {"allowed": True, "channel": "sms", "number": PHONE},
+            }
+        ],
+        "alleged": [{"relation": "employer", "name": ALLEGED}],
+        "places": [{"role": "now", "pcode": "BD30260038", "text": STORY}],
+        "concerns": ["child_labour"],
+        "needs": ["education"],
+        "narrative": STORY,
+        "consent": [agreed],
+    } | more
+
+
+class Office:
+    """Callers of a stack: a partner, the desk, and whichever provider is named."""
+
+    def __init__(self, stack: Stack, http: httpx.Client) -> None:
+        self.stack = stack
+        self.http = http
+        self.desk = stack.bearer(Role.COORDINATOR, subject="c1")
+
+    def provider(self, org: str) -> dict[str, str]:
+        return self.stack.bearer(Role.PROVIDER_WORKER, org, subject="w1")
+
+    async def assigned(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a report and return its one referral once it is with a provider."""
+        headers = self.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
+        made = self.http.post("/intake/v1/reports", json=body, headers=headers)
+        (case_id,) = made.json()["case_ids"]
+
+        def look() -> dict[str, Any] | None:
+            found = self.http.get(
+                "/referral/v1/referrals", params={"case_id": case_id}, headers=self.desk
+            ).json()["items"]
+            return found[0] if found and found[0]["state"] == "assigned" else None
+
+        found: dict[str, Any] = await eventually(look, 20, "the referral")
+        return found
+
+    def disclose(self, referral: dict[str, Any], org: str | None = None) -> httpx.Response:
+        path = f"/intake/v1/disclosures/{referral['referral_id']}"
+        return self.http.get(path, headers=self.provider(org or referral["provider_id"]))
+
+    async def accepted(self, referral: dict[str, Any]) -> dict[str, Any]:
+        """Accept a referral and return what its provider is told."""
+        self.act(referral, "accept")
+
+        def look() -> dict[str, Any] | None:
+            answer = self.disclose(referral)
+            return answer.json() if answer.status_code == 200 else None
+
+        found: dict[str, Any] = await eventually(look, 20, "the disclosure")
+        return found
+
+    def act(self, referral: dict[str, Any], verb: str, body: object = None) -> None:
+        answer = self.http.post(
+            f"/referral/v1/referrals/{referral['referral_id']}/{verb}",
+            json={} if body is None else body,
+            headers=self.provider(referral["provider_id"]),
+        )
+        assert answer.is_success, answer.text
+
+    async def events(self, case_id: str, kind: str) -> list[dict[str, Any]]:
+        conn = await self.stack.connect("intake")
+        try:
+            rows = await conn.fetch(
+                "SELECT value FROM outbox WHERE key = $1 AND type = $2 ORDER BY id",
+                case_id.encode(),
+                kind,
+            )
+        finally:
+            await conn.close()
+        return [json.loads(row["value"]) for row in rows]
+
+
+@pytest.fixture
+def office(stack: Stack, http: httpx.Client) -> Office:
+    return Office(stack, http)
+
+
+async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
+    office: Office,
+) -> None:
+    referral = await office.assigned(report())
+    before = office.disclose(referral)
+    assert before.status_code in (404, 409)  # 404 until intake has heard of it
+    assert NAME not in before.text
+    told = await office.accepted(referral)
+    assert told["fields"] == ["name", "phone", "safe_contact"]
+    assert (told["person"]["name"], told["person"]["phone"]) == (NAME, PHONE)
+    for hidden in (REPORTER, STORY, ALLEGED, "niece", "01812345678"):
+        assert hidden not in json.dumps(told, ensure_ascii=False)
+    answer = office.disclose(referral)
+    assert answer.headers["cache-control"] == "no-store"
+    read = await office.events(referral["case_id"], "identity-disclosed")
+    assert len(read) >= 2
+    assert read[-1]["actor"] == "provider_worker:w1"
+    assert read[-1]["data"]["read"] == {
+        "fields": ["name", "phone", "safe_contact"],
+        "referral_id": referral["referral_id"],
+        "provider_id": referral["provider_id"],
+        "reason": None,
+    }
+    assert NAME not in json.dumps(read, ensure_ascii=False)
+
+
+async def test_no_other_provider_and_no_other_role_is_told(office: Office) -> None:
+    referral = await office.assigned(report())
+    await office.accepted(referral)
+    assert office.disclose(referral, "another").status_code == 404
+    path = f"/intake/v1/disclosures/{referral['referral_id']}"
+    assert office.http.get(path).status_code == 401
+    for role in (Role.COORDINATOR, Role.AUDITOR, Role.PARTNER, Role.OPERATIONS):
+        answer = office.http.get(path, headers=office.stack.bearer(role, "partner-x"))
+        assert answer.status_code == 403
+    unknown = office.http.get(f"/intake/v1/disclosures/{uuid4()}", headers=office.provider("p"))
+    assert unknown.status_code == 404
+
+
+async def test_nothing_is_told_after_the_end_and_nothing_without_agreement(office: Office) -> None:
+    referral = await office.assigned(report())
+    await office.accepted(referral)
+    office.act(referral, "fail", {"reason": "no_capacity"})
+    gone = await eventually(
+        lambda: found if (found := office.disclose(referral)).status_code != 200 else None,
+        20,
+        "the end",
+    )
+    assert (gone.status_code, gone.json()["why"]) == (409, "not_accepted_or_ended")
+    unshared = {"person": "a", "given_by": "person", "basis": "consent", "allows": ["refer"]}
+    other = await office.assigned(report(consent=[unshared]))
+    office.act(other, "accept")
+    told = await eventually(
+        lambda: (
+            found
+            if (found := office.disclose(other)).status_code == 409
+            and found.json()["why"] == "no_consent"
+            else None
+        ),
+        20,
+        "the refusal",
+    )
+    assert NAME not in told.text
+
+
+async def test_staff_read_a_person_with_a_reason_and_it_is_an_event(office: Office) -> None:
+    referral = await office.assigned(report())
+    path = f"/intake/v1/cases/{referral['case_id']}/persons"
+    http, desk = office.http, office.desk
+    assert http.get(path, headers=desk).status_code == 422
+    assert http.get(path, params={"reason": NAME}, headers=desk).status_code == 422
+    assert NAME not in http.get(path, params={"reason": NAME}, headers=desk).text
+    found = http.get(path, params={"reason": "contact"}, headers=desk)
+    assert found.headers["cache-control"] == "no-store"
+    (person,) = found.json()["persons"]
+    assert (person["name"], person["about"]) == (NAME, True)
+    assert "reporter" not in found.json()
+    whole = http.get(
+        path, params={"reason": "safety", "also": ["reporter", "alleged"]}, headers=desk
+    ).json()
+    assert whole["reporter"]["name"] == REPORTER
+    assert whole["alleged"][0]["name"] == ALLEGED
+    read = await office.events(referral["case_id"], "person-data-read")
+    assert [e["data"]["read"]["reason"] for e in read] == ["contact", "safety"]
+    assert read[-1]["data"]["read"]["fields"] == ["persons", "alleged", "reporter"]
+    for role in (Role.OPERATOR, Role.AUDITOR, Role.OPERATIONS, Role.PARTNER):
+        answer = http.get(path, params={"reason": "contact"}, headers=office.stack.bearer(role))
+        assert answer.status_code == 403
+    http.post(
+        f"/intake/v1/cases/{referral['case_id']}/triage", json={"excluded": ["c9"]}, headers=desk
+    )
+    named = office.stack.bearer(Role.COORDINATOR, subject="c9")
+    assert http.get(path, params={"reason": "contact"}, headers=named).status_code == 404
+
+
+def decision(what: str, **more: Any) -> dict[str, Any]:
+    return {
+        "decision": what,
+        "given_by": "person",
+        "explained": True,
+        "witness": "Invented Witness",
+        **more,
+    }
+
+
+async def test_a_consent_taken_back_ends_referral_and_disclosure(office: Office) -> None:
+    referral = await office.assigned(report())
+    await office.accepted(referral)
+    path = f"/intake/v1/cases/{referral['case_id']}/consent"
+    http, desk = office.http, office.desk
+    before = http.get(path, headers=desk).json()["items"]
+    assert [(c["given_by"], c["state"], c["recorded_by"]) for c in before] == [
+        ("person", "current", "service:intake.opener")
+    ]
+    taken = http.post(path, json=decision("withdrawn"), headers=desk)
+    assert (taken.status_code, taken.json()["consent"]["given"]) == (200, False)
+    gone = office.disclose(referral)
+    assert gone.status_code == 409
+
+    def look() -> bool:
+        found = http.get(f"/referral/v1/referrals/{referral['referral_id']}", headers=desk).json()
+        return (found["state"], found["reason"]) == ("withdrawn", "consent_withdrawn")
+
+    await eventually(look, 20, "the referral to be withdrawn")
+    items = http.get(path, headers=desk).json()["items"]
+    assert [c["state"] for c in items] == ["withdrawn"]
+    assert "Invented" not in str(items)
+
+
+async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(office: Office) -> None:
+    headers = office.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
+    made = office.http.post("/intake/v1/reports", json=report(), headers=headers).json()
+    path = f"/intake/v1/cases/{made['case_ids'][0]}/consent"
+    http = office.http
+    await eventually(
+        lambda: http.get(path, headers=office.desk).json().get("items"), 20, "the consent"
+    )
+    assert http.post(path, json=decision("withdrawn")).status_code == 401
+    for role in (Role.PARTNER, Role.COMMITTEE_MEMBER, Role.PROVIDER_WORKER, Role.OPERATOR):
+        other = office.stack.bearer(role, "partner-x")
+        assert http.post(path, json=decision("withdrawn"), headers=other).status_code == 403
+    said = {"receipt": made["receipt"], "text": "withdraw the consent"}
+    assert http.post("/intake/v1/receipts/messages", json=said).status_code == 200
+    (kept,) = http.get(path, headers=office.desk).json()["items"]
+    assert kept["state"] == "current"
+    for wrong in (
+        decision("given", given_by="Invented Giver"),
+        decision("given", given_by="third_party", giver_relation="Invented Relation"),
+        decision("given", given_by="caregiver", giver_relation="Invented Relation"),
+        decision("given", unknown="Invented Field"),
+        decision("given", given_by="decision_body", basis="best_interest", reason="Invented"),
+        decision("given", given_by="decision_body", basis="legal_duty", instrument="invented"),
+    ):
+        answer = http.post(path, json=wrong, headers=office.desk)
+        assert answer.status_code == 422
+        assert "nvented" not in answer.text

@@ -1,0 +1,243 @@
+"""After an erasure the database tells nothing of a person, and no key opens what is left."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from services.intake.casework.review import Attempt
+from services.intake.erasure.rules import Proposal
+from services.intake.erasure.service import Erased
+from services.intake.vault import SealedField, Subject, VaultError
+from shared.erasure import AGAIN, blank_events, make_blanker
+from shared.errors import Conflict, Forbidden, NotFound
+from shared.timers import TimerLoop
+from tests.support.room import COORDINATOR, SUPERVISOR, Room, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.access import Caller
+
+AGREED = {
+    "given_by": "person",
+    "basis": "consent",
+    "allows": ["refer", "share_identity"],
+    "expires_at": "2027-01-01T00:00:00Z",
+}
+
+
+@pytest.fixture
+async def room(postgres_admin_dsn: str) -> AsyncIterator[Room]:
+    async with open_room(postgres_admin_dsn) as made:
+        yield made
+
+
+def person(ref: str) -> dict[str, Any]:
+    return {"ref": ref, "name": f"Canary {ref}", "age": {"min": 20, "max": 20}}
+
+
+async def report(room: Room, *refs: str) -> list[UUID]:
+    return await room.report(
+        reporter={"kind": "neighbour", "name": "Canary Reporter", "phone": "01712345678"},
+        persons=[person(ref) for ref in refs],
+        alleged=[{"relation": "employer", "name": "Canary Alleged"}],
+        consent=[AGREED | {"person": ref} for ref in refs],
+        needs=["legal_aid"],
+        narrative="Canary words",
+    )
+
+
+async def ask(
+    room: Room, case_id: UUID, caller: Caller, *, shared: bool = False
+) -> Erased | Proposal:
+    wish = Proposal(caller.subject, "person", "document", shared)
+    async with room.engine.begin() as conn:
+        return await room.erasures.erase(conn, case_id, wish, caller, room.now)
+
+
+async def erase(room: Room, case_id: UUID, **more: Any) -> Erased:
+    assert isinstance(await ask(room, case_id, COORDINATOR, **more), Proposal)
+    done = await ask(room, case_id, SUPERVISOR, **more)
+    assert isinstance(done, Erased)
+    return done
+
+
+async def send_all(room: Room) -> None:
+    """Let the relay have sent everything."""
+    async with room.engine.begin() as conn:
+        await conn.exec_driver_sql("UPDATE outbox SET sent_at = now()")
+
+
+async def kept(room: Room, case_id: UUID) -> set[str]:
+    rows = await room.rows(
+        "SELECT kind, ref, wrapped_key IS NOT NULL AS there FROM subjects WHERE submission_id ="
+        " (SELECT submission_id FROM cases WHERE case_id = :c)",
+        c=case_id,
+    )
+    return {row.kind + (row.ref or "") for row in rows if row.there}
+
+
+async def holds(room: Room, needle: bytes) -> list[str]:
+    """Return the relations in whose files some bytes are, read from the disk."""
+    conn = await asyncpg.connect(room.database.admin)
+    try:
+        await conn.execute("CHECKPOINT")
+        rows = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'intake'::regnamespace"
+            " AND relkind IN ('r', 'i', 't') AND pg_relation_filepath(oid) IS NOT NULL"
+            " AND position($1::bytea IN pg_read_binary_file(pg_relation_filepath(oid))) > 0",
+            needle,
+        )
+        return [row["relname"] for row in rows]
+    finally:
+        await conn.close()
+
+
+async def rewrite(room: Room) -> None:
+    conn = await asyncpg.connect(room.database.admin)
+    try:
+        for table in ("subjects", "sealed", "cases", "submissions", "outbox", "consents"):
+            await conn.execute(f"VACUUM (FULL) intake.{table}")
+    finally:
+        await conn.close()
+
+
+async def test_the_wrapped_key_and_the_ciphertext_are_gone_from_the_files(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    (other,) = await report(room, "b")
+    query = (
+        "SELECT s.wrapped_key, f.ciphertext FROM subjects s JOIN sealed f USING (subject_id)"
+        " WHERE s.case_id = :c"
+    )
+    secrets = await room.rows(query, c=case_id)
+    lasting = await room.rows(query, c=other)
+    assert len(secrets) >= 5
+    assert all([await holds(room, bytes(row.wrapped_key)) == ["subjects"] for row in secrets])
+    await erase(room, case_id)
+    await rewrite(room)
+    for row in secrets:
+        assert await holds(room, bytes(row.wrapped_key)) == []
+        assert await holds(room, bytes(row.ciphertext)) == []
+    assert await holds(room, bytes(lasting[0].wrapped_key)) == ["subjects"]
+
+
+async def test_what_was_copied_before_opens_with_no_key_that_is_left(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    rows = await room.rows(
+        "SELECT s.*, f.field, f.ciphertext, f.version FROM subjects s JOIN sealed f"
+        " USING (subject_id) WHERE s.case_id = :c",
+        c=case_id,
+    )
+    await erase(room, case_id)
+    for row in rows:
+        empty = Subject(
+            row.subject_id, row.case_id, row.kind, row.ref, b"", bytes(row.commitment), b""
+        )
+        with pytest.raises(VaultError):
+            room.vault.open(empty, SealedField(row.field, bytes(row.ciphertext), row.version))
+    (left,) = await room.rows(
+        "SELECT count(*) AS n FROM subjects WHERE wrapped_key IS NOT NULL OR commitment <> ''"
+    )
+    assert left.n == 0
+
+
+async def test_what_is_left_of_a_case_says_nothing_and_its_events_are_blank(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    await room.refer(case_id, Attempt(uuid4(), "legal_aid", 1, "accepted", None, "T2", 1, "p1"))
+    async with room.engine.begin() as conn:
+        await conn.exec_driver_sql(
+            'INSERT INTO parked (consumer, topic, partition, "offset", key, value, headers, reason)'
+            " SELECT 'x', 'cases', 1, 1, key, value, '[[\"type\", \"case-created\"]]', 'bug'"
+            " FROM outbox WHERE topic = 'cases' LIMIT 1"
+        )
+    await send_all(room)
+    await erase(room, case_id)
+    timers = TimerLoop(room.engine, [make_blanker(room.clock)], clock=room.clock)
+    assert await timers.round() == 1
+    rows = await room.rows("SELECT type, value, signature FROM outbox ORDER BY id")
+    assert [(r.type, bool(r.value)) for r in rows] == [
+        ("report-submitted", False),
+        ("case-created", False),
+        ("case-erased", True),
+    ]
+    (parked,) = await room.rows("SELECT value, state, headers::text FROM parked")
+    assert tuple(parked) == (None, "void", "[]")
+    facts = await room.facts(case_id)
+    assert facts["status"] == "erased"
+    assert (facts["age"], facts["needs"], facts["consent"]["given"]) == (None, [], False)
+    for table in ("consents", "case_referrals", "sealed"):
+        assert await room.rows(f"SELECT 1 FROM {table}") == []
+    (submission,) = await room.rows("SELECT report::text, reading, sender FROM submissions")
+    assert tuple(submission) == ("{}", None, None)
+    (waiting,) = await room.rows("SELECT kind FROM timers")
+    assert waiting.kind == "blank-events"
+    assert [t.state for t in await room.rows("SELECT state FROM tasks")] == ["done"]
+
+
+async def test_what_was_not_sent_yet_is_blanked_later_and_the_looking_ends(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    await erase(room, case_id)
+    timers = TimerLoop(room.engine, [make_blanker(room.clock)], clock=room.clock)
+    assert await timers.round() == 1
+    assert all(row.value for row in await room.rows("SELECT value FROM outbox"))
+    await send_all(room)
+    for pause in AGAIN:
+        room.now += pause
+        assert await timers.round() == 1
+    blank = await room.rows("SELECT type FROM outbox WHERE value = ''")
+    assert len(blank) == 2
+    room.now += timedelta(days=400)
+    assert await timers.round() == 0
+    async with room.engine.begin() as conn:
+        assert await blank_events(conn, str(case_id)) == 0
+
+
+async def test_one_person_is_erased_without_the_other(room: Room) -> None:
+    first, second = await report(room, "a", "b")
+    done = await erase(room, first)
+    assert done.report_remains
+    assert await kept(room, first) == {"personb", "reporter", "alleged"}
+    (row,) = await room.rows("SELECT report FROM submissions")
+    assert "'ref': 'a'" not in str(row.report)
+    async with room.engine.begin() as conn:
+        told = await room.disclosures.read_persons(
+            conn, second, "safety", ["reporter"], COORDINATOR, room.now
+        )
+    assert told["persons"][0]["name"] == "Canary b"
+    assert told["reporter"]["name"] == "Canary Reporter"
+    assert not (await erase(room, second)).report_remains
+    assert await kept(room, first) == set()
+
+
+async def test_the_report_itself_goes_too_when_that_is_asked(room: Room) -> None:
+    first, _ = await report(room, "a", "b")
+    assert not (await erase(room, first, shared=True)).report_remains
+    assert await kept(room, first) == {"personb"}
+
+
+async def test_never_under_a_hold_and_never_by_one_person(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    await ask(room, case_id, SUPERVISOR)
+    with pytest.raises(Forbidden):
+        await ask(room, case_id, SUPERVISOR)
+    async with room.engine.begin() as conn:
+        await room.erasures.hold(conn, case_id, "court_order", SUPERVISOR, room.now)
+        await room.erasures.hold(conn, case_id, "complaint", SUPERVISOR, room.now)
+    with pytest.raises(Conflict):
+        await ask(room, case_id, COORDINATOR)
+    async with room.engine.begin() as conn:
+        await room.erasures.lift(conn, case_id, SUPERVISOR, room.now)
+    with pytest.raises(NotFound):
+        async with room.engine.begin() as conn:
+            await room.erasures.lift(conn, case_id, SUPERVISOR, room.now)
+    assert isinstance(await erase(room, case_id), Erased)
+    with pytest.raises(Conflict):
+        await ask(room, case_id, COORDINATOR)
+    with pytest.raises(Conflict):
+        async with room.engine.begin() as conn:
+            await room.erasures.hold(conn, case_id, "court_order", SUPERVISOR, room.now)
