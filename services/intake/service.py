@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from services.intake import store
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import after_case
@@ -25,7 +23,7 @@ from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
 from shared import telemetry
 from shared.database import transaction
-from shared.errors import NotFound, SettingsError, Stale
+from shared.errors import NotFound, Stale
 from shared.outbox import Stamp
 from shared.telemetry import Log
 
@@ -128,33 +126,6 @@ class Intake:
         self._web = web
         self._outbox = outbox
         self._vault = vault
-
-    async def check_keys(self) -> None:
-        """Refuse a key-encryption key that the database has not seen beside one it has.
-
-        Raises:
-            SettingsError: data in the database is wrapped by a key that the key file lacks.
-
-        """
-        fingerprint = self._vault.fingerprint
-        async with self._flow.begin() as conn:
-            rows = await conn.execute(
-                text("SELECT fingerprint FROM key_fingerprints WHERE kind = 'kek' FOR UPDATE")
-            )
-            known = {bytes(row.fingerprint) for row in rows}
-            if known and fingerprint not in known:
-                message = (
-                    "kek.key is not the key that this database was written with:"
-                    " put the old key back; a new one is never made beside old data"
-                )
-                raise SettingsError(message)
-            await conn.execute(
-                text(
-                    "INSERT INTO key_fingerprints (kind, fingerprint) VALUES ('kek', :f)"
-                    " ON CONFLICT DO NOTHING"
-                ),
-                {"f": fingerprint},
-            )
 
     async def open_overdue(self, at: datetime, limit: int = 50) -> int:
         """Open submissions that no consumer opened in time, through the same decision."""

@@ -17,6 +17,7 @@ _STATEMENTS = (
       kind text NOT NULL,
       fingerprint bytea NOT NULL,
       first_seen timestamptz NOT NULL DEFAULT now(),
+      destroyed_at timestamptz,
       PRIMARY KEY (kind, fingerprint)
     )
     """,
