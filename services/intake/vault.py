@@ -17,6 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.intake.blind import NO_MARKS, Marks
 from services.intake.keys.ring import Ring
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Subject:
     commitment: bytes
     kek: bytes
     fields: tuple[SealedField, ...] = field(default=())
+    marks: Marks = NO_MARKS
 
 
 def _aad(case_id: UUID, subject_id: UUID, name: str, version: int) -> bytes:
@@ -71,7 +73,12 @@ class Vault:
         self.ring: Final = Ring(lambda: [keys]) if isinstance(keys, bytes) else keys
 
     def seal(
-        self, case_id: UUID, kind: Kind, ref: str | None, fields: Mapping[str, object]
+        self,
+        case_id: UUID,
+        kind: Kind,
+        ref: str | None,
+        fields: Mapping[str, object],
+        marks: Marks = NO_MARKS,
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
         subject_id = uuid4()
@@ -86,7 +93,15 @@ class Vault:
             )
         epoch, wrapped = self._wrap(case_id, subject_id, key)
         return Subject(
-            subject_id, case_id, kind, ref, wrapped, _commitment(key), epoch, tuple(sealed)
+            subject_id,
+            case_id,
+            kind,
+            ref,
+            wrapped,
+            _commitment(key),
+            epoch,
+            tuple(sealed),
+            marks,
         )
 
     def _wrap(self, case_id: UUID, subject_id: UUID, key: bytes) -> tuple[bytes, bytes]:
