@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyrage
 import pytest
 
 from services.intake.keys import rotation
-from services.intake.keys.providers import EnvironmentKeys, FileKeys, new_key
+from services.intake.keys.providers import AgeKeys, EnvironmentKeys, FileKeys, new_key
 from services.intake.keys.ring import Ring, fingerprint_of
 from services.intake.keys.rotation import EPOCH, GRACE, LOOK, Rotation, check_keys
 from services.intake.vault import SealedField, Subject, Vault, VaultError
@@ -180,6 +181,26 @@ async def test_a_start_without_a_key_that_data_is_under_is_refused(office: Offic
     await check_keys(office.room.engine, more, AT)  # a key beside the old one is a new epoch
     with pytest.raises(SettingsError):  # which must then be there too
         await check_keys(office.room.engine, Vault(office.first), AT)
+
+
+async def test_the_drill_one_officer_and_the_machine_are_lost_and_nothing_else(
+    office: Office, tmp_path: Path
+) -> None:
+    people = {name: pyrage.x25519.Identity.generate() for name in ("first", "second")}
+    for name, identity in people.items():
+        (tmp_path / f"{name}.txt").write_text(str(identity))
+    lines = "\n".join(str(identity.to_public()) for identity in people.values())
+    (tmp_path / "recipients.txt").write_text(lines)
+    sealed, recipients = tmp_path / "kek.age", tmp_path / "recipients.txt"
+    AgeKeys(sealed, recipients, tmp_path / "first.txt").keep([office.first])
+    office.room.vault = Vault(Ring(AgeKeys(sealed, recipients, tmp_path / "first.txt").load))
+    await office.report()
+    (tmp_path / "first.txt").unlink()
+    (tmp_path / "kek.key").unlink()
+    second = AgeKeys(sealed, recipients, tmp_path / "second.txt")
+    office.room.vault = Vault(Ring(second.load))
+    await check_keys(office.room.engine, office.room.vault, AT)
+    assert await office.opened() == office.names
 
 
 async def test_an_erased_subject_is_never_wrapped_again(office: Office) -> None:
