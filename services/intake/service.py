@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.intake import store
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import after_case
-from services.intake.consent.expiry import keep_consents
+from services.intake.consent.expiry import keep_consents, look_again
 from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
@@ -203,9 +203,14 @@ class Intake:
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)
         facts, draft = triage(case_id, row.facts, change)
+        stamp = Stamp(at, caller.actor)
+        drafts: list[tuple[Draft, Stamp]] = []
+        if facts.age != row.facts.age:
+            facts, drafts = await look_again(conn, case_id, facts, stamp)
+            draft = replace(draft, data=facts)
         await store.save_cases(conn, [(case_id, facts)])
         await mark_seen(conn, case_id, at)
-        await self._outbox.append(conn, [(draft, Stamp(at, caller.actor))])
+        await self._outbox.append(conn, [*drafts, (draft, stamp)])
         orders = after_case(draft.type, facts)
         await carry_out(conn, [(case_id, orders, facts)], by=caller.actor, at=at)
         found = await store.find_case(conn, case_id)

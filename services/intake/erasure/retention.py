@@ -1,4 +1,4 @@
-"""Which closed cases have been kept long enough: a list for two persons, never an act of its own."""
+"""Which closed cases were kept long enough: a list for two persons, never an act of its own."""
 
 from __future__ import annotations
 
