@@ -289,6 +289,12 @@ TASKS_OPEN: Final = _gauge("pashe_desk_tasks", "Tasks that are not done", "kind"
 T0_UNSEEN: Final = _gauge(
     "pashe_t0_unseen_seconds", "Age of the oldest open T0 case that no person has looked at"
 )
+BLIND_LOOKUPS: Final = _counter(
+    "pashe_blind_lookups", "Look-ups of like cases by blind marks, by outcome", "outcome"
+)
+KEYS_REWRAPPED: Final = _counter(
+    "pashe_keys_rewrapped", "Data keys of subjects that were wrapped under a newer key"
+)
 UNOPENED: Final = _gauge("pashe_submissions_unopened", "Submissions without a case, overdue")
 EVENTS_DECIDED: Final = _counter(
     "pashe_events_decided", "Events appended to the outbox: the funnel", "stream", "type"

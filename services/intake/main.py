@@ -22,6 +22,9 @@ from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
 from services.intake.erasure.service import Erasures
+from services.intake.keys.providers import provider_from
+from services.intake.keys.ring import Ring
+from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.preparing import Secrets
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
@@ -64,7 +67,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     """
     service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
     settings = service.settings
-    vault = Vault(read_key(settings, "kek.key"))
+    provider = provider_from(settings.keys_dir, os.environ)
+    vault = Vault(Ring(provider.load))
     secrets = Secrets(
         pepper=read_key(settings, "pepper.key"),
         index=read_key(settings, "index.key"),
@@ -111,8 +115,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
-    service.timers += [expiry.make_timer(service.outbox), make_blanker()]
-    service.checks.append(intake.check_keys)
+    service.timers += [
+        expiry.make_timer(service.outbox),
+        make_blanker(),
+        Rotation(vault, provider).timer(),
+    ]
+    service.checks.append(lambda: check_keys(service.flow, vault, now()))
     service.tasks += [committer.run, sweep, replies.run, measure]
     app = make_app(
         service,

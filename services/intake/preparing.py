@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from services.intake.blind import blind_of
 from services.intake.consent.record import shareable
 from services.intake.domain import Submission
 from services.intake.receipts import Receipt, sign_receipt
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from services.intake.blind import Blind
     from services.intake.report import ReportIn
     from services.intake.vault import Kind, Subject, Vault
     from shared.access import Caller
@@ -112,7 +114,7 @@ def prepare(
         actor=caller.actor if caller else f"anonymous:{channel}",
         receipt_hash=receipt.digest(secrets.pepper),
         person_refs=tuple(p["ref"] for p in people) or (None,),
-        subjects=tuple(_sealed(body, case_ids, vault)),
+        subjects=tuple(_sealed(body, case_ids, vault, blind_of(secrets.index))),
         draft=Draft(
             SUBMISSIONS,
             "report-submitted",
@@ -131,12 +133,15 @@ def prepare(
     )
 
 
-def _sealed(body: Mapping[str, Any], case_ids: tuple[UUID, ...], vault: Vault) -> Iterator[Subject]:
+def _sealed(
+    body: Mapping[str, Any], case_ids: tuple[UUID, ...], vault: Vault, blind: Blind
+) -> Iterator[Subject]:
     """Seal what names or could find somebody, each subject under a key of its own."""
     first = case_ids[0]
 
     def subject(case_id: UUID, kind: Kind, ref: str | None, fields: dict[str, object]) -> Subject:
-        return vault.seal(case_id, kind, ref, {k: v for k, v in fields.items() if v})
+        known = {k: v for k, v in fields.items() if v}
+        return vault.seal(case_id, kind, ref, known, blind.marks(known))
 
     reporter = body["reporter"]
     own: dict[str, object] = {name: reporter[name] for name in _REPORTER_SEALED}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-from sqlalchemy import text
 
 from services.intake import store
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import after_case
-from services.intake.consent.expiry import keep_consents
+from services.intake.consent.expiry import keep_consents, look_again
 from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
@@ -25,7 +23,7 @@ from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
 from shared import telemetry
 from shared.database import transaction
-from shared.errors import NotFound, SettingsError, Stale
+from shared.errors import NotFound, Stale
 from shared.outbox import Stamp
 from shared.telemetry import Log
 
@@ -129,33 +127,6 @@ class Intake:
         self._outbox = outbox
         self._vault = vault
 
-    async def check_keys(self) -> None:
-        """Refuse a key-encryption key that the database has not seen beside one it has.
-
-        Raises:
-            SettingsError: data in the database is wrapped by a key that the key file lacks.
-
-        """
-        fingerprint = self._vault.fingerprint
-        async with self._flow.begin() as conn:
-            rows = await conn.execute(
-                text("SELECT fingerprint FROM key_fingerprints WHERE kind = 'kek' FOR UPDATE")
-            )
-            known = {bytes(row.fingerprint) for row in rows}
-            if known and fingerprint not in known:
-                message = (
-                    "kek.key is not the key that this database was written with:"
-                    " put the old key back; a new one is never made beside old data"
-                )
-                raise SettingsError(message)
-            await conn.execute(
-                text(
-                    "INSERT INTO key_fingerprints (kind, fingerprint) VALUES ('kek', :f)"
-                    " ON CONFLICT DO NOTHING"
-                ),
-                {"f": fingerprint},
-            )
-
     async def open_overdue(self, at: datetime, limit: int = 50) -> int:
         """Open submissions that no consumer opened in time, through the same decision."""
         async with self._flow.connect() as conn:
@@ -232,9 +203,14 @@ class Intake:
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)
         facts, draft = triage(case_id, row.facts, change)
+        stamp = Stamp(at, caller.actor)
+        drafts: list[tuple[Draft, Stamp]] = []
+        if facts.age != row.facts.age:
+            facts, drafts = await look_again(conn, case_id, facts, stamp)
+            draft = replace(draft, data=facts)
         await store.save_cases(conn, [(case_id, facts)])
         await mark_seen(conn, case_id, at)
-        await self._outbox.append(conn, [(draft, Stamp(at, caller.actor))])
+        await self._outbox.append(conn, [*drafts, (draft, stamp)])
         orders = after_case(draft.type, facts)
         await carry_out(conn, [(case_id, orders, facts)], by=caller.actor, at=at)
         found = await store.find_case(conn, case_id)

@@ -85,9 +85,11 @@ INSERT INTO cases (case_id, submission_id, person_ref, organisation)
 SELECT * FROM unnest(CAST(:c AS uuid[]), CAST(:s AS uuid[]), CAST(:r AS text[]), CAST(:o AS text[]))
 """)
 _SUBJECTS = text("""
-INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek)
+INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek,
+  phone_mark, name_mark)
 SELECT * FROM unnest(CAST(:i AS uuid[]), CAST(:c AS uuid[]), CAST(:s AS uuid[]), CAST(:k AS text[]),
-  CAST(:r AS text[]), CAST(:w AS bytea[]), CAST(:m AS bytea[]), CAST(:f AS bytea[]))
+  CAST(:r AS text[]), CAST(:w AS bytea[]), CAST(:m AS bytea[]), CAST(:f AS bytea[]),
+  CAST(:p AS bytea[]), CAST(:n AS bytea[]))
 """)
 _SEALED = text("""
 INSERT INTO sealed (subject_id, field, version, ciphertext)
@@ -166,10 +168,13 @@ class SubmissionStore:
         subjects = [(s, p.submission_id) for p in fresh for s in p.subjects]
         if subjects:
             rows = [
-                (s.subject_id, s.case_id, sid, s.kind, s.ref, s.wrapped_key, s.commitment, s.kek)
+                (
+                    *(s.subject_id, s.case_id, sid, s.kind, s.ref, s.wrapped_key, s.commitment),
+                    *(s.kek, s.marks.phone, s.marks.name),
+                )
                 for s, sid in subjects
             ]
-            await conn.execute(_SUBJECTS, _columns("icskrwmf", rows))
+            await conn.execute(_SUBJECTS, _columns("icskrwmfpn", rows))
             sealed = [
                 (s.subject_id, f.name, f.version, f.ciphertext)
                 for s, _ in subjects

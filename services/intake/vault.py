@@ -17,6 +17,9 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.intake.blind import NO_MARKS, Marks
+from services.intake.keys.ring import Ring
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,6 +54,7 @@ class Subject:
     commitment: bytes
     kek: bytes
     fields: tuple[SealedField, ...] = field(default=())
+    marks: Marks = NO_MARKS
 
 
 def _aad(case_id: UUID, subject_id: UUID, name: str, version: int) -> bytes:
@@ -62,15 +66,19 @@ def _commitment(key: bytes) -> bytes:
 
 
 class Vault:
-    """Seals and opens fields under subjects' keys. Holds the key-encryption key in memory only."""
+    """Seals and opens fields under subjects' keys; those are wrapped by the ring's newest key."""
 
-    def __init__(self, kek: bytes) -> None:
-        """Take the 32-byte key-encryption key."""
-        self._kek = AESGCM(kek)
-        self.fingerprint: Final = hashlib.sha256(b"pashe kek\x00" + kek).digest()[:8]
+    def __init__(self, keys: Ring | bytes) -> None:
+        """Take the ring of key-encryption keys, or one key of 32 bytes."""
+        self.ring: Final = Ring(lambda: [keys]) if isinstance(keys, bytes) else keys
 
     def seal(
-        self, case_id: UUID, kind: Kind, ref: str | None, fields: Mapping[str, object]
+        self,
+        case_id: UUID,
+        kind: Kind,
+        ref: str | None,
+        fields: Mapping[str, object],
+        marks: Marks = NO_MARKS,
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
         subject_id = uuid4()
@@ -83,18 +91,32 @@ class Vault:
             sealed.append(
                 SealedField(name, nonce + box.encrypt(nonce, msgspec.json.encode(value), aad))
             )
-        nonce = os.urandom(NONCE)
-        aad = _aad(case_id, subject_id, "key", 0)
+        epoch, wrapped = self._wrap(case_id, subject_id, key)
         return Subject(
             subject_id,
             case_id,
             kind,
             ref,
-            nonce + self._kek.encrypt(nonce, key, aad),
+            wrapped,
             _commitment(key),
-            self.fingerprint,
+            epoch,
             tuple(sealed),
+            marks,
         )
+
+    def _wrap(self, case_id: UUID, subject_id: UUID, key: bytes) -> tuple[bytes, bytes]:
+        epoch, box = self.ring.current()
+        nonce = os.urandom(NONCE)
+        return epoch, nonce + box.encrypt(nonce, key, _aad(case_id, subject_id, "key", 0))
+
+    def rewrap(self, subject: Subject) -> bytes:
+        """Return the subject's data key wrapped under the newest key; what it sealed stays.
+
+        Raises:
+            VaultError: the subject's key was erased or is another.
+
+        """
+        return self._wrap(subject.case_id, subject.subject_id, self._key_of(subject))[1]
 
     def seal_more(
         self, subject: Subject, name: str, value: object, version: int = 1
@@ -134,8 +156,12 @@ class Vault:
             raise VaultError(message)
         wrapped = subject.wrapped_key
         aad = _aad(subject.case_id, subject.subject_id, "key", 0)
+        box = self.ring.find(subject.kek)
+        if box is None:
+            message = "the key that wraps it is not here"
+            raise VaultError(message)
         try:
-            key = self._kek.decrypt(wrapped[:NONCE], wrapped[NONCE:], aad)
+            key = box.decrypt(wrapped[:NONCE], wrapped[NONCE:], aad)
         except InvalidTag:
             message = "the wrapped key does not belong here"
             raise VaultError(message) from None

@@ -12,6 +12,7 @@ from services.intake.casework.review import Attempt
 from services.intake.consent.api import DecisionIn
 from services.intake.consent.decide import ConsentRefused
 from services.intake.consent.expiry import make_timer
+from services.intake.domain import Triage
 from shared.access import Caller
 from shared.errors import Conflict, NotFound
 from shared.timers import TimerLoop
@@ -171,3 +172,25 @@ async def test_a_relation_that_is_alleged_in_any_words_is_refused(room: Room) ->
     with pytest.raises(ConsentRefused, match="does not count"):
         await record(room, case_id, body(giver_relation="খালু", **by))
     assert (await record(room, case_id, body(giver_relation="খালা", **by))).added
+
+
+async def triaged(room: Room, case_id: UUID, age: int) -> dict[str, Any]:
+    async with room.engine.begin() as conn:
+        await room.intake.triage_in(conn, case_id, Triage(age=age), COORDINATOR, None, room.now)
+    return await room.facts(case_id)
+
+
+async def test_a_person_who_turns_out_to_be_a_child_has_not_consented(room: Room) -> None:
+    (case_id,) = await room.report(persons=[person(20)], needs=["legal_aid"])
+    await record(room, case_id, body(allows=["refer", "share_identity"]))
+    assert (await triaged(room, case_id, 17))["consent"]["given"] is True
+    facts = await triaged(room, case_id, 13)
+    assert (facts["consent"]["given"], facts["age"]) == (False, 13)
+    assert (await kinds(room, case_id))[-3:] == [
+        "case-triaged",
+        "consent-withdrawn",
+        "case-triaged",
+    ]
+    assert await room.rows("SELECT 1 FROM timers WHERE kind = 'consent-expiry'") == []
+    with pytest.raises(Conflict):
+        await disclosed(room, case_id)

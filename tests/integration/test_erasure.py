@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
-from services.intake.casework.review import Attempt
+from services.intake.casework.review import Attempt, ClosingReason
+from services.intake.erasure.retention import kept_for, list_due, load_retention
 from services.intake.erasure.rules import Proposal
 from services.intake.erasure.service import Erased
 from services.intake.vault import SealedField, Subject, VaultError
@@ -241,3 +243,27 @@ async def test_never_under_a_hold_and_never_by_one_person(room: Room) -> None:
     with pytest.raises(Conflict):
         async with room.engine.begin() as conn:
             await room.erasures.hold(conn, case_id, "court_order", SUPERVISOR, room.now)
+
+
+async def test_what_was_kept_long_enough_is_listed_and_nothing_is_erased_by_it(room: Room) -> None:
+    (old,) = await report(room, "a")
+    (young,) = await report(room, "b")
+    (open_,) = await report(room, "c")
+    async with room.engine.begin() as conn:
+        for case_id, reason in ((old, "duplicate"), (young, "goals_met_and_safe")):
+            await conn.execute(
+                text(
+                    "UPDATE cases SET status = 'closed', changed_at = :at,"
+                    " facts = facts || jsonb_build_object('reason', CAST(:r AS text))"
+                    " WHERE case_id = :c"
+                ),
+                {"at": room.now, "r": reason, "c": case_id},
+            )
+        await room.erasures.hold(conn, old, "complaint", SUPERVISOR, room.now)
+        assert await list_due(conn, room.now + timedelta(days=89)) == []
+        (due,) = await list_due(conn, room.now + timedelta(days=91))
+    assert (due.case_id, due.reason, due.held) == (old, "duplicate", True)
+    assert await kept(room, old) == {"persona", "reporter", "alleged"}
+    assert kept_for("unheard_of") == kept_for(None) == timedelta(days=3650)
+    assert {str(reason) for reason in ClosingReason} == set(load_retention()["days"])
+    assert open_

@@ -9,11 +9,12 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.consent import store
+from services.intake.consent.gate import still_counts
 from services.intake.consent.record import narrows, state_of
 from shared.clock import now
 from shared.events import CASES, Draft
 from shared.outbox import Stamp
-from shared.timers import Timer, TimerKind, schedule_many
+from shared.timers import Timer, TimerKind, cancel_many, schedule_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.intake.consent.record import Consent
+    from shared.events import CaseFacts
     from shared.outbox import Outbox
 
 KIND: Final = "consent-expiry"
@@ -39,6 +41,29 @@ async def keep_consents(conn: AsyncConnection, given: Sequence[tuple[UUID, Conse
         if c.expires_at is not None
     }
     await schedule_many(conn, KIND, due)
+
+
+async def look_again(
+    conn: AsyncConnection, case_id: UUID, facts: CaseFacts, stamp: Stamp
+) -> tuple[CaseFacts, list[tuple[Draft, Stamp]]]:
+    """End the consents that do not count at the age a case has now; return its facts, and events.
+
+    The caller has locked the case and stores the facts.
+    """
+    old = await store.consents_of(conn, case_id)
+    day = stamp.at.date()
+    left = [c for c in old if still_counts(c.given_by, c.basis, facts.age, day)]
+    if len(left) == len(old):
+        return facts, []
+    ended = [c.consent_id for c in old if c not in left]
+    await store.end_consents(conn, ended, "changed", stamp.actor, stamp.at)
+    await cancel_many(conn, KIND, [str(key) for key in ended])
+    new = msgspec.structs.replace(facts, consent=state_of(left))
+    if not narrows(old, left):
+        return new, []
+    told = msgspec.structs.replace(new, reason="changed")
+    draft = Draft(CASES, "consent-withdrawn", str(case_id), told, tuple(new.needs))
+    return new, [(draft, stamp)]
 
 
 def make_timer(outbox: Outbox, clock: Callable[[], datetime] = now) -> TimerKind:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid5
 
-from services.intake.consent.record import Consent, shareable
+from services.intake.consent.record import OVERRIDES, Consent, shareable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,12 @@ def is_in_force(dated: Mapping[str, Any], day: date) -> bool:
 def may_give(rule: Mapping[str, Any], by: str | None, basis: str | None) -> bool:
     """Say whether somebody may consent on a basis at the age of the rule."""
     return any(g["by"] == by and basis in g["basis"] for g in rule["gives"])
+
+
+def still_counts(by: str, basis: str, age: int | None, day: date) -> bool:
+    """Say whether a consent counts at an age that is known better now; an override always does."""
+    rule = rule_at(age, day)
+    return basis in OVERRIDES or (rule is not None and may_give(rule, by, basis))
 
 
 def is_heard(rule: Mapping[str, Any], how: str | None, *, witnessed: bool) -> bool:

@@ -19,7 +19,7 @@ from services.intake.reporters.store import is_stopped, sealed_of
 from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
-from shared.events import CASES, Draft
+from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
 from shared.vocabulary import Role
 
@@ -58,7 +58,7 @@ def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
             answer = await _answer(conn, vault, secrets, body, now())
-            await _note(conn, outbox, body.case_id, caller)
+            await _note(conn, outbox, body, caller)
         service.waker.wake()
         return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
 
@@ -108,9 +108,11 @@ async def _find(
     return resolve_sms(opened("safe_contact"), opened("phone"), at)
 
 
-async def _note(conn: AsyncConnection, outbox: Outbox, case_id: UUID, caller: Caller) -> None:
-    """Write that a person's data was read."""
-    facts = (await cases.lock_facts(conn, [case_id])).get(case_id)
+async def _note(conn: AsyncConnection, outbox: Outbox, body: ResolveIn, caller: Caller) -> None:
+    """Write that a person's data was read, and for which kind of notice."""
+    facts = (await cases.lock_facts(conn, [body.case_id])).get(body.case_id)
     if facts is not None:
-        draft = Draft(CASES, "person-data-read", str(case_id), facts, tuple(facts.needs))
+        read = DataRead(fields=["phone", "safe_contact"], reason=body.purpose)
+        told = msgspec.structs.replace(facts, read=read)
+        draft = Draft(CASES, "person-data-read", str(body.case_id), told, tuple(facts.needs))
         await outbox.append(conn, [(draft, Stamp(now(), caller.actor))])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
+from services.intake.erasure.retention import list_due
 from services.intake.erasure.rules import Proposal
 from shared.access import Caller, require
 from shared.bodies import Model, parse_json, read_bytes, validate
@@ -103,5 +105,12 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
             return 200, {"case_id": case_id, "legal_hold": False}
 
         return await _act(service, request, do)
+
+    @router.get("/retention", response_model=None)
+    async def retention(_: Annotated[Caller, Depends(require(Role.SUPERVISOR))]) -> Response:
+        """List closed cases that were kept long enough, as a dry run: two persons erase each."""
+        async with service.flow.connect() as conn:
+            items = await list_due(conn, now())
+        return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 
     return router

@@ -141,7 +141,8 @@ async def destroy_subjects(
     """
     rows = await conn.execute(
         text(
-            "UPDATE subjects SET wrapped_key = NULL, commitment = '', ref = NULL"
+            "UPDATE subjects SET wrapped_key = NULL, commitment = '', ref = NULL,"
+            " phone_mark = NULL, name_mark = NULL"
             " WHERE submission_id = :s AND wrapped_key IS NOT NULL"
             " AND ((kind = 'person' AND case_id = :c) OR (:whole AND kind <> 'person'))"
             " RETURNING subject_id"

@@ -17,6 +17,7 @@ _STATEMENTS = (
       kind text NOT NULL,
       fingerprint bytea NOT NULL,
       first_seen timestamptz NOT NULL DEFAULT now(),
+      destroyed_at timestamptz,
       PRIMARY KEY (kind, fingerprint)
     )
     """,
@@ -80,9 +81,13 @@ _STATEMENTS = (
       ref text,
       wrapped_key bytea,
       commitment bytea NOT NULL,
-      kek bytea NOT NULL
+      kek bytea NOT NULL,
+      phone_mark bytea,
+      name_mark bytea
     )
     """,
+    "CREATE INDEX subjects_phone ON subjects (phone_mark) WHERE phone_mark IS NOT NULL",
+    "CREATE INDEX subjects_name ON subjects (name_mark) WHERE name_mark IS NOT NULL",
     "CREATE INDEX subjects_submission ON subjects (submission_id)",
     "CREATE INDEX subjects_case ON subjects (case_id)",
     """

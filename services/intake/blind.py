@@ -1,0 +1,79 @@
+"""Blind indexes: reports of one number or name are found without reading either (SAFETY 15).
+
+A keyed hash, with a key of its own for each field, cut to four bytes: equal values have equal
+marks, and so has about one in four thousand million others, so that a mark alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from shared.text import PhoneInvalid, normalise, parse_phone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MARK: Final = 4
+"""Bytes of a mark."""
+
+_NO_LETTER: Final = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The marks of a person's number and name; None where there is none."""
+
+    phone: bytes | None = None
+    name: bytes | None = None
+
+
+NO_MARKS: Final = Marks()
+
+
+class Blind:
+    """Makes marks; holds one key a field, derived from the index key."""
+
+    def __init__(self, index_key: bytes) -> None:
+        """Take the 32-byte index key."""
+        self._phone = _derive(index_key, b"pashe blind phone")
+        self._name = _derive(index_key, b"pashe blind name")
+
+    def marks(self, fields: Mapping[str, object]) -> Marks:
+        """Return the marks of what is about to be sealed of a person."""
+        return Marks(self.phone(fields.get("phone")), self.name(fields.get("name")))
+
+    def phone(self, said: object) -> bytes | None:
+        """Return the mark of a number, in whatever way it was written; None if it is none."""
+        try:
+            return _mark(self._phone, parse_phone(str(said))) if said else None
+        except PhoneInvalid:
+            return None
+
+    def name(self, said: object) -> bytes | None:
+        """Return the mark of a name, without regard to case, spaces and signs; None if empty."""
+        folded = " ".join(
+            sorted(_NO_LETTER.sub(" ", normalise(str(said or "")).casefold()).split())
+        )
+        return _mark(self._name, folded) if folded else None
+
+
+@lru_cache(maxsize=4)
+def blind_of(index_key: bytes) -> Blind:
+    """Return the maker of marks for an index key."""
+    return Blind(index_key)
+
+
+def _derive(key: bytes, info: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=info).derive(key)
+
+
+def _mark(key: bytes, value: str) -> bytes:
+    return hmac.new(key, value.encode("utf-8", "replace"), hashlib.sha256).digest()[:MARK]
