@@ -130,7 +130,7 @@ def read(text: str, *, today: date) -> Reading:
         several=is_plural(tokens),
         possible_conflict=_conflicts(signals),
         family_alleged=_family_alleged(heard, concerns),
-        self_harm="self_harm" in signals,
+        self_harm=Concern.SELF_HARM_RISK in concerns,
         tell_nobody="tell_nobody" in signals,
         name_hidden="name_hidden" in signals,
         shared_phone="shared_phone" in signals,
