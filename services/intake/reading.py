@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from services.intake.reading_age import Age, read_age
-from services.intake.reading_people import is_plural, read_count, read_sex
+from services.intake.reading_count import is_plural, read_count
+from services.intake.reading_people import read_sex
 from services.intake.reading_places import Whereabouts, read_places
 from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
 from shared.text import Language, ascii_digits, detect_language, normalise
@@ -119,7 +120,7 @@ def read(text: str, *, today: date) -> Reading:
         urgency=None if noise else urgency,
         age=age.years,
         child=is_child,
-        sex=None if noise or age.mixed else read_sex(tokens, age.at, own=age.own),
+        sex=None if noise else read_sex(tokens, age.at, own=age.own, child=person, mixed=age.mixed),
         place=where.place,
         place_home=where.home,
         place_event=where.event,

@@ -28,6 +28,11 @@ _AT_AGE: Final = frozenset(map(fold_word, ("বয়সে", "boyose", "boyoshe
 _THEN: Final = frozenset(map(fold_word, ("তখন", "tokhon", "takhon", "then")))
 _ONE: Final = frozenset(map(fold_word, ("এক", "ek", "one")))
 _OLD: Final = frozenset(("old", "olds"))
+_DETERMINERS: Final = frozenset(map(fold_word, ("ta", "ti", "টা", "টি", "ke", "কে", "re", "রে")))
+_NOW: Final = frozenset(map(fold_word, ("এখন", "ekhon", "akhon", "ekhn", "now")))
+_ENDS: Final = frozenset(("", ",", "|"))
+_CHILDISH: Final = range(3, ADULT)
+_ALONE: Final = range(5, ADULT + 12)
 _BORN: Final = re.compile(
     r"(?:born|birth|dob|জন্ম|jonmo)\D{0,20}(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)",
     re.IGNORECASE,
@@ -51,6 +56,7 @@ class _Said:
     years: int
     at: int
     of_self: bool = False
+    as_person: bool = False  # "ami 21 meye": the speaker is the person
     past: bool = False  # the age at some time; another age, if there is one, is that of now
     then: bool = False  # long ago, so that it is not the age now
 
@@ -86,7 +92,7 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
         said.append(born)
     at = tuple(one.at for one in said)
     if others:
-        said = [one for one in said if not (one.of_self and one.years >= ADULT)]
+        said = [one for one in said if one.as_person or not _is_reporter(one)]
     if any(not one.past for one in said):
         said = [one for one in said if not one.past]
     then = any(one.then for one in said)
@@ -101,6 +107,10 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
         own=bool(chosen) and all(one.of_self for one in said if one.years in chosen),
         adult=bool(adults) and not (minors or minor or then),
     )
+
+
+def _is_reporter(one: _Said) -> bool:
+    return one.of_self and one.years >= ADULT
 
 
 def _born(text: str, today: date) -> _Said | None:
@@ -143,15 +153,30 @@ def _list_said(tokens: tuple[str, ...]) -> tuple[list[_Said], bool]:
             said.append(_Said(0, i))
         elif _of_other(tokens, i):
             continue
-        elif _is_age(tokens, i, i, years, bare=token[0].isdigit()) or _follows(tokens, i, said):
-            own = _before(tokens, i) in _SELF
+        elif (
+            _is_age(tokens, i, i, years, bare=token[0].isdigit())
+            or _follows(tokens, i, said)
+            or _goes_before(tokens, i)
+            or (i > 1 and said[-1:] and said[-1].at == i - 2 and _goes_before(tokens, i - 2))
+        ):
+            person = _is("people", _after(tokens, i))
             said.append(
-                _Said(years, i, of_self=own, past=_is_past(tokens, i), then=_is_then(tokens, i))
+                _Said(
+                    years,
+                    i,
+                    of_self=_before(tokens, i) in (_SELF - _MINE if person else _SELF),
+                    as_person=person,
+                    past=_is_past(tokens, i),
+                    then=_is_then(tokens, i),
+                )
             )
     return said, minor
 
 
 _SELF: Final = frozenset(map(fold_word, ("আমি", "আমার", "ami", "amar", "i", "im", "my")))
+
+
+_MINE: Final = frozenset(map(fold_word, ("আমার", "amar", "amr", "my")))
 
 
 def _at(tokens: tuple[str, ...], i: int) -> str:
@@ -162,7 +187,12 @@ def _before(tokens: tuple[str, ...], i: int) -> str:
     """Return the word before, over commas, `about` and words for age."""
     for back in range(1, _BACK + 2):
         token = _at(tokens, i - back)
-        if not (token in (",", "am") or _is("about", token) or _is("age", token)):
+        if not (
+            token in (",", "am")
+            or token in _DETERMINERS
+            or _is("about", token)
+            or _is("age", token)
+        ):
             return token
     return ""
 
@@ -175,6 +205,26 @@ def _follows(tokens: tuple[str, ...], i: int, said: list[_Said]) -> bool:
     while back >= i - _BACK and _at(tokens, back) in (_AND | {","}):
         back -= 1
     return back < i - 1 and any(one.at in (back, back - 1) for one in said)
+
+
+def _after(tokens: tuple[str, ...], i: int) -> str:
+    """Return the word after a number, over the word for years."""
+    return _at(tokens, i + 1 + _is("years", _at(tokens, i + 1)))
+
+
+def _goes_before(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether an age follows on a list: "১১ ও ১৩ বছরের", "two sisters, 9 and 13"."""
+    j = i + 2
+    if _at(tokens, i + 1) not in _AND or j >= len(tokens) or _value(tokens, j) is None:
+        return False
+    if _is("years", _at(tokens, j + 1)):
+        return _is_age(tokens, j, j, 0, bare=False)
+    return (
+        tokens[i][0].isdigit()
+        and int(float(tokens[i])) in _CHILDISH
+        and not _is("units", _at(tokens, j + 1))
+        and (_is("people", _before(tokens, i)) or _is("several", _before(tokens, i)))
+    )
 
 
 def _is_past(tokens: tuple[str, ...], i: int) -> bool:
@@ -200,6 +250,8 @@ def _in_range(tokens: tuple[str, ...], i: int) -> bool:
 
 
 def _range_is_age(tokens: tuple[str, ...], i: int) -> bool:
+    if _is_cued(tokens, i - (i > 0 and _value(tokens, i - 1) is not None)):
+        return True
     return any(
         _value(tokens, j) is not None and _is("years", _at(tokens, j + 1))
         for j in range(i, min(i + 3, len(tokens)))
@@ -229,17 +281,48 @@ def _is_age(tokens: tuple[str, ...], i: int, last: int, years: int, *, bare: boo
         if _is("aged", beyond) or cue:
             return True
         return not (_is("since", before) or _is("time", beyond))
-    if _is("units", after) and not _is("people", after):
+    counts = _is("units", after) and not _is("people", after)
+    if counts or cue or _is("aged", after):
+        return not counts
+    if years not in _BARE and not (years in _CHILDISH and _is("near", before)):
         return False
-    if cue or _is("aged", after):
-        return True
-    if not bare or years not in _BARE or _is("before", before):
+    person = _before(tokens, i)
+    of_person = _is("people", person) and before != "|"
+    if not bare:
+        return of_person and after in _LIST_ENDS
+    if _is("before", before):
         return False
-    if _is("people", _before(tokens, i)) and before != "|":
+    return (
+        of_person
+        or after in ("f", "m")
+        or _stands_alone(tokens, i, years)
+        or _follows_name(tokens, i, years)
+    )
+
+
+def _stands_alone(tokens: tuple[str, ...], i: int, years: int) -> bool:
+    """Tell whether the number is a clause of its own: "rina, 15, from ...", not all of it."""
+    before, after = _at(tokens, i - 1), _at(tokens, i + 1)
+    if before in _NOW and not _is("units", after):
         return True
-    if after in ("f", "m"):
-        return True
-    return i == 0 and after == "," and _is("people", _at(tokens, last + 2))
+    if before not in _ENDS or after not in _ENDS or years not in _ALONE:
+        return False
+    last = _before(tokens, i)
+    if _is("before", last) or last[:1].isdigit() or _at(tokens, i + 2)[:1].isdigit():
+        return False
+    return sum(token not in _ENDS for token in tokens) > _BACK
+
+
+def _follows_name(tokens: tuple[str, ...], i: int, years: int) -> bool:
+    """Tell whether a name stands between the child and its age: "my son arif 9 went"."""
+    name = _at(tokens, i - 1)
+    return (
+        years in _CHILDISH
+        and _is("kin", _at(tokens, i - 2))
+        and name not in _ENDS
+        and not name[0].isdigit()
+        and not any(_is(kind, name) for kind in ("people", "units", "time", "others", "before"))
+    )
 
 
 def _is_cued(tokens: tuple[str, ...], i: int) -> bool:
@@ -248,7 +331,7 @@ def _is_cued(tokens: tuple[str, ...], i: int) -> bool:
         token = _at(tokens, i - back)
         if _is("age", token):
             return True
-        if not (token == "," or _is("about", token)):
+        if not (token == "," or token in _SELF or _is("about", token)):
             return False
     return False
 
