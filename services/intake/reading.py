@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from services.intake.reading_age import Age, read_age
 from services.intake.reading_count import is_plural, read_count
-from services.intake.reading_people import read_sex
+from services.intake.reading_people import read_sex, speaks_of_self
 from services.intake.reading_places import Whereabouts, read_places
 from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
 from shared.text import Language, ascii_digits, detect_language, normalise
@@ -108,7 +108,8 @@ def read(text: str, *, today: date) -> Reading:
         return Reading(language, command=command, reasons=(f"command:{command}",))
     signals = find_signals(tokens, language)
     person = not {"child", "maybe_child", "sibling"}.isdisjoint(signals)
-    age = read_age(tokens, clean, today, others=person)
+    others = person and not ("husband" in signals and speaks_of_self(tokens))
+    age = read_age(tokens, clean, today, others=others)
     is_child = _is_child(age, signals)
     heard = frozenset(signals) | {_maturity(is_child)}
     concerns, urgency, rules = _apply_rules(heard)
@@ -147,7 +148,7 @@ def _is_child(age: Age, signals: dict[str, tuple[str, ...]]) -> bool | None:
         return False
     if "child" in signals or "child_marriage_word" in signals:
         return True
-    if "adult" in signals:
+    if "adult" in signals and not {"maybe_child", "stranger"} <= signals.keys():
         return False
     return True if "maybe_child" in signals else None
 

@@ -18,6 +18,7 @@ from shared.text import ascii_digits
 ADULT: Final = 18
 OLDEST: Final = 110
 _BARE: Final = range(5, 31)  # a number beside a person, with no word for years
+_OLDEST_BARE: Final = 80  # after "I am"
 _BACK: Final = 3
 _RANGE: Final = re.compile(r"(\d{1,2})[-/](\d{1,2})")
 _NUMBER: Final = re.compile(r"\d{1,3}(?:\.\d+)?")
@@ -26,6 +27,7 @@ _AND: Final = frozenset(map(fold_word, ("and", "ar", "আর", "ও", "o", "এ�
 _LIST_ENDS: Final = _AND | {"", ",", "|"}
 _AT_AGE: Final = frozenset(map(fold_word, ("বয়সে", "boyose", "boyoshe")))
 _THEN: Final = frozenset(map(fold_word, ("তখন", "tokhon", "takhon", "then")))
+_OF: Final = frozenset(map(fold_word, ("er", "এর", "র", "r")))
 _ONE: Final = frozenset(map(fold_word, ("এক", "ek", "one")))
 _OLD: Final = frozenset(("old", "olds"))
 _DETERMINERS: Final = frozenset(map(fold_word, ("ta", "ti", "টা", "টি", "ke", "কে", "re", "রে")))
@@ -260,7 +262,7 @@ def _range_is_age(tokens: tuple[str, ...], i: int) -> bool:
 
 def _is_limit(tokens: tuple[str, ...], i: int) -> bool:
     """Tell whether this is "under 18" or "১৮ বছরের নিচে"."""
-    j = i + 1 + _is("years", _at(tokens, i + 1))
+    j = i + 1 + (_is("years", _at(tokens, i + 1)) or _at(tokens, i + 1) in _OF)
     than = 2 if _at(tokens, i - 1) == "than" else 1
     return _is("under", _at(tokens, j)) or _is("under", _at(tokens, i - than))
 
@@ -270,6 +272,7 @@ def _is_months(tokens: tuple[str, ...], i: int) -> bool:
     if not _is("months", unit) or not tokens[i][0].isdigit():
         return False
     aged = any(_is("age", _at(tokens, i - back)) for back in (1, 2))
+    aged = aged or _is("baby", _before(tokens, i))
     return aged or after in _OLD or (unit[-1] in "রr" and _is("people", after))
 
 
@@ -284,7 +287,9 @@ def _is_age(tokens: tuple[str, ...], i: int, last: int, years: int, *, bare: boo
     counts = _is("units", after) and not _is("people", after)
     if counts or cue or _is("aged", after):
         return not counts
-    if years not in _BARE and not (years in _CHILDISH and _is("near", before)):
+    said_of_self = bare and years <= _OLDEST_BARE and _before(tokens, i) in _SELF - _MINE
+    near = years in _CHILDISH and _is("near", before)
+    if years not in _BARE and not (said_of_self or near):
         return False
     person = _before(tokens, i)
     of_person = _is("people", person) and before != "|"

@@ -21,8 +21,12 @@ _PRONOUNS: Final = {
 }  # fmt: skip
 _WITH: Final = frozenset(map(fold_word, ("সাথে", "সঙ্গে", "লগে", "sathe", "shathe", "loge", "songe")))
 _ME: Final = frozenset(map(fold_word, ("me", "i", "im")))
+_MY: Final = frozenset(map(fold_word, ("আমার", "amar", "amr")))
 _FEW: Final = frozenset(map(fold_word, ("2", "3", "দুই", "তিন", "dui", "tin", "two", "three")))
 _SUBJECTS: Final = frozenset(map(fold_word, ("he", "she", "hes", "shes")))
+_TO_ME: Final = frozenset(
+    map(fold_word, ("me", "আমাকে", "আমারে", "আমায়", "amake", "amare", "amk", "amay")),
+)
 _OBJECT_WORDS: Final = (["ke"], ["কে"], ["re"])
 _YEARS: Final = tuple(
     map(
@@ -79,7 +83,7 @@ def read_sex(
     line = _pattern("both").sub(lambda match: "_ " * (match[0].count(" ")), line)
     words = line.split(" ")[1:-1]
     said = _list_said(words, ages)
-    if child:
+    if child or speaks_of_self(tokens):
         said = [one for one in said if not _is_bystander(words, one, ages)]
     of_self = [one.sex for one in said if one.own]
     if mixed:
@@ -163,9 +167,19 @@ def _list_said(words: list[str], ages: tuple[int, ...]) -> list[_Said]:
     return said
 
 
+def speaks_of_self(tokens: tuple[str, ...]) -> bool:
+    """Tell whether the harm is done to the speaker: "amake", "me", "আমার সাথে"."""
+    return not _TO_ME.isdisjoint(tokens) or any(
+        token in _MY and not _WITH.isdisjoint(tokens[i + 1 : i + 2])
+        for i, token in enumerate(tokens)
+    )
+
+
 def _is_bystander(words: list[str], one: _Said, ages: tuple[int, ...]) -> bool:
     if one.own or one.done_to or _is_beside(words, one.at, ages):
         return False
+    if speaks_of_self(tuple(words)) and not _follows_owner(words, one.at):
+        return True
     return _pattern("grown").search(f" {words[one.at]} ") is not None
 
 
