@@ -119,7 +119,7 @@ def read(text: str, *, today: date) -> Reading:
         language,
         concerns=concerns or (Concern.UNSURE,),
         urgency=None if noise else urgency,
-        age=age.years,
+        age=None if _is_of_another(age, signals) else age.years,
         child=is_child,
         sex=None if noise else read_sex(tokens, age.at, own=age.own, child=person, mixed=age.mixed),
         place=where.place,
@@ -144,13 +144,18 @@ def read(text: str, *, today: date) -> Reading:
 def _is_child(age: Age, signals: dict[str, tuple[str, ...]]) -> bool | None:
     if age.minor:
         return True
-    if age.adult:
+    if age.adult and not _is_of_another(age, signals):
         return False
     if "child" in signals or "child_marriage_word" in signals:
         return True
     if "adult" in signals and not {"maybe_child", "stranger"} <= signals.keys():
         return False
     return True if "maybe_child" in signals else None
+
+
+def _is_of_another(age: Age, signals: dict[str, tuple[str, ...]]) -> bool:
+    """Tell whether a grown-up's age is that of somebody beside a pupil."""
+    return age.adult and not age.own and "class-at-school" in signals.get("child", ())
 
 
 def _maturity(is_child: bool | None) -> str:  # noqa: FBT001  (three values: yes, no, not said)

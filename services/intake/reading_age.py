@@ -33,6 +33,7 @@ _OLD: Final = frozenset(("old", "olds"))
 _DETERMINERS: Final = frozenset(map(fold_word, ("ta", "ti", "টা", "টি", "ke", "কে", "re", "রে")))
 _NOW: Final = frozenset(map(fold_word, ("এখন", "ekhon", "akhon", "ekhn", "now")))
 _ENDS: Final = frozenset(("", ",", "|"))
+_IS: Final = frozenset(("is", "was", "are"))
 _CHILDISH: Final = range(3, ADULT)
 _ALONE: Final = range(5, ADULT + 12)
 _BORN: Final = re.compile(
@@ -310,9 +311,11 @@ def _stands_alone(tokens: tuple[str, ...], i: int, years: int) -> bool:
     before, after = _at(tokens, i - 1), _at(tokens, i + 1)
     if before in _NOW and not _is("units", after):
         return True
+    last = _before(tokens, i)
+    if before in _IS and after in _LIST_ENDS and years in _CHILDISH:
+        return any(_is("people", token) for token in tokens[max(i - 6, 0) : i])
     if before not in _ENDS or after not in _ENDS or years not in _ALONE:
         return False
-    last = _before(tokens, i)
     if _is("before", last) or last[:1].isdigit() or _at(tokens, i + 2)[:1].isdigit():
         return False
     return sum(token not in _ENDS for token in tokens) > _BACK

@@ -146,7 +146,8 @@ def _list_said(words: list[str], ages: tuple[int, ...]) -> list[_Said]:
     said = []
     for i, word in enumerate(words):
         before = words[i - 1] if i else ""
-        sex = sex_of(word, "my" if ages and before in _FEW else before)
+        near = any(abs(i - age) <= 1 for age in ages) and _pattern("cousins").search(f" {before} ")
+        sex = sex_of(word, "my" if near or (ages and before in _FEW) else before)
         if sex is None:
             if word in _PRONOUNS and _is_aged(words, i):
                 said.append(_Said(_PRONOUNS[word], i))
