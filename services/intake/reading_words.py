@@ -168,10 +168,11 @@ def _is_meant(entry: _Entry, line: str, match: re.Match[str]) -> bool:
 
 
 def _is_negated(line: str, match: re.Match[str]) -> bool:
-    after = line[match.end() : match.end() + 40].split(" ", 2)
-    if after[0] in _NOT_FOLDED or (
-        after[0] in _HELPING_FOLDED and after[1:2] != [] and (after[1] in _NOT_FOLDED)
-    ):
+    after = line[match.end() : match.end() + 40].split(" ")
+    helped = after[0] in _HELPING_FOLDED
+    if _NOT_FOLDED.isdisjoint(after[helped : helped + 1]):
+        pass
+    elif not "".join(after[helped + 1 : helped + 2]).endswith(_CONDITIONAL):
         return True
     if _NOT_INSIDE.search(after[0]) or _NOT_INSIDE.search(match[0].rstrip()):
         return True
@@ -179,6 +180,7 @@ def _is_negated(line: str, match: re.Match[str]) -> bool:
     return not _NOT_BEFORE_FOLDED.isdisjoint(before[-_REACH_OF_NOT:])
 
 
+_CONDITIONAL: Final = ("লে", "le")  # "না নিলে", "na dile": if not, something follows
 _NOT_FOLDED: Final = frozenset(map(fold_word, _NOT_AFTER))
 _HELPING_FOLDED: Final = frozenset(map(fold_word, _HELPING))
 _NOT_BEFORE_FOLDED: Final = frozenset(map(fold_word, _NOT_BEFORE))
