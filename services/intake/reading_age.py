@@ -145,7 +145,7 @@ def _list_said(tokens: tuple[str, ...]) -> tuple[list[_Said], bool]:
         if pair := _RANGE.fullmatch(token):
             minor |= _is_age(tokens, i, i, 10, bare=True) and int(pair[2]) < ADULT
             continue
-        years = _value(tokens, i)
+        years = None if _is_preposition(tokens, i) else _value(tokens, i)
         if years is None or _in_range(tokens, i):
             if years is not None and _range_is_age(tokens, i):
                 minor |= years < ADULT
@@ -180,6 +180,14 @@ _SELF: Final = frozenset(map(fold_word, ("আমি", "আমার", "ami", "am
 
 
 _MINE: Final = frozenset(map(fold_word, ("আমার", "amar", "amr", "my")))
+
+
+def _is_preposition(tokens: tuple[str, ...], i: int) -> bool:
+    """Tell whether "at" is the English word, and not eight in Bangla."""
+    after = _at(tokens, i + 1)
+    return tokens[i] == "at" and not (
+        after in _ENDS or any(_is(kind, after) for kind in ("years", "about", "months"))
+    )
 
 
 def _at(tokens: tuple[str, ...], i: int) -> str:
