@@ -106,7 +106,7 @@ def _look_up(words: list[str], index: NameIndex) -> dict[str, tuple[int, str]]:
     ):
         for code in index.plain.get(name, ()):
             hits.setdefault(code, (score, index.reasons.get((name, code), reason)))
-    if len(words) == 1 and index.is_common(last):
+    if index.is_common(last) and all(map(index.is_common, words)):
         return hits
     for score, reason, name in (
         (94, "spelling", head + last),

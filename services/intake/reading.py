@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from services.intake.reading_age import Age, read_age
-from services.intake.reading_people import is_plural, read_count, read_sex
+from services.intake.reading_count import is_plural, read_count
+from services.intake.reading_people import read_sex, speaks_of_self
 from services.intake.reading_places import Whereabouts, read_places
 from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
 from shared.text import Language, ascii_digits, detect_language, normalise
@@ -107,7 +108,8 @@ def read(text: str, *, today: date) -> Reading:
         return Reading(language, command=command, reasons=(f"command:{command}",))
     signals = find_signals(tokens, language)
     person = not {"child", "maybe_child", "sibling"}.isdisjoint(signals)
-    age = read_age(tokens, clean, today, others=person)
+    others = person and not ("husband" in signals and speaks_of_self(tokens))
+    age = read_age(tokens, clean, today, others=others)
     is_child = _is_child(age, signals)
     heard = frozenset(signals) | {_maturity(is_child)}
     concerns, urgency, rules = _apply_rules(heard)
@@ -117,9 +119,9 @@ def read(text: str, *, today: date) -> Reading:
         language,
         concerns=concerns or (Concern.UNSURE,),
         urgency=None if noise else urgency,
-        age=age.years,
+        age=None if _is_of_another(age, signals) else age.years,
         child=is_child,
-        sex=None if noise or age.mixed else read_sex(tokens, age.at, own=age.own),
+        sex=None if noise else read_sex(tokens, age.at, own=age.own, child=person, mixed=age.mixed),
         place=where.place,
         place_home=where.home,
         place_event=where.event,
@@ -130,7 +132,7 @@ def read(text: str, *, today: date) -> Reading:
         several=is_plural(tokens),
         possible_conflict=_conflicts(signals),
         family_alleged=_family_alleged(heard, concerns),
-        self_harm="self_harm" in signals,
+        self_harm=Concern.SELF_HARM_RISK in concerns,
         tell_nobody="tell_nobody" in signals,
         name_hidden="name_hidden" in signals,
         shared_phone="shared_phone" in signals,
@@ -142,13 +144,18 @@ def read(text: str, *, today: date) -> Reading:
 def _is_child(age: Age, signals: dict[str, tuple[str, ...]]) -> bool | None:
     if age.minor:
         return True
-    if age.adult:
+    if age.adult and not _is_of_another(age, signals):
         return False
     if "child" in signals or "child_marriage_word" in signals:
         return True
-    if "adult" in signals:
+    if "adult" in signals and not {"maybe_child", "stranger"} <= signals.keys():
         return False
     return True if "maybe_child" in signals else None
+
+
+def _is_of_another(age: Age, signals: dict[str, tuple[str, ...]]) -> bool:
+    """Tell whether a grown-up's age is that of somebody beside a pupil."""
+    return age.adult and not age.own and "class-at-school" in signals.get("child", ())
 
 
 def _maturity(is_child: bool | None) -> str:  # noqa: FBT001  (three values: yes, no, not said)

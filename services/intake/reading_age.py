@@ -6,28 +6,38 @@ Two ages of two children, or a range, are not one age: the person is a child, th
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from typing import Final
 
-from services.intake.reading_words import LEXICON, fold_word, word_pattern
+from services.intake.reading_age_cues import (
+    ADULT,
+    AND,
+    BACK,
+    LIST_ENDS,
+    MINE,
+    OLD,
+    OLDEST,
+    SELF,
+    goes_before,
+    in_range,
+    is_age,
+    is_limit,
+    is_months,
+    is_past,
+    is_preposition,
+    is_then,
+    is_word,
+    range_is_age,
+    token_at,
+    value_at,
+    word_after,
+    word_before,
+)
 from shared.text import ascii_digits
 
-ADULT: Final = 18
-OLDEST: Final = 110
-_BARE: Final = range(5, 31)  # a number beside a person, with no word for years
-_BACK: Final = 3
+_YOUNGEST_OTHER: Final = 16  # younger than that it is the child itself
 _RANGE: Final = re.compile(r"(\d{1,2})[-/](\d{1,2})")
-_NUMBER: Final = re.compile(r"\d{1,3}(?:\.\d+)?")
-_OR: Final = frozenset(map(fold_word, ("to", "or", "theke", "ba", "na", "থেকে", "বা", "না", "কিংবা")))
-_AND: Final = frozenset(map(fold_word, ("and", "ar", "আর", "ও", "o", "এবং", "ebong")))
-_LIST_ENDS: Final = _AND | {"", ",", "|"}
-_AT_AGE: Final = frozenset(map(fold_word, ("বয়সে", "boyose", "boyoshe")))
-_THEN: Final = frozenset(map(fold_word, ("তখন", "tokhon", "takhon", "then")))
-_ONE: Final = frozenset(map(fold_word, ("এক", "ek", "one")))
-_OLD: Final = frozenset(("old", "olds"))
 _BORN: Final = re.compile(
     r"(?:born|birth|dob|জন্ম|jonmo)\D{0,20}(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)",
     re.IGNORECASE,
@@ -51,29 +61,9 @@ class _Said:
     years: int
     at: int
     of_self: bool = False
+    as_person: bool = False  # "ami 21 meye": the speaker is the person
     past: bool = False  # the age at some time; another age, if there is one, is that of now
     then: bool = False  # long ago, so that it is not the age now
-
-
-@cache
-def _numbers() -> dict[str, int]:
-    with (LEXICON / "ages.toml").open("rb") as file:
-        table = tomllib.load(file)["numbers"]
-    return {fold_word(word): int(value) for value, words in table.items() for word in words}
-
-
-@cache
-def _beside() -> dict[str, re.Pattern[str]]:
-    with (LEXICON / "ages.toml").open("rb") as file:
-        table = tomllib.load(file)["beside"]
-    return {
-        kind: re.compile("|".join(word_pattern(word).rstrip() for word in words))
-        for kind, words in table.items()
-    }
-
-
-def _is(kind: str, token: str) -> bool:
-    return bool(token) and _beside()[kind].fullmatch(token) is not None
 
 
 def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -> Age:
@@ -86,7 +76,7 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
         said.append(born)
     at = tuple(one.at for one in said)
     if others:
-        said = [one for one in said if not (one.of_self and one.years >= ADULT)]
+        said = [one for one in said if one.as_person or not _is_reporter(one)]
     if any(not one.past for one in said):
         said = [one for one in said if not one.past]
     then = any(one.then for one in said)
@@ -103,6 +93,10 @@ def read_age(tokens: tuple[str, ...], text: str, today: date, *, others: bool) -
     )
 
 
+def _is_reporter(one: _Said) -> bool:
+    return one.of_self and one.years >= ADULT
+
+
 def _born(text: str, today: date) -> _Said | None:
     match = _BORN.search(ascii_digits(text[:2_000]))
     if match is None:
@@ -116,154 +110,68 @@ def _born(text: str, today: date) -> _Said | None:
     return _Said(years, -1) if 0 <= years <= OLDEST else None
 
 
-def _value(tokens: tuple[str, ...], i: int) -> int | None:
-    token = tokens[i]
-    if _NUMBER.fullmatch(token):
-        value = int(float(token))
-        return value if value <= OLDEST else None
-    return _numbers().get(token)
-
-
 def _list_said(tokens: tuple[str, ...]) -> tuple[list[_Said], bool]:
     """Return the single ages, and whether a range or a limit says that it is a child."""
     said: list[_Said] = []
     minor = False
     for i, token in enumerate(tokens):
         if pair := _RANGE.fullmatch(token):
-            minor |= _is_age(tokens, i, i, 10, bare=True) and int(pair[2]) < ADULT
+            minor |= is_age(tokens, i, i, 10, bare=True) and int(pair[2]) < ADULT
             continue
-        years = _value(tokens, i)
-        if years is None or _in_range(tokens, i):
-            if years is not None and _range_is_age(tokens, i):
+        years = None if is_preposition(tokens, i) else value_at(tokens, i)
+        if years is None or in_range(tokens, i):
+            if years is not None and range_is_age(tokens, i):
                 minor |= years < ADULT
             continue
-        if _is_limit(tokens, i):
+        if is_limit(tokens, i):
             minor |= years <= ADULT
-        elif _is_months(tokens, i):
+        elif is_months(tokens, i):
             said.append(_Said(0, i))
         elif _of_other(tokens, i):
             continue
-        elif _is_age(tokens, i, i, years, bare=token[0].isdigit()) or _follows(tokens, i, said):
-            own = _before(tokens, i) in _SELF
+        elif (
+            is_age(tokens, i, i, years, bare=token[0].isdigit())
+            or _follows(tokens, i, said)
+            or goes_before(tokens, i)
+            or (i > 1 and said[-1:] and said[-1].at == i - 2 and goes_before(tokens, i - 2))
+        ):
+            person = is_word("people", word_after(tokens, i))
             said.append(
-                _Said(years, i, of_self=own, past=_is_past(tokens, i), then=_is_then(tokens, i))
+                _Said(
+                    years,
+                    i,
+                    of_self=word_before(tokens, i) in (SELF - MINE if person else SELF),
+                    as_person=person,
+                    past=is_past(tokens, i),
+                    then=is_then(tokens, i),
+                )
             )
     return said, minor
 
 
-_SELF: Final = frozenset(map(fold_word, ("আমি", "আমার", "ami", "amar", "i", "im", "my")))
-
-
-def _at(tokens: tuple[str, ...], i: int) -> str:
-    return tokens[i] if 0 <= i < len(tokens) else ""
-
-
-def _before(tokens: tuple[str, ...], i: int) -> str:
-    """Return the word before, over commas, `about` and words for age."""
-    for back in range(1, _BACK + 2):
-        token = _at(tokens, i - back)
-        if not (token in (",", "am") or _is("about", token) or _is("age", token)):
-            return token
-    return ""
-
-
 def _follows(tokens: tuple[str, ...], i: int, said: list[_Said]) -> bool:
     """Tell whether this number goes on a list of ages: "12, 5 and 1"."""
-    if not said or not tokens[i][0].isdigit() or _at(tokens, i + 1) not in _LIST_ENDS:
+    if not said or not tokens[i][0].isdigit() or token_at(tokens, i + 1) not in LIST_ENDS:
         return False
     back = i - 1
-    while back >= i - _BACK and _at(tokens, back) in (_AND | {","}):
+    while back >= i - BACK and token_at(tokens, back) in (AND | {","}):
         back -= 1
     return back < i - 1 and any(one.at in (back, back - 1) for one in said)
 
 
-def _is_past(tokens: tuple[str, ...], i: int) -> bool:
-    """Tell whether the age is that at some event: "১৬ বছর বয়সে", "at the age of 16"."""
-    return _at(tokens, i + 2) in _AT_AGE or _at(tokens, i + 1) in _AT_AGE or _is_then(tokens, i)
-
-
-def _is_then(tokens: tuple[str, ...], i: int) -> bool:
-    return any(_at(tokens, i - back) in _THEN for back in range(1, _BACK + 1))
-
-
-def _in_range(tokens: tuple[str, ...], i: int) -> bool:
-    for step in (1, -1):
-        joint, other = _at(tokens, i + step), i + 2 * step
-        if joint in _OR and 0 <= other < len(tokens) and _value(tokens, other) is not None:
-            return True
-    if tokens[i] in _ONE or _at(tokens, i - 1) in _ONE:
-        return False
-    follows, precedes = i + 1 < len(tokens), i > 0
-    return (follows and _value(tokens, i + 1) is not None) or (
-        precedes and _value(tokens, i - 1) is not None
-    )
-
-
-def _range_is_age(tokens: tuple[str, ...], i: int) -> bool:
-    return any(
-        _value(tokens, j) is not None and _is("years", _at(tokens, j + 1))
-        for j in range(i, min(i + 3, len(tokens)))
-    ) and not _is("time", _at(tokens, i + 2))
-
-
-def _is_limit(tokens: tuple[str, ...], i: int) -> bool:
-    """Tell whether this is "under 18" or "১৮ বছরের নিচে"."""
-    j = i + 1 + _is("years", _at(tokens, i + 1))
-    than = 2 if _at(tokens, i - 1) == "than" else 1
-    return _is("under", _at(tokens, j)) or _is("under", _at(tokens, i - than))
-
-
-def _is_months(tokens: tuple[str, ...], i: int) -> bool:
-    unit, after = _at(tokens, i + 1), _at(tokens, i + 2)
-    if not _is("months", unit) or not tokens[i][0].isdigit():
-        return False
-    aged = any(_is("age", _at(tokens, i - back)) for back in (1, 2))
-    return aged or after in _OLD or (unit[-1] in "রr" and _is("people", after))
-
-
-def _is_age(tokens: tuple[str, ...], i: int, last: int, years: int, *, bare: bool) -> bool:
-    before, after = _at(tokens, i - 1), _at(tokens, last + 1)
-    cue = _is_cued(tokens, i)
-    if _is("years", after):
-        beyond = _at(tokens, last + 2)
-        if _is("aged", beyond) or cue:
-            return True
-        return not (_is("since", before) or _is("time", beyond))
-    if _is("units", after) and not _is("people", after):
-        return False
-    if cue or _is("aged", after):
-        return True
-    if not bare or years not in _BARE or _is("before", before):
-        return False
-    if _is("people", _before(tokens, i)) and before != "|":
-        return True
-    if after in ("f", "m"):
-        return True
-    return i == 0 and after == "," and _is("people", _at(tokens, last + 2))
-
-
-def _is_cued(tokens: tuple[str, ...], i: int) -> bool:
-    """Tell whether a word for age stands before, with at most words like "about" between."""
-    for back in range(1, _BACK + 1):
-        token = _at(tokens, i - back)
-        if _is("age", token):
-            return True
-        if not (token == "," or _is("about", token)):
-            return False
-    return False
-
-
 def _of_other(tokens: tuple[str, ...], i: int) -> bool:
     """Tell whether the age is that of a man who does harm, a groom or a parent."""
-    unit, j = _at(tokens, i + 1), i + 2
-    if _at(tokens, j) in ("er", "এর"):
-        unit, j = "er", j + 1
-    genitive = unit.endswith(("ের", "er")) or _is("aged", unit)
-    old = _at(tokens, j) in _OLD
-    if (genitive or old) and _is("people", _at(tokens, j + old)):
+    if (value_at(tokens, i) or 0) < _YOUNGEST_OTHER:
         return False
-    if _is("others", _before(tokens, i)):
+    unit, j = token_at(tokens, i + 1), i + 2
+    if token_at(tokens, j) in ("er", "এর"):
+        unit, j = "er", j + 1
+    genitive = unit.endswith(("ের", "er")) or is_word("aged", unit)
+    old = token_at(tokens, j) in OLD
+    if (genitive or old) and is_word("people", token_at(tokens, j + old)):
+        return False
+    if is_word("others", word_before(tokens, i)):
         return True
     if old:
-        return _is("others", _at(tokens, j + 1))
-    return genitive and any(_is("others", _at(tokens, j + k)) for k in (0, 1))
+        return is_word("others", token_at(tokens, j + 1))
+    return genitive and any(is_word("others", token_at(tokens, j + k)) for k in (0, 1))

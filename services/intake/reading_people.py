@@ -1,4 +1,4 @@
-"""Who the person at risk is: sex as said, and how many there are. Pure."""
+"""Who the person at risk is: the sex that a message says of them. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,6 @@ from services.intake.reading_words import LEXICON, fold_word, word_pattern
 from shared.vocabulary import Sex
 
 _NEAR_AGE: Final = 3
-_COUNTERS: Final = frozenset(
-    map(fold_word, ("জন", "টা", "টি", "jon", "ta", "ti", "joner", "people", "persons", "জনকে")),
-)
-_PLURAL: Final = re.compile(
-    ".*(?:দের|েরা|ারা|গুলো|গুলা|গুলি)|(?:meyera|meyeder|chelera|cheleder|bacha(?:ra|der)|girls|boys"
-    "|children|kids|women|sons|daughters|sisters|brothers|babies)",
-)
-_RANGE: Final = re.compile(r"(\d{1,3})[-/](\d{1,3})")
 _PRONOUNS: Final = {
     fold_word(word): sex
     for word, sex in (
@@ -27,6 +19,14 @@ _PRONOUNS: Final = {
         ("she", Sex.FEMALE), ("shes", Sex.FEMALE), ("her", Sex.FEMALE),
     )
 }  # fmt: skip
+_WITH: Final = frozenset(map(fold_word, ("সাথে", "সঙ্গে", "লগে", "sathe", "shathe", "loge", "songe")))
+_ME: Final = frozenset(map(fold_word, ("me", "i", "im")))
+_MY: Final = frozenset(map(fold_word, ("আমার", "amar", "amr")))
+_FEW: Final = frozenset(map(fold_word, ("2", "3", "দুই", "তিন", "dui", "tin", "two", "three")))
+_SUBJECTS: Final = frozenset(map(fold_word, ("he", "she", "hes", "shes")))
+_TO_ME: Final = frozenset(
+    map(fold_word, ("me", "আমাকে", "আমারে", "আমায়", "amake", "amare", "amk", "amay")),
+)
 _OBJECT_WORDS: Final = (["ke"], ["কে"], ["re"])
 _YEARS: Final = tuple(
     map(
@@ -35,7 +35,6 @@ _YEARS: Final = tuple(
     ),
 )
 _BE: Final = frozenset(map(fold_word, ("is", "was", "about", "only", "just", "age", "aged")))
-_MANY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +62,33 @@ def _endings() -> tuple[str, ...]:
     return tuple(fold_word(ending) for ending in _words()["object_endings"])
 
 
-def read_sex(tokens: tuple[str, ...], ages: tuple[int, ...], *, own: bool = False) -> Sex | None:
+def read_sex(
+    tokens: tuple[str, ...],
+    ages: tuple[int, ...],
+    *,
+    own: bool = False,
+    child: bool = False,
+    mixed: bool = False,
+) -> Sex | None:
     """Return the sex said of the person at risk, None when it is not said or said of several.
 
     The speaker's own word decides first, then the word beside the age, then the one to whom it is
     done, then what is left if it is of one sex only. When the age is the speaker's `own`, only
-    what they say of themself counts.
+    what they say of themself counts. Beside a `child`, a woman who is
+    named is not the person. With `mixed` ages only "two sisters" says the sex of all.
     """
     line = " " + " ".join(tokens) + " "
     if _pattern("hijra").search(line):
         return Sex.HIJRA
     line = _pattern("both").sub(lambda match: "_ " * (match[0].count(" ")), line)
     words = line.split(" ")[1:-1]
-    said = _list_said(words)
+    said = _list_said(words, ages)
+    if child or speaks_of_self(tokens):
+        said = [one for one in said if not _is_bystander(words, one, ages)]
     of_self = [one.sex for one in said if one.own]
-    if own:
+    if mixed:
+        levels = [[one.sex for one in said if one.at and words[one.at - 1] in _FEW]]
+    elif own:
         levels = [of_self, [one.sex for one in said if _is_behind(words, one.at, ages)]]
     else:
         levels = [
@@ -85,7 +96,8 @@ def read_sex(tokens: tuple[str, ...], ages: tuple[int, ...], *, own: bool = Fals
             [one.sex for one in said if _is_beside(words, one.at, ages)],
             [one.sex for one in said if one.done_to],
             [one.sex for one in said],
-            _list_objects(words) if not said else [],
+            _list_objects(words) if not said and _ME.isdisjoint(words) else [],
+            _list_subjects(words) if not said else [],
         ]
     return next((some[0] for some in levels if len(set(some)) == 1), None)
 
@@ -106,6 +118,20 @@ def _is_behind(words: list[str], at: int, ages: tuple[int, ...]) -> bool:
     )
 
 
+def _list_subjects(words: list[str]) -> list[Sex]:
+    """Return the sex of "she" or "he" when only a friend, cousin or child is named before."""
+    named = next(
+        (i for i, word in enumerate(words) if _pattern("unsexed").search(f" {word} ")), None
+    )
+    if named is None:
+        return []
+    after = words[named:]
+    first = next((i for i, word in enumerate(after) if word in _SUBJECTS), 0)
+    if any(_pattern("doer").search(f" {word} ") for word in words[: named + first]):
+        return []
+    return [_PRONOUNS[word] for word in after if word in _SUBJECTS]
+
+
 def _list_objects(words: list[str]) -> list[Sex]:
     """Return the sexes of "him" and of a "her" to whom something is done."""
     found = [Sex.MALE] if "him" in words else []
@@ -116,10 +142,12 @@ def _list_objects(words: list[str]) -> list[Sex]:
     return found
 
 
-def _list_said(words: list[str]) -> list[_Said]:
+def _list_said(words: list[str], ages: tuple[int, ...]) -> list[_Said]:
     said = []
     for i, word in enumerate(words):
-        sex = _sex_of(word, words[i - 1] if i else "")
+        before = words[i - 1] if i else ""
+        near = any(abs(i - age) <= 1 for age in ages) and _pattern("cousins").search(f" {before} ")
+        sex = sex_of(word, "my" if near or (ages and before in _FEW) else before)
         if sex is None:
             if word in _PRONOUNS and _is_aged(words, i):
                 said.append(_Said(_PRONOUNS[word], i))
@@ -132,10 +160,37 @@ def _list_said(words: list[str]) -> list[_Said]:
                 sex,
                 i,
                 own=_is_own(words, i),
-                done_to=word.endswith(_endings()) or words[i + 1 : i + 2] in _OBJECT_WORDS,
+                done_to=word.endswith(_endings())
+                or words[i + 1 : i + 2] in _OBJECT_WORDS
+                or _is_with(words, i),
             ),
         )
     return said
+
+
+def speaks_of_self(tokens: tuple[str, ...]) -> bool:
+    """Tell whether the harm is done to the speaker: "amake", "me", "আমার সাথে"."""
+    return not _TO_ME.isdisjoint(tokens) or any(
+        token in _MY and not _WITH.isdisjoint(tokens[i + 1 : i + 2])
+        for i, token in enumerate(tokens)
+    )
+
+
+def _is_bystander(words: list[str], one: _Said, ages: tuple[int, ...]) -> bool:
+    if one.own or one.done_to or _is_beside(words, one.at, ages):
+        return False
+    if speaks_of_self(tuple(words)) and not _follows_owner(words, one.at):
+        return True
+    return _pattern("grown").search(f" {words[one.at]} ") is not None
+
+
+def _is_with(words: list[str], i: int) -> bool:
+    """Tell whether it is done with a person of the speaker's: "amar bhatijir sathe"."""
+    return _follows_owner(words, i) and not _WITH.isdisjoint(words[i + 1 : i + 2])
+
+
+def _follows_owner(words: list[str], i: int) -> bool:
+    return i > 0 and _pattern("owner").search(f" {words[i - 1]} ") is not None
 
 
 def _is_aged(words: list[str], i: int) -> bool:
@@ -144,7 +199,8 @@ def _is_aged(words: list[str], i: int) -> bool:
     return bool(after) and after[0].isdigit()
 
 
-def _sex_of(word: str, before: str) -> Sex | None:
+def sex_of(word: str, before: str) -> Sex | None:
+    """Return the sex that a folded word says; `before` is the word before it."""
     padded = f" {word} "
     if _pattern("female").search(padded):
         return Sex.FEMALE
@@ -171,55 +227,3 @@ def _is_own(words: list[str], i: int) -> bool:
         if word not in between and not word.isdigit():
             return False
     return False
-
-
-def read_count(tokens: tuple[str, ...]) -> tuple[int, int] | None:
-    """Return the least and the most persons said, None when no number is."""
-    from_numbers = [c for i, _ in enumerate(tokens) if (c := _count_at(tokens, i)) is not None]
-    if not from_numbers:
-        return None
-    return max(from_numbers, key=lambda pair: pair[1])
-
-
-def _count_at(tokens: tuple[str, ...], i: int) -> tuple[int, int] | None:
-    token, after = tokens[i], tokens[i + 1 : i + 4]
-    person = any(_sex_of(word, "") or _is_child(word) for word in after)
-    counted = bool(after) and (after[0] in _COUNTERS or (person and _is_plural(after[0])))
-    pair = _RANGE.fullmatch(token)
-    numbers = [int(pair[1]), int(pair[2])] if pair else [int(token)] if token.isdigit() else []
-    number_word = _NUMBER_WORDS.get(token)
-    if number_word is not None:
-        numbers = [number_word]
-        if not counted and after and after[0] in _COUNTERS:
-            counted = True
-    if not numbers or max(numbers) > _MANY or not counted or not person:
-        return None
-    return min(numbers), max(numbers)
-
-
-def _is_child(word: str) -> bool:
-    return _CHILD.match(word) is not None
-
-
-def _is_plural(word: str) -> bool:
-    return _PLURAL.fullmatch(word) is not None
-
-
-def is_plural(tokens: tuple[str, ...]) -> bool:
-    """Tell whether the message speaks of several persons, counted or not."""
-    return any(_is_plural(word) and (_sex_of(word, "") or _is_child(word)) for word in tokens)
-
-
-_CHILD: Final = re.compile(
-    "|".join(fold_word(w) for w in ("শিশু", "বাচ্চা", "bacha", "sisu", "child", "kid", "baby")),
-)
-_NUMBER_WORDS: Final = {
-    fold_word(word): number
-    for number, words in {
-        2: ("দুই", "দুইটা", "দুটি", "দুটো", "দুইজন", "dui", "duita", "duijon", "two"),
-        3: ("তিন", "তিনটা", "তিনজন", "tin", "tinta", "tinjon", "three"),
-        4: ("চার", "চারজন", "char", "charjon", "four"),
-        5: ("পাঁচ", "পাঁচজন", "pach", "pachjon", "five"),
-    }.items()
-    for word in words
-}

@@ -12,10 +12,13 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared import spelling
 from shared.text import Language, ascii_digits, words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LEXICON: Final = Path(__file__).parent / "lexicon"
 READ: Final = 6_000  # characters; the rest of a longer message is for a person
@@ -113,6 +116,7 @@ class _Entry:
     signal: str
     pattern: re.Pattern[str]
     negatable: bool
+    unless: re.Pattern[str] | None
 
 
 @cache
@@ -126,10 +130,16 @@ def _entries(*, loose: bool) -> tuple[_Entry, ...]:
         if not loose:
             banglish = [phrase for phrase in banglish if _is_safe(phrase)]
         phrases = (*row.get("bn", ()), *banglish, *row.get("en", ()))
-        longest_first = sorted({_phrase_pattern(p) for p in phrases}, key=len, reverse=True)
-        pattern = re.compile("(?<= )(?:" + "|".join(longest_first) + ")")
-        entries.append(_Entry(row["id"], row["signal"], pattern, row.get("negatable", False)))
+        unless = _any_of(row["unless"]) if "unless" in row else None
+        entries.append(
+            _Entry(row["id"], row["signal"], _any_of(phrases), row.get("negatable", False), unless)
+        )
     return tuple(entries)
+
+
+def _any_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted({_phrase_pattern(p) for p in phrases}, key=len, reverse=True)
+    return re.compile("(?<= )(?:" + "|".join(longest_first) + ")")
 
 
 def _is_safe(phrase: str) -> bool:
@@ -146,17 +156,23 @@ def find_signals(tokens: tuple[str, ...], language: Language) -> dict[str, tuple
     line = " " + " ".join(tokens) + " "
     found: dict[str, list[str]] = {}
     for entry in _entries(loose=language == "banglish"):
-        matches = entry.pattern.finditer(line)
-        if any(not (entry.negatable and _is_negated(line, match)) for match in matches):
+        if any(_is_meant(entry, line, match) for match in entry.pattern.finditer(line)):
             found.setdefault(entry.signal, []).append(entry.id)
     return {signal: tuple(ids) for signal, ids in found.items()}
 
 
+def _is_meant(entry: _Entry, line: str, match: re.Match[str]) -> bool:
+    if entry.unless is not None and entry.unless.match(line, match.start()):
+        return False
+    return not (entry.negatable and _is_negated(line, match))
+
+
 def _is_negated(line: str, match: re.Match[str]) -> bool:
-    after = line[match.end() : match.end() + 40].split(" ", 2)
-    if after[0] in _NOT_FOLDED or (
-        after[0] in _HELPING_FOLDED and after[1:2] != [] and (after[1] in _NOT_FOLDED)
-    ):
+    after = line[match.end() : match.end() + 40].split(" ")
+    helped = after[0] in _HELPING_FOLDED
+    if _NOT_FOLDED.isdisjoint(after[helped : helped + 1]):
+        pass
+    elif not "".join(after[helped + 1 : helped + 2]).endswith(_CONDITIONAL):
         return True
     if _NOT_INSIDE.search(after[0]) or _NOT_INSIDE.search(match[0].rstrip()):
         return True
@@ -164,6 +180,7 @@ def _is_negated(line: str, match: re.Match[str]) -> bool:
     return not _NOT_BEFORE_FOLDED.isdisjoint(before[-_REACH_OF_NOT:])
 
 
+_CONDITIONAL: Final = ("লে", "le")  # "না নিলে", "na dile": if not, something follows
 _NOT_FOLDED: Final = frozenset(map(fold_word, _NOT_AFTER))
 _HELPING_FOLDED: Final = frozenset(map(fold_word, _HELPING))
 _NOT_BEFORE_FOLDED: Final = frozenset(map(fold_word, _NOT_BEFORE))

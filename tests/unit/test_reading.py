@@ -47,6 +47,8 @@ def test_messages_of_our_own(message: dict[str, Any]) -> None:
         assert getattr(reading, field) == message.get(field), field
     least = message.get("urgency")
     assert least is None or (reading.urgency is not None and reading.urgency <= least)
+    most = message.get("most")
+    assert most is None or reading.urgency is None or reading.urgency >= most
     assert set(message.get("conflict", ())) <= set(reading.possible_conflict)
     for said, field in (
         ("home", "place_home"),
