@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
@@ -14,6 +14,9 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.metadata import MetadataRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PARTITIONS: Final = 12
 """Partitions of every stream, fixed for life (DECISIONS 4)."""
@@ -67,6 +70,27 @@ class KafkaLogin:
                 "sasl.password": self.password,
             }
         return words
+
+
+async def find_unseen(login: KafkaLogin, topics: Iterable[str]) -> frozenset[str]:
+    """Return the topics that some broker does not let this user see.
+
+    A right that was given reaches every broker only a moment later.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: a broker does not answer.
+
+    """
+    unseen: set[str] = set()
+    asked = MetadataRequest(sorted(topics))
+    for host, port, _ in collect_hosts(login.bootstrap):
+        conn = await create_conn(host, port, request_timeout_ms=LOOK_TIMEOUT_MS, **login.sign_in())
+        try:
+            answer: Any = await conn.send(asked)
+        finally:
+            conn.close()
+        unseen |= {topic for error, topic, *_ in answer.topics if error}
+    return frozenset(unseen)
 
 
 async def find_refusal(login: KafkaLogin) -> str:

@@ -7,9 +7,11 @@ and none touches another's groups.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no __all__
     AclBinding,
@@ -23,11 +25,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
 
 from deploy.local.errors import StackError
 from deploy.local.keys import SERVICES
+from shared.kafka import find_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deploy.local.topics_file import Topics
+    from shared.kafka import KafkaLogin
 
 TIMEOUT: Final = 20
 """Seconds for one request to the brokers."""
@@ -112,6 +116,29 @@ def provision_grants(admin: AdminClient, wanted: frozenset[Grant]) -> int:
         message = f"the rights of the services could not be set: {error.args[0].str()}"
         raise StackError(message) from error
     return len(new) + len(old)
+
+
+async def await_grants(logins: Iterable[KafkaLogin], wanted: frozenset[Grant]) -> None:
+    """Wait until every broker knows what these services may see; they start with full rights.
+
+    Raises:
+        StackError: it did not come within `TIMEOUT`.
+
+    """
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            for login in logins:
+                topics = {
+                    grant.name
+                    for grant in wanted
+                    if (grant.service, grant.resource, grant.prefix)
+                    == (login.username, "topic", False)
+                }
+                while await find_unseen(login, topics):  # noqa: ASYNC110  (no broker tells)
+                    await asyncio.sleep(0.05)
+    except (KafkaError, OSError) as error:
+        message = f"the rights of the services did not reach every broker: {error}"
+        raise StackError(message) from error
 
 
 _EVERYTHING: Final = AclBindingFilter(

@@ -156,7 +156,8 @@ class Stack:
                 state, [parts.broker_part(self.home, kafka, b) for b in brokers]
             )
         with self.teller.step("topics", "Topics and who may do what with them"):
-            await topics.provision(kafka.admin, kafka.replication)
+            signed = [kafka.login(name) for name in keys.SERVICES]
+            await topics.provision(kafka.admin, kafka.replication, signed)
 
     async def _start_database(
         self, state: State, external: str | None, chosen: Sequence[str], *, known: bool

@@ -20,13 +20,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
     ResourceType,
 )
 
-from deploy.local.acls import grants_of, provision_grants
+from deploy.local.acls import await_grants, grants_of, provision_grants
 from deploy.local.errors import StackError
 from deploy.local.topics_file import FILE, load_topics
 from shared.kafka import KafkaLogin, find_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 TIMEOUT: Final = 20
@@ -98,8 +98,15 @@ def _correct(admin: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Non
             changed.result(TIMEOUT)
 
 
-async def provision(kafka: KafkaLogin, replication: int) -> list[str]:
+async def provision(
+    kafka: KafkaLogin, replication: int, services: Iterable[KafkaLogin] = ()
+) -> list[str]:
     """Make topics and, where everyone signs in, ACLs; with a client that lives only as long.
+
+    Args:
+        kafka: the administrator.
+        replication: copies of each partition of a new topic.
+        services: whose rights are waited for, until every broker knows them.
 
     Raises:
         StackError: Kafka refused.
@@ -115,7 +122,9 @@ async def provision(kafka: KafkaLogin, replication: int) -> list[str]:
 
     if why := await find_refusal(kafka):
         raise StackError(why)
-    return await asyncio.to_thread(work)
+    made = await asyncio.to_thread(work)
+    await await_grants(services, grants_of(load_topics()))
+    return made
 
 
 if __name__ == "__main__":

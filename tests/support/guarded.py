@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deploy.local.jars import cache_folder, fetch_jars
 from deploy.local.kafka import EmbeddedKafka, reserve_brokers
-from deploy.local.keys import make_kafka_passwords
+from deploy.local.keys import SERVICES, make_kafka_passwords
 from deploy.local.ports import Ports
 from deploy.local.topics import provision
 
@@ -46,4 +46,5 @@ def guarded_kafka(brokers: int = 1) -> Iterator[EmbeddedKafka]:
 async def _start(kafka: EmbeddedKafka, log: Path) -> None:
     await kafka.prepare()
     await kafka.start(log)
-    await provision(kafka.admin, kafka.replication)
+    services = [kafka.login(name) for name in SERVICES]
+    await provision(kafka.admin, kafka.replication, services)
