@@ -1,15 +1,117 @@
-"""Kafka facts shared by all: partitions, the placing of keys, and client settings."""
+"""Kafka facts shared by all: partitions, the placing of keys, and as whom to speak to it."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.metadata import MetadataRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PARTITIONS: Final = 12
 """Partitions of every stream, fixed for life (DECISIONS 4)."""
+
+MECHANISM: Final = "SCRAM-SHA-512"
+"""The one way in that our listeners offer to clients."""
+
+LOOK_TIMEOUT_MS: Final = 3000
+"""Milliseconds for one question to one broker."""
+
+_REFUSED: Final = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_NOBODY: Final = "Kafka asks who we are: KAFKA_USERNAME and KAFKA_PASSWORD are not set"
 
 
 def partition_of(key: bytes) -> int:
     """Return the partition of a key in a stream, as Kafka's default partitioner places it."""
     return int(murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaLogin:
+    """Where Kafka is (`host:port[,…]`) and as whom to speak to it; without a user, in plain."""
+
+    bootstrap: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def sign_in(self) -> dict[str, str]:
+        """Return what an aiokafka client or connection is told beside the addresses."""
+        if not self.username:
+            return {}
+        return {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": MECHANISM,
+            "sasl_plain_username": self.username,
+            "sasl_plain_password": self.password,
+        }
+
+    def client(self) -> dict[str, Any]:
+        """Return the addresses and the sign-in as keywords of an aiokafka client."""
+        return {"bootstrap_servers": self.bootstrap, **self.sign_in()}
+
+    def native(self) -> dict[str, str | int | float | bool]:
+        """Return the same in librdkafka's words, for confluent-kafka."""
+        words: dict[str, str | int | float | bool] = {"bootstrap.servers": self.bootstrap}
+        if self.username:
+            words |= {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": MECHANISM,
+                "sasl.username": self.username,
+                "sasl.password": self.password,
+            }
+        return words
+
+
+async def find_unseen(login: KafkaLogin, topics: Iterable[str]) -> frozenset[str]:
+    """Return the topics that some broker does not let this user see.
+
+    A right that was given reaches every broker only a moment later.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: a broker does not answer.
+
+    """
+    unseen: set[str] = set()
+    asked = MetadataRequest(sorted(topics))
+    for host, port, _ in collect_hosts(login.bootstrap):
+        conn = await create_conn(host, port, request_timeout_ms=LOOK_TIMEOUT_MS, **login.sign_in())
+        try:
+            answer: Any = await conn.send(asked)
+        finally:
+            conn.close()
+        unseen |= {topic for error, topic, *_ in answer.topics if error}
+    return frozenset(unseen)
+
+
+async def find_refusal(login: KafkaLogin) -> str:
+    """Say in one line that Kafka answers but does not let us in; empty when it is not there.
+
+    A client says of both only that it is "unable to bootstrap". The password is never said.
+    """
+    for host, port, _ in collect_hosts(login.bootstrap):
+        try:
+            conn = await create_conn(
+                host, port, request_timeout_ms=LOOK_TIMEOUT_MS, **login.sign_in()
+            )
+        except _REFUSED:
+            return f"Kafka refuses user {login.username}: KAFKA_USERNAME or KAFKA_PASSWORD is wrong"
+        except (KafkaError, OSError, TimeoutError):
+            continue
+        try:
+            await conn.send(MetadataRequest([]))
+        except (KafkaError, OSError, TimeoutError):
+            return "" if login.username else _NOBODY  # cut off at the first question
+        finally:
+            conn.close()
+        return ""
+    return ""

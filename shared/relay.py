@@ -22,13 +22,15 @@ from aiokafka.errors import KafkaError
 from shared import telemetry
 from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from shared.events import headers_of
-from shared.kafka import PARTITIONS
+from shared.kafka import PARTITIONS, find_refusal
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from asyncpg import Record
+
+    from shared.kafka import KafkaLogin
 
 Shard = tuple[str, int]
 
@@ -83,12 +85,12 @@ class Relay:
     """Relays the outbox of one service; run as many replicas as you like, one works a shard."""
 
     def __init__(
-        self, service: str, database_url: str, bootstrap: str, topics: Sequence[str]
+        self, service: str, database_url: str, kafka: KafkaLogin, topics: Sequence[str]
     ) -> None:
         """Take the service (its schema), where database and Kafka are, and the topics it owns."""
         self._service = service
         self._url = database_url
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._shards: tuple[Shard, ...] = tuple((t, p) for t in topics for p in range(PARTITIONS))
         self._space = zlib.crc32(f"relay.{service}".encode()) & 0x7FFFFFFF
         self._log = Log("relay")
@@ -108,7 +110,10 @@ class Relay:
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._log.error("relay-database-lost", error)
             except KafkaError as error:
-                self._log.error("relay-kafka-lost", error)
+                if why := await find_refusal(self._kafka):
+                    self._log.error("kafka-refuses", why=why)
+                else:
+                    self._log.error("relay-kafka-lost", error)
             except Exception as error:  # noqa: BLE001  (the relay must outlive every surprise)
                 self._log.error("relay-failed", error)
             if asyncio.get_running_loop().time() - started > 10:  # noqa: PLR2004  (healthy run)
@@ -125,7 +130,7 @@ class Relay:
             server_settings={"application_name": f"{self._service} relay", "timezone": "UTC"},
         )
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.client(),
             acks="all",
             enable_idempotence=False,  # a frozen broker then fails a send in bounded time
             max_batch_size=BATCH_BYTES,

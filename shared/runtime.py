@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -20,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 
 from shared import idempotency, telemetry
 from shared.access import TokenReader
+from shared.broker import make_broker
 from shared.clock import now
 from shared.database import check_role, make_engine, schema_version
 from shared.errors import SettingsError
-from shared.kafka import PARTITIONS
+from shared.kafka import PARTITIONS, find_refusal
 from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
@@ -42,9 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from fastapi import FastAPI
+    from faststream.kafka import KafkaBroker
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from shared.consumer import DurableConsumer
+    from shared.kafka import KafkaLogin
 
 STALL: Final = 30.0
 """Seconds that a consumer may stand still with lag before the process ends itself."""
@@ -129,7 +130,7 @@ class Service:
             sender = Relay(
                 self.settings.service,
                 self.settings.database_url,
-                self.settings.kafka_bootstrap,
+                self.settings.kafka,
                 self.owns,
             )
             self._relay.append(asyncio.create_task(sender.run(), name="relay"))
@@ -167,7 +168,7 @@ class Service:
             try:
                 await self.broker.start()
             except Exception as error:  # noqa: BLE001  (Kafka may come later)
-                _log.warning("kafka-not-there", error=telemetry.describe(error))
+                await self._tell_why(error)
                 telemetry.KAFKA_UP.set(0)
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(5):
@@ -180,6 +181,13 @@ class Service:
                 _log.info("kafka-joined", consumers=len(self.consumers))
                 return
 
+    async def _tell_why(self, error: Exception) -> None:
+        """Say that Kafka is not there, or that it is and does not let us in."""
+        if why := await find_refusal(self.settings.kafka):
+            _log.error("kafka-refuses", why=why)
+        else:
+            _log.warning("kafka-not-there", error=telemetry.describe(error))
+
     async def _watch(self) -> None:
         """Measure lag, and end the process when a consumer stands still before waiting records."""
         topics = sorted({topic for consumer in self.consumers for topic in consumer.topics})
@@ -191,7 +199,7 @@ class Service:
             await asyncio.sleep(LOOK)
             if not self.kafka_up:
                 continue
-            ends = await _end_offsets(self.settings.kafka_bootstrap, places)
+            ends = await _end_offsets(self.settings.kafka, places)
             if ends is None:
                 still.clear()
                 continue
@@ -285,9 +293,9 @@ def _stands_still(
 
 
 async def _end_offsets(
-    bootstrap: str, places: Sequence[TopicPartition]
+    login: KafkaLogin, places: Sequence[TopicPartition]
 ) -> dict[TopicPartition, int] | None:
-    client = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=3000)
+    client = AIOKafkaConsumer(**login.client(), request_timeout_ms=3000)
     try:
         async with asyncio.timeout(4):
             await client.start()
@@ -347,15 +355,7 @@ def make_service(
         web=web,
         outbox=Outbox(name, Signer(read_key(settings, "signing.key"))),
         waker=Waker(flow, name),
-        broker=KafkaBroker(
-            settings.kafka_bootstrap,
-            client_id=f"{name}.{settings.replica}",
-            apply_types=False,
-            allow_auto_create_topics=False,
-            request_timeout_ms=10_000,
-            graceful_timeout=6,
-            logger=logging.getLogger("kafka.client"),
-        ),
+        broker=make_broker(settings.kafka, f"{name}.{settings.replica}"),
         tokens=TokenReader(read_key(settings, "tokens.pub"), read_callers(settings)),
         owns=tuple(owns),
         known=known_revisions(name),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import SettingsError
+from shared.kafka import KafkaLogin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ class Settings:
     service: str
     database_url: str
     database_web_url: str
-    kafka_bootstrap: str
+    kafka: KafkaLogin
     http_host: str
     http_port: int
     replica: str
@@ -76,7 +77,7 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
         service=service,
         database_url=flow,
         database_web_url=source.get("DATABASE_WEB_URL") or flow,
-        kafka_bootstrap=need("KAFKA_BOOTSTRAP"),
+        kafka=_kafka_login(need("KAFKA_BOOTSTRAP"), source),
         http_host=source.get("HTTP_HOST") or "127.0.0.1",
         http_port=int(number("HTTP_PORT", "0", int)),
         replica=source.get("REPLICA") or "1",
@@ -92,6 +93,16 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
         log_level=source.get("LOG_LEVEL") or "INFO",
         allow_loopback=source.get("NOTIFICATION_ALLOW_LOOPBACK") == "1",
     )
+
+
+def _kafka_login(bootstrap: str, source: Mapping[str, str]) -> KafkaLogin:
+    """Take the user and its password, both or neither (a Kafka that asks nobody who they are)."""
+    username, password = source.get("KAFKA_USERNAME", ""), source.get("KAFKA_PASSWORD", "")
+    if bool(username) != bool(password):
+        missing = "KAFKA_PASSWORD" if username else "KAFKA_USERNAME"
+        message = f"{missing} is not set: a Kafka user needs a name and a password"
+        raise SettingsError(message)
+    return KafkaLogin(bootstrap, username, password)
 
 
 def read_key(settings: Settings, name: str) -> bytes:

@@ -6,7 +6,7 @@ Each is asked for with a bound of a second or two and is None when it cannot be 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer
@@ -14,6 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.database import count_rows
+
+if TYPE_CHECKING:
+    from shared.kafka import KafkaLogin
 
 BOUND: Final = 1.0
 """Seconds for each figure of the database."""
@@ -24,7 +27,7 @@ LAG_BOUND: Final = 2.0
 Counts = dict[str, int | None]
 
 
-async def measure_lag(bootstrap: str) -> dict[str, int]:
+async def measure_lag(kafka: KafkaLogin) -> dict[str, int]:
     """Return the records that each consumer group has still to handle.
 
     A partition in which the group never committed is not counted. The client is pure Python: the
@@ -35,8 +38,8 @@ async def measure_lag(bootstrap: str) -> dict[str, int]:
         KafkaError, OSError: Kafka does not answer.
 
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
-    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    admin = AIOKafkaAdminClient(**kafka.client(), request_timeout_ms=2000)
+    reader = AIOKafkaConsumer(**kafka.client(), request_timeout_ms=2000)
     try:
         await asyncio.gather(admin.start(), reader.start())
         names = sorted({str(group[0]) for group in await admin.list_consumer_groups()})
@@ -55,13 +58,13 @@ async def measure_lag(bootstrap: str) -> dict[str, int]:
         await asyncio.gather(admin.close(), reader.stop(), return_exceptions=True)
 
 
-async def find_lag(bootstrap: str | None) -> dict[str, int] | None:
+async def find_lag(kafka: KafkaLogin | None) -> dict[str, int] | None:
     """Return the lag by group, or None when Kafka does not say it in time."""
-    if bootstrap is None:
+    if kafka is None:
         return None
     try:
         async with asyncio.timeout(LAG_BOUND):
-            return await measure_lag(bootstrap)
+            return await measure_lag(kafka)
     except (KafkaError, OSError, TimeoutError):
         return None
 

@@ -77,6 +77,11 @@ class Home:
         return self.path / "passwords.json"
 
     @property
+    def kafka_passwords(self) -> Path:
+        """Passwords of Kafka's users as JSON, 0600."""
+        return self.path / "kafka-passwords.json"
+
+    @property
     def profile(self) -> Path:
         """The profile whose directory was loaded."""
         return self.path / "profile"

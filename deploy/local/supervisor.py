@@ -88,7 +88,7 @@ class Supervisor:
         kafka = self.stack.kafka if self.phase == "up" else None
         shown, lag, outbox, parked = await asyncio.gather(
             asyncio.gather(*(part.status() for part in self.stack.parts)),
-            figures.find_lag(kafka.bootstrap if kafka else None),
+            figures.find_lag(kafka.admin if kafka else None),
             figures.find_outbox(self.stack.admin_url),
             figures.find_parked(self.stack.admin_url),
         )

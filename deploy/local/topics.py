@@ -1,14 +1,15 @@
-"""Kafka's topics, made from `deploy/topics.toml`; running it again changes only what differs."""
+"""Kafka's topics and who may use them, made from `deploy/topics.toml`.
+
+Running it again changes only what differs.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no __all__
     AdminClient,
@@ -19,58 +20,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
     ResourceType,
 )
 
+from deploy.local.acls import await_grants, grants_of, provision_grants
 from deploy.local.errors import StackError
+from deploy.local.topics_file import FILE, load_topics
+from shared.kafka import KafkaLogin, find_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-FILE: Final = Path(__file__).resolve().parents[1] / "topics.toml"
 TIMEOUT: Final = 20
 """Seconds for one request to the brokers."""
-
-DAY: Final = 24 * 60 * 60 * 1000
-"""Milliseconds."""
-
-
-class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a topic is kept; `retention_days` is None for a compacted one."""
-
-    owner: str
-    readers: tuple[str, ...]
-    partitions: int
-    cleanup: Literal["delete", "compact"]
-    retention_days: int | None = None
-
-    def settings(self, replication: int) -> dict[str, str]:
-        """Return the topic's settings in Kafka's words."""
-        keep = -1 if self.retention_days is None else self.retention_days * DAY
-        quorum = 2 if replication >= 3 else 1  # noqa: PLR2004  (two of three)
-        return {
-            "cleanup.policy": self.cleanup,
-            "retention.ms": str(keep),
-            "min.insync.replicas": str(quorum),
-        }
-
-
-class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: topics by name, and families of topics by pattern."""
-
-    topics: dict[str, Topic]
-    families: dict[str, Topic] = {}
-
-
-def load_topics(path: Path = FILE) -> Topics:
-    """Read the file.
-
-    Raises:
-        StackError: it is not TOML or has a wrong field; the message says where.
-
-    """
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Topics)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        message = f"{path.name}: {error}"
-        raise StackError(message) from error
 
 
 def provision_topics(admin: AdminClient, replication: int, path: Path = FILE) -> list[str]:
@@ -138,20 +98,44 @@ def _correct(admin: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> Non
             changed.result(TIMEOUT)
 
 
-async def provision(bootstrap: str, replication: int) -> list[str]:
-    """Do `provision_topics` in a thread, with a client that lives only as long."""
+async def provision(
+    kafka: KafkaLogin, replication: int, services: Iterable[KafkaLogin] = ()
+) -> list[str]:
+    """Make topics and, where everyone signs in, ACLs; with a client that lives only as long.
+
+    Args:
+        kafka: the administrator.
+        replication: copies of each partition of a new topic.
+        services: whose rights are waited for, until every broker knows them.
+
+    Raises:
+        StackError: Kafka refused.
+
+    """
 
     def work() -> list[str]:
-        return provision_topics(AdminClient({"bootstrap.servers": bootstrap}), replication)
+        admin = AdminClient(kafka.native())
+        made = provision_topics(admin, replication)
+        if kafka.username:
+            provision_grants(admin, grants_of(load_topics()))
+        return made
 
-    return await asyncio.to_thread(work)
+    if why := await find_refusal(kafka):
+        raise StackError(why)
+    made = await asyncio.to_thread(work)
+    await await_grants(services, grants_of(load_topics()))
+    return made
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:  # noqa: PLR2004  (two words)
-        sys.exit("usage: python -m deploy.local.topics BOOTSTRAP REPLICATION")
+        sys.exit(
+            "usage: [KAFKA_USERNAME=… KAFKA_PASSWORD=…] "
+            "python -m deploy.local.topics BOOTSTRAP REPLICATION"
+        )
+    user = (os.environ.get("KAFKA_USERNAME", ""), os.environ.get("KAFKA_PASSWORD", ""))
     try:
-        names = provision_topics(AdminClient({"bootstrap.servers": sys.argv[1]}), int(sys.argv[2]))
+        names = asyncio.run(provision(KafkaLogin(sys.argv[1], *user), int(sys.argv[2])))
     except StackError as problem:
         sys.exit(f"pashe: {problem}")
     sys.stdout.write("".join(f"made {name}\n" for name in names))

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from services.audit.domain import Arrival
 from shared import telemetry
+from shared.broker import make_broker
 from shared.events import STREAMS
+from shared.kafka import find_refusal
 from shared.patience import be_patient
 from shared.telemetry import Log
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from aiokafka import ConsumerRecord
+    from faststream.kafka import KafkaBroker
+
+    from shared.kafka import KafkaLogin
 
     Record: TypeAlias = ConsumerRecord[Any, Any]
 
@@ -60,14 +63,14 @@ class AuditConsumer:
 
     def __init__(
         self,
-        bootstrap: str,
+        kafka: KafkaLogin,
         client_id: str,
         append: Callable[[str, Sequence[Arrival]], Awaitable[object]],
         *,
         fill: float = FILL,
     ) -> None:
-        """Take Kafka's addresses, what takes a cluster's records, and how long a batch may fill."""
-        self._bootstrap = bootstrap
+        """Take where Kafka is, what takes a cluster's records, and how long a batch may fill."""
+        self._kafka = kafka
         self._client_id = client_id
         self._append = append
         self._fill = fill
@@ -125,12 +128,15 @@ class AuditConsumer:
         try:
             while True:
                 try:
-                    self._cluster = await cluster_id(self._bootstrap)
+                    self._cluster = await cluster_id(self._kafka)
                     broker = self._make_broker()
                     await broker.start()
                     break
                 except Exception as error:  # noqa: BLE001  (Kafka may come later)
-                    self._log.warning("kafka-not-there", error=telemetry.describe(error))
+                    if why := await find_refusal(self._kafka):
+                        self._log.error("kafka-refuses", why=why)
+                    else:
+                        self._log.warning("kafka-not-there", error=telemetry.describe(error))
                     await _leave(broker)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -143,15 +149,7 @@ class AuditConsumer:
             self._positions.clear()
 
     def _make_broker(self) -> KafkaBroker:
-        broker = KafkaBroker(
-            self._bootstrap,
-            client_id=self._client_id,
-            apply_types=False,
-            allow_auto_create_topics=False,
-            request_timeout_ms=10_000,
-            graceful_timeout=6,
-            logger=logging.getLogger("kafka.client"),
-        )
+        broker = make_broker(self._kafka, self._client_id)
         be_patient()
         subscriber: Any = broker.subscriber(
             *self.topics,
@@ -227,14 +225,14 @@ def _arrival(record: Record) -> Arrival:
     return Arrival(record.topic, record.partition, record.offset, record.key, record.value, headers)
 
 
-async def cluster_id(bootstrap: str) -> str:
+async def cluster_id(kafka: KafkaLogin) -> str:
     """Return the id of the Kafka cluster, which makes the place of a record unique for ever.
 
     Raises:
         KafkaError, OSError, TimeoutError: Kafka is not there.
 
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
+    admin = AIOKafkaAdminClient(**kafka.client(), request_timeout_ms=5000)
     try:
         async with asyncio.timeout(8):
             await admin.start()

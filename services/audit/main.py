@@ -57,9 +57,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     own = load_audit_settings(settings)
     outside = OutsideCheckpoint(own.state_dir, own.signer.vkey)
     ledger = Ledger(service.flow, own, outside)
-    consumer = AuditConsumer(
-        settings.kafka_bootstrap, f"audit.{settings.replica}.sequencer", ledger.append
-    )
+    consumer = AuditConsumer(settings.kafka, f"audit.{settings.replica}.sequencer", ledger.append)
     sequencer = Sequencer(settings.database_url, settings.replica, ledger, consumer)
     service.reading = Reading(service.web, service.outbox, outside)
     # Lag, stall and hold are watched like any consumer's; it joins Kafka by itself.

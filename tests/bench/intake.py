@@ -19,6 +19,7 @@ from deploy.local.keys import make_keys
 from deploy.local.ports import Ports
 from deploy.local.services import service_env
 from shared.access import make_token
+from shared.kafka import KafkaLogin
 from shared.vocabulary import Role
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.figures import Figure, mean_of, ratio_of
@@ -144,7 +145,7 @@ async def _ours(
             keys=keys,
             admin=database.admin,
             passwords=PASSWORDS,
-            bootstrap=kafka,
+            kafka=KafkaLogin(kafka),
             ports={"intake": port},
             origin=f"http://127.0.0.1:{port}",
         )

@@ -138,7 +138,7 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(own_platform: Embedded) -> Ground:
-    asyncio.run(provision(own_platform.kafka.bootstrap, 1))
+    asyncio.run(provision(own_platform.kafka.admin, 1))
     make_keys(own_platform.folder / "keys", beside_data=False)
     server, bootstrap = own_platform.postgres.url(), own_platform.kafka.bootstrap
     return Ground(server, bootstrap, own_platform.folder / "keys")

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from shared import consumer as consumer_module
 from shared import events, telemetry
-from shared.kafka import partition_of
+from shared.kafka import KafkaLogin, partition_of
 from shared.relay import Relay
 from shared.timers import TimerKind, TimerLoop
 from tests.support.cut import Cut
@@ -323,7 +323,7 @@ async def test_a_database_gone_for_thirty_seconds_parks_nothing_and_runs_nothing
         fired.append(timer.subject)
 
     async with Cut(*lab.database()) as cut, lab.consuming(handler, port=cut.port) as consumer:
-        relay = Relay(lab.schema, lab.url(port=cut.port), lab.kafka, (lab.topic,))
+        relay = Relay(lab.schema, lab.url(port=cut.port), KafkaLogin(lab.kafka), (lab.topic,))
         timers = TimerLoop(consumer._delivery._engine, [TimerKind("lab", fire)])
         tries = Counter[str]()
         count_calls(monkeypatch, consumer._delivery, "take", tries)

@@ -312,7 +312,7 @@ async def test_what_is_parked_comes_before_a_person(
     number = new_number()
     send(http, number, LOST)
     (first,) = await opened(desk, number)
-    producer = AIOKafkaProducer(bootstrap_servers=stack.environment("intake")["KAFKA_BOOTSTRAP"])
+    producer = AIOKafkaProducer(**stack.kafka_login().client())
     await producer.start()
     try:
         await producer.send_and_wait("notices", b"{", key=first["case_id"].encode())

@@ -234,9 +234,7 @@ async def test_poison_on_every_stream_is_parked_once_a_service_and_the_rest_flow
     await travel(stack, headers)
     usual = await travel(stack, headers)
     before = await parked(stack)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=stack.environment("intake")["KAFKA_BOOTSTRAP"], acks="all"
-    )
+    producer = AIOKafkaProducer(**stack.kafka_login().client(), acks="all")
     await producer.start()
     sent: list[tuple[str, int, int]] = []
     try:

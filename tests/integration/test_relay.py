@@ -19,7 +19,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from shared import telemetry
 from shared.events import decode
-from shared.kafka import PARTITIONS, partition_of
+from shared.kafka import PARTITIONS, KafkaLogin, partition_of
 from shared.outbox import Stamp
 from shared.relay import Relay
 from tests.support.lab import AT, Lab, Recorder
@@ -40,7 +40,9 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
 
 
 def relay_of(lab: Lab) -> asyncio.Task[None]:
-    return asyncio.create_task(Relay(lab.schema, lab.url(), lab.kafka, (lab.topic,)).run())
+    return asyncio.create_task(
+        Relay(lab.schema, lab.url(), KafkaLogin(lab.kafka), (lab.topic,)).run()
+    )
 
 
 async def all_sent(lab: Lab) -> bool:

@@ -208,6 +208,32 @@ def test_down_ends_everything_up_finds_it_again_and_what_is_broken_is_told(tmp_p
     assert not (home / "postgres").exists()
 
 
+def test_an_older_kafka_and_other_passwords_are_one_clear_line(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    formatted = home / "kafka" / "1" / "data" / "meta.properties"
+    formatted.parent.mkdir(parents=True)
+    formatted.write_text("version=1\n")
+    port = free_port()
+    done = pashe(home, port, "up", "--detach")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "earlier version" in done.stderr
+    assert "`pashe up --fresh`" in done.stderr
+    none_left(home)
+    assert pashe(home, port, "up", "--detach", "--fresh").returncode == 0
+    assert pashe(home, port, "down").returncode == 0
+    passwords = home / "kafka-passwords.json"
+    known = json.loads(passwords.read_text())
+    passwords.write_text(json.dumps(known | {"admin": "another"}))
+    done = pashe(home, port, "up", "--detach")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "pashe: Kafka refuses the password in kafka-passwords.json: put back the file"
+    )
+    assert "another" not in done.stderr
+    none_left(home)
+
+
 def test_a_taken_port_is_one_clear_line_and_nothing_runs(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -116,9 +116,8 @@ async def history(here: World, case_id: str) -> list[dict[str, Any]]:
 
 async def records(here: World) -> list[Any]:
     """Read every record of every stream from its beginning."""
-    bootstrap = here.stack.environment("intake")["KAFKA_BOOTSTRAP"]
     places = [TopicPartition(t, p) for t in STREAMS for p in range(PARTITIONS)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**here.stack.kafka_login().client(), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign(places)

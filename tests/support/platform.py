@@ -69,7 +69,7 @@ class Embedded:
         await asyncio.gather(self._start_kafka(), self._start_postgres())
 
     async def _start_kafka(self) -> None:
-        await self.kafka.prepare(self.log("kafka"))
+        await self.kafka.prepare()
         await self.kafka.start(self.log("kafka"))
 
     async def _start_postgres(self) -> None:

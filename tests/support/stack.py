@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -19,7 +20,9 @@ import psutil
 
 from deploy.local.control import find_status
 from deploy.local.home import Home, find_state
+from deploy.local.keys import KAFKA_ADMIN
 from shared.access import make_token
+from shared.kafka import KafkaLogin
 
 if TYPE_CHECKING:
     import signal
@@ -152,6 +155,14 @@ class Stack:
     def environment(self, service: str) -> dict[str, str]:
         """Return the variables of a running service."""
         return dict(psutil.Process(self.pid(service)).environ())
+
+    def kafka_login(self, user: str = KAFKA_ADMIN) -> KafkaLogin:
+        """Return how a user reaches the stack's Kafka; by default the one who may do everything."""
+        state = find_state(Home(self.home))
+        if state is None:
+            raise StackError("the stack is not up")
+        passwords = json.loads(Home(self.home).kafka_passwords.read_text())
+        return KafkaLogin(state.bootstrap, user, passwords[user])
 
     async def connect(self, service: str) -> asyncpg.Connection[Any]:
         """Connect to a service's own schema, as its own role."""
