@@ -211,7 +211,11 @@ def _stands_alone(tokens: tuple[str, ...], i: int, years: int) -> bool:
         return any(is_word("people", token) for token in tokens[max(i - 6, 0) : i])
     if before not in _ENDS or after not in _ENDS or years not in _ALONE:
         return False
-    if is_word("before", last) or last[:1].isdigit() or token_at(tokens, i + 2)[:1].isdigit():
+    if (
+        (is_word("before", last) and last != "clas")
+        or last[:1].isdigit()
+        or token_at(tokens, i + 2)[:1].isdigit()
+    ):
         return False
     return sum(token not in _ENDS for token in tokens) > BACK
 
