@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.batch import place_of
-from shared.events import SAFETY_TYPES, Event
+from shared.events import ALONE_TYPES, SAFETY_TYPES, Event
 from shared.inbox import Parking
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Course:
         if not self._judges:
             return None
         safety = event.type in SAFETY_TYPES
-        if record.key in self._blocked and not safety:
+        if record.key in self._blocked and not safety and event.type not in ALONE_TYPES:
             return Parking(record, "behind", "an earlier record of this key waits")
         if event.sequence < self._heads.get((record.topic, event.subject), 0):
             return Parking(record, "inversion", "an event with a higher sequence was handled")

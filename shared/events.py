@@ -39,6 +39,10 @@ SAFETY_TYPES: Final = frozenset(
 """Events that overtake what is parked for their case, and void it (DECISIONS 13)."""
 
 
+ALONE_TYPES: Final = frozenset({"event-parked"})
+"""Events that stand alone: they wait behind nothing that is parked for their case."""
+
+
 class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Base of the data of events: immutable, named fields only, each new field has a default."""
 
