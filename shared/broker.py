@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def make_broker(login: KafkaLogin, client_id: str) -> KafkaBroker:
     """Make the broker of a service's consumers; it starts nothing and makes no topic."""
     return KafkaBroker(
-        login.bootstrap,
+        login.bootstrap.split(","),  # it would take the whole word for one address
         client_id=client_id,
         security=SASLScram512(login.username, login.password) if login.username else None,
         apply_types=False,

@@ -53,6 +53,7 @@ from deploy.local.errors import StackError
 from deploy.local.keys import KAFKA_BROKER, SERVICES
 from deploy.local.topics import provision
 from deploy.local.topics_file import load_topics
+from shared.broker import make_broker
 from shared.kafka import KafkaLogin, find_refusal
 from tests.support.guarded import guarded_kafka
 from tests.support.processes import Child
@@ -507,4 +508,13 @@ def test_three_brokers_know_one_another_and_their_users_after_one_is_killed() ->
         asyncio.run(kafka.stop(1, kill=True))
         assert intake.write("cases") == "ok"
         assert intake.write("notices") == NO_TOPIC
+        asyncio.run(_start_and_stop(kafka.login("intake")))
         assert Principal(kafka.login("audit")).read("cases") == "ok"
+
+
+async def _start_and_stop(login: KafkaLogin) -> None:
+    """Start a service's broker, whose addresses are several."""
+    broker = make_broker(login, "test")
+    async with asyncio.timeout(WITHIN):
+        await broker.start()
+        await broker.stop()
