@@ -251,14 +251,14 @@ class Delivery(Generic[S]):
 
     async def _tell(self, conn: AsyncConnection, parked: Sequence[Parking]) -> None:
         """Tell of each case that an event of it waits for a person; of what is behind, nothing."""
-        told = [
-            (case_id, parking.reason)
+        told = {
+            case_id: parking.reason
             for parking in parked
             if parking.state == "waiting" and parking.reason != "behind"
             if (case_id := _case_of(parking.record)) is not None
-        ]
+        }
         if told and self._on_parked is not None:
-            await self._on_parked(conn, self.name, told, self._clock())
+            await self._on_parked(conn, self.name, list(told.items()), self._clock())
 
     def _decide(self, state: S, record: Record, event: Event) -> Parking | None:
         try:
