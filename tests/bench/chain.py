@@ -21,7 +21,7 @@ import uvloop
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.figures import Figure
 from tests.bench.load import Job, Outcome, apart
-from tests.bench.reports import NEED, bodies
+from tests.bench.reports import NEED, OTHER, bodies
 from tests.bench.site import Site
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ class Plan:
     window: int = 1500
     connections: int = 32
     places: int = 32
+    need: str = NEED
 
 
 QUICK = Plan(seconds=10.0, warm=3.0)
-SMOKE = Plan(seconds=1.5, warm=0.3, window=100, connections=4, places=4)
+SMOKE = Plan(seconds=1.5, warm=0.3, window=100, connections=4, places=4, need=OTHER)
 
 
 async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
@@ -76,6 +77,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
         connections=plan.connections,
         seed=time.time_ns() % 1_000_000,
         places=plan.places,
+        need=plan.need,
         headers=site.partner(),
         window=plan.window,
         audit=site.urls["audit"],
@@ -99,7 +101,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
 async def _entries_each(site: Site, plan: Plan) -> int:
     """Send a few reports and return how many entries of the log each leads to."""
     before = await site.settled(30)
-    some = bodies("released", 1, SOME, plan.places)
+    some = bodies("released", 1, SOME, plan.places, plan.need)
     for body in some:
         await site.report(body)
     after = await site.settled(30)
@@ -152,7 +154,7 @@ def _figure(
     cpu["client"] = outcome.cpu / max(1, outcome.ok) * 1e6
     notes = [
         f"{plan.seconds:g} s after {plan.warm:g} s, at most {plan.window} reports on their way",
-        f"{plan.connections} connections past the proxy, {plan.places} places, need {NEED}",
+        f"{plan.connections} connections past the proxy, {plan.places} places, need {plan.need}",
         f"accepted {outcome.ok}, refused {outcome.failed}",
         f"known to audit {counted.known}, with all their events {counted.whole}",
         f"answer p50 {outcome.p50 * 1e3:.1f} ms, p99 {outcome.p99 * 1e3:.1f} ms",

@@ -28,7 +28,7 @@ from confluent_kafka.cimpl import NewTopic
 from faststream.kafka import KafkaBroker
 
 from shared.batch import take_apart
-from shared.consumer import MAX_RECORDS, DurableConsumer
+from shared.consumer import DurableConsumer
 from shared.events import CaseFacts, ConsentState, Draft, decode, encode, headers_of
 from shared.kafka import PARTITIONS
 from tests.bench.figures import Figure, mean_of, ratio_of
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 FLOOR, AMBITIOUS = 0.5, 0.64
 DIFFERENT = 1000
+AT_ONCE = 200
+"""Records a poll, as the durable consumer has it."""
+
 WITHIN = 120.0
 """Seconds that one reading of the topic may take."""
 
@@ -195,7 +198,7 @@ async def raw(kafka: str, topic: str, records: int, *, commits: bool) -> Reading
     try:
         async with asyncio.timeout(WITHIN):
             while clock.result is None:
-                found = await consumer.getmany(timeout_ms=1000, max_records=MAX_RECORDS)
+                found = await consumer.getmany(timeout_ms=1000, max_records=AT_ONCE)
                 number = 0
                 for batch in found.values():
                     for record in batch:

@@ -16,7 +16,7 @@ import uvloop
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.figures import Figure, percentile
 from tests.bench.listening import Ear, hooked, latencies, send, streaming
-from tests.bench.reports import NEED, bodies, places
+from tests.bench.reports import NEED, OTHER, bodies, places
 from tests.bench.site import Site
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ class Plan:
     seconds: float = 30.0
     warm: float = 5.0
     places: int = 8
+    need: str = NEED
 
 
 QUICK = Plan(seconds=8.0, warm=3.0)
-SMOKE = Plan(rate=20.0, seconds=1.0, warm=0.5, places=2)
+SMOKE = Plan(rate=20.0, seconds=1.0, warm=0.5, places=2, need=OTHER)
 
 
 async def providers_of(site: Site, need: str, count: int) -> dict[str, str]:
@@ -57,7 +58,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
     site = Site.of(stack)
     total = 2 * (plan.warm + plan.seconds) + 1
     told.step(0, total, "finding the providers")
-    providers = set((await providers_of(site, NEED, plan.places)).values())
+    providers = set((await providers_of(site, plan.need, plan.places)).values())
     ways: list[tuple[str, Callable[[], AbstractAsyncContextManager[Ear]]]] = [
         ("its provider's stream", lambda: streaming(site, providers)),
         ("its provider's webhook", lambda: hooked(site, providers)),
@@ -72,11 +73,11 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
 
 
 async def _one(site: Site, ear: Ear, plan: Plan, name: str) -> list[Figure]:
-    made = bodies("released", time.time_ns() % 1_000_000, 200, plan.places)
-    warm = await send(site, made, NEED, plan.rate, plan.warm)
+    made = bodies("released", time.time_ns() % 1_000_000, 200, plan.places, plan.need)
+    warm = await send(site, made, plan.need, plan.rate, plan.warm)
     await latencies(warm, ear)
     meter = Meter.start(site.pids)
-    sent = await send(site, made, NEED, plan.rate, plan.seconds)
+    sent = await send(site, made, plan.need, plan.rate, plan.seconds)
     taken = await latencies(sent, ear)
     cpu = per_operation(meter.stop(), len(taken))
     notes = [

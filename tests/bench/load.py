@@ -19,7 +19,7 @@ import msgspec
 import uvloop
 
 from tests.bench.figures import percentile
-from tests.bench.reports import PATH, bodies, requests
+from tests.bench.reports import NEED, PATH, bodies, requests
 from tests.bench.wire import Answer, Wire, WireError, request
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Job(msgspec.Struct, kw_only=True):
     connections: int = 32
     seed: int = 1
     places: int = 32
+    need: str = NEED
     headers: dict[str, str] = {}
     keys: bool = False
     path: str = PATH
@@ -75,7 +76,10 @@ async def closed(job: Job) -> Outcome:
     """Run a closed load in this process."""
     seed = job.seed if job.keys else None
     source = requests(
-        bodies(job.kind, job.seed, DIFFERENT, job.places), job.headers, job.path, keys=seed
+        bodies(job.kind, job.seed, DIFFERENT, job.places, job.need),
+        job.headers,
+        job.path,
+        keys=seed,
     )
     wires = [await Wire.open(job.url) for _ in range(job.connections)]
     state = State(source, allowed=job.window or None)

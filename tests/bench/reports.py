@@ -45,8 +45,8 @@ def places(count: int) -> tuple[str, ...]:
 
 
 def released(rng: random.Random, place: str, need: str) -> dict[str, Any]:
-    """Return a partner's report that its rule releases by itself: the person agreed."""
-    age = rng.choice((12, 13, 14, 15, 16))
+    """Return a partner's report that its rule releases by itself: the person may agree, and did."""
+    age = rng.choice((15, 16, 17))
     return {
         "channel": "partner",
         "language": "bn",

@@ -153,7 +153,7 @@ class Site:
             message = f"the webhook was not taken: {answer.status} {answer.body[:300]!r}"
             raise WireError(message)
         found: Mapping[str, Any] = msgspec.json.decode(answer.body)
-        return str(found["subscription_id"])
+        return str(found["id"])
 
     async def unsubscribe(self, provider: str, subscription: str) -> None:
         """End a subscription."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from confluent_kafka.admin import AdminClient
+
+from deploy.local.topics import provision_topics
 from tests.bench import chain, consumer, intake, isolation, latency
 from tests.bench.servers import Platform
 from tests.bench.telling import Told
@@ -28,8 +31,9 @@ TRACED: Final = "0.01"
 
 @contextmanager
 def platform() -> Iterator[Platform]:
-    """Run a PostgreSQL and a Kafka alone."""
+    """Run a PostgreSQL and a Kafka alone, with the streams."""
     with embedded() as running:
+        provision_topics(AdminClient({"bootstrap.servers": running.kafka.bootstrap}), 1)
         server = running.postgres.process
         yield Platform(
             running.postgres.url(), running.kafka.bootstrap, server.pid if server else None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
+NO_CONTENT = 204
 
 
 def _place(url: str) -> tuple[str, int]:
@@ -69,12 +70,15 @@ class Wire(asyncio.Protocol):
                 return
             head = bytes(self._buffer[:end]).lower()
             place = head.find(_LENGTH)
-            if place < 0:
-                self._fail("an answer without a Content-Length")
-                return
             self._status = int(head[9:12])
             line = head.find(b"\r\n", place)
-            length = int(head[place + len(_LENGTH) : line if line >= 0 else len(head)])
+            if self._status == NO_CONTENT:
+                length = 0
+            elif place < 0:
+                self._fail("an answer without a Content-Length")
+                return
+            else:
+                length = int(head[place + len(_LENGTH) : line if line >= 0 else len(head)])
             del self._buffer[: end + len(_END)]
             self._need = length
         if len(self._buffer) >= self._need:
