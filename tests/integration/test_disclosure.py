@@ -9,13 +9,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from services.intake.keys.rotation import KIND
 from shared.vocabulary import Role
+from tests.support.stack import Stack, StackError
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.support.stack import Stack
 
 NAME, REPORTER, STORY, ALLEGED = "Invented Rina", "Invented Karim", "invented words", "Invented X"
 PHONE = "01712345678"
@@ -285,3 +285,28 @@ async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(office: 
         answer = http.post(path, json=wrong, headers=office.desk)
         assert answer.status_code == 422
         assert "nvented" not in answer.text
+
+
+async def test_keys_change_by_command_while_it_serves(office: Office) -> None:
+    referral = await office.assigned(report())
+    await office.accepted(referral)
+    kept = office.stack.home / "keys" / "intake" / "kek.key"
+    before = kept.read_text().split()
+    assert "back up" in office.stack.pashe("rotate-keys")
+
+    async def wrapped_anew() -> bool:
+        conn = await office.stack.connect("intake")
+        try:
+            epochs = await conn.fetchval("SELECT count(DISTINCT kek) FROM subjects")
+            step = await conn.fetchval(
+                "SELECT payload ->> 'step' FROM timers WHERE kind = $1", KIND
+            )
+        finally:
+            await conn.close()
+        return (epochs, step) == (1, "retire")
+
+    await eventually(wrapped_anew, 30, "every data key to be wrapped anew")
+    assert kept.read_text().split()[:-1] == before
+    assert office.disclose(referral).json()["person"]["name"] == NAME
+    with pytest.raises(StackError, match="under way"):
+        office.stack.pashe("rotate-keys")
