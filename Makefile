@@ -37,7 +37,7 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 .PHONY: test
 test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
 	@$(PYTEST) tests/unit tests/contract
-	@$(PYTEST) tests/integration tests/faults -m "not long"
+	@$(PYTEST) tests/integration tests/bench tests/faults -m "not long"
 
 .PHONY: test-all
 test-all: $(READY) ## Run every test, the long ones too
@@ -54,6 +54,10 @@ test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost
 	@$(PYTEST) tests/faults -s -m long
+
+.PHONY: bench
+bench: $(READY) ## Measure speed beside the peers, on stacks of its own
+	@exec .venv/bin/pashe bench
 
 .PHONY: check
 check: $(READY) ## Lint, formatting, types, borders between modules

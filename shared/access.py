@@ -6,6 +6,7 @@ calling service (SAFETY 27).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 AUDIENCE: Final = "pashe"
 """The `aud` of every token of this centre."""
+
+KNOWN: Final = 1024
+"""Verified tokens that a process keeps in mind: to verify one costs more than all else it does."""
+
+LEEWAY: Final = 5
+"""Seconds by which clocks may differ."""
 
 STAFF: Final = frozenset({Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR})
 """Roles that see the rows of all organisations; what they may do is decided per verb."""
@@ -105,6 +112,7 @@ class TokenReader:
             f"service:{name}": Ed25519PublicKey.from_public_bytes(key)
             for name, key in (services or {}).items()
         }
+        self._known: dict[str, tuple[Caller, float]] = {}
 
     def read(self, token: str) -> Caller:
         """Return who the token speaks for.
@@ -113,6 +121,16 @@ class TokenReader:
             Unauthenticated: it is malformed, expired, for somebody else or of an unknown role.
 
         """
+        found = self._known.get(token)
+        if found is not None and found[1] > time.time():
+            return found[0]
+        caller, expires = self._verify(token)
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        self._known[token] = caller, expires
+        return caller
+
+    def _verify(self, token: str) -> tuple[Caller, float]:
         try:
             signer = jwt.get_unverified_header(token).get("kid")
             claims = jwt.decode(
@@ -120,7 +138,7 @@ class TokenReader:
                 self._centre if signer is None else self._services[signer],
                 algorithms=["EdDSA"],
                 audience=AUDIENCE,
-                leeway=5,
+                leeway=LEEWAY,
                 options={"require": ["exp", "sub", "role"]},
             )
             org = claims.get("org")
@@ -132,7 +150,7 @@ class TokenReader:
             role = Role(claims["role"])
             if (role is Role.SERVICE) != (signer == f"service:{subject}"):
                 raise Unauthenticated
-            return Caller(subject[:64], role, org)
+            return Caller(subject[:64], role, org), float(claims["exp"]) + LEEWAY
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
 

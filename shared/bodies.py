@@ -77,7 +77,9 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401  (any JSON value)
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         raise MalformedBody from None
-    _check(value, MAX_DEPTH)
+    # Only an escape can make a NUL or a lone surrogate of valid UTF-8; depth needs brackets.
+    if rb"\u" in raw or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+        _check(value, MAX_DEPTH)
     return value
 
 

@@ -58,6 +58,8 @@ def normalise(text: str) -> str:
     ZWJ and ZWNJ stay where they shape a Bangla letter or an emoji. Nothing else is dropped, so a
     control character or a lone surrogate is still there for `is_clean` to find.
     """
+    if text.isascii():
+        return text
     visible = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
     return unicodedata.normalize("NFC", _IDLE_JOINER.sub("", visible))
 

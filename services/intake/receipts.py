@@ -92,4 +92,10 @@ def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: s
         "iat": int(received_at.timestamp()),
         "receipt_sha256": hashlib.sha256(receipt.code.encode()).hexdigest(),
     }
-    return jwt.encode(claims, Ed25519PrivateKey.from_private_bytes(seed), algorithm="EdDSA")
+    return jwt.encode(claims, _signing_key(seed), algorithm="EdDSA")
+
+
+@cache
+def _signing_key(seed: bytes) -> Ed25519PrivateKey:
+    """Load a key once: that costs as much as a signature."""
+    return Ed25519PrivateKey.from_private_bytes(seed)

@@ -40,16 +40,19 @@ def test_both_consumers_read_every_record(kafka_bootstrap: str) -> None:
     seen(consumer.run(platform, consumer.SMOKE, Told("consumer")), 2)
 
 
+@pytest.mark.long
 def test_reports_go_through_the_whole_chain(bench_stack: Stack) -> None:
     seen(chain.run(bench_stack, chain.SMOKE, Told("chain")), 1)
 
 
+@pytest.mark.long
 def test_providers_hear_of_reports_by_stream_and_webhook(bench_stack: Stack) -> None:
     figures = latency.run(bench_stack, latency.SMOKE, Told("latency"))
     assert [figure.unit for figure in figures] == ["ms"] * 4
     seen(figures, 4)
 
 
+@pytest.mark.long
 def test_rules_and_webhooks_fail_beside_others(bench_stack: Stack, tmp_path: Path) -> None:
     told = Told("isolation")
     seen(isolation.run(bench_stack, tmp_path, isolation.SMOKE, told), 8)

@@ -519,6 +519,7 @@ async def kill(worker: asyncio.Task[None]) -> None:
     await asyncio.gather(*under_way, worker, return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_workers_that_die_again_and_again_send_nothing_twice(trial: Trial) -> None:
     rng = random.Random(5)
     ids = await trial.add(*(str(uuid4()) for _ in range(100)))
@@ -676,6 +677,7 @@ async def never(_: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
