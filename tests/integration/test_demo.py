@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_demonstration_reaches_its_end(tmp_path: Path) -> None:
     clocks = {"REFERRAL_CLOCKS": str(DEMONSTRATION_CLOCKS)}

@@ -387,7 +387,7 @@ async def test_only_notification_learns_a_number_and_only_a_safe_one(
 async def test_guessing_receipts_is_slowed(stack: Stack) -> None:
     """Ten wrong receipts from one address a minute; reports go on being taken."""
     async with httpx.AsyncClient(
-        base_url=stack.origin, headers={"x-forwarded-for": "192.0.2.9"}
+        base_url=stack.url("intake"), headers={"x-forwarded-for": "192.0.2.9"}
     ) as client:
         codes = []
         for number in range(12):

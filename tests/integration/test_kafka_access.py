@@ -78,7 +78,7 @@ WRITES: Final = {
 READS: Final = {
     "intake": {"submissions", "cases", "referrals", "notices", "submissions.partner.helpline"},
     "referral": {"cases"},
-    "notification": {"referrals"},
+    "notification": {"cases", "referrals"},
     "audit": {"submissions", "cases", "referrals", "notices", "directory", "accesses"},
 }
 STREAMS: Final = ("submissions", "cases", "referrals", "notices", "directory", "accesses")

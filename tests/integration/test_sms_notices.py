@@ -162,8 +162,8 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
         number = desk.number(case_id)
         assert gateway.texts_to(number) == [NEWS]
 
-        [(head, asked)] = desk.got
-        notice_id = gateway.got[0]["id"]
+        [(head, asked)] = [(h, a) for h, a in desk.got if a["case_id"] == case_id]
+        notice_id = next(form["id"] for form in gateway.got if form["to"] == number)
         assert asked == {
             "case_id": case_id,
             "recipient": "person",
@@ -607,6 +607,7 @@ class Killer:
 SENT, LOST = ("notice-sent", "sent"), ("notice-failed", "interrupted")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_killed_at_any_step_a_person_gets_at_most_one_text(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
