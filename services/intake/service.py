@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.intake import store
 from services.intake.casework.desk import carry_out
-from services.intake.casework.tasks import after_case
+from services.intake.casework.tasks import TRIAGED, after_case
 from services.intake.consent.expiry import keep_consents, look_again
 from services.intake.conversation import (
     REPLY_WITHIN,
@@ -212,7 +212,8 @@ class Intake:
         await mark_seen(conn, case_id, at)
         await self._outbox.append(conn, [*drafts, (draft, stamp)])
         orders = after_case(draft.type, facts)
-        await carry_out(conn, [(case_id, orders, facts)], by=caller.actor, at=at)
+        done = [(case_id, TRIAGED, facts), (case_id, orders, facts)]
+        await carry_out(conn, done, by=caller.actor, at=at)
         found = await store.find_case(conn, case_id)
         if found is None:
             raise NotFound

@@ -139,6 +139,17 @@ async def test_a_text_gets_one_reply_and_its_answer_fills_the_case(
     assert (after["district"], after["urgency"]) == ("BD3026", "T0")
 
 
+async def test_danger_is_before_a_person_at_once_until_one_has_looked(
+    http: httpx.Client, desk: Desk
+) -> None:
+    number = new_number()
+    send(http, number, DANGER)
+    (first,) = await opened(desk, number)
+    assert [t["kind"] for t in desk.tasks(first["case_id"], kind="triage")] == ["triage"]
+    assert desk.post(f"/intake/v1/cases/{first['case_id']}/triage").status_code == 200
+    assert desk.tasks(first["case_id"], kind="triage") == []
+
+
 async def test_a_stop_ends_messages_to_the_number_and_nothing_else(
     stack: Stack, http: httpx.Client, desk: Desk
 ) -> None:

@@ -156,6 +156,15 @@ def test_events_of_a_case() -> None:
     ]
 
 
+@pytest.mark.parametrize("event", ["case-created", "case-updated"])
+def test_a_report_that_cannot_wait_is_before_a_person_without_kafka_or_a_need(event: str) -> None:
+    for urgency in ("T0", "T1"):
+        burning = facts(urgency=urgency)
+        assert opened(after_case(event, burning)) == [("triage", "coordinator")]
+    for calm in (facts(urgency="T2"), facts(urgency="T0", entitled=True), facts(test=True)):
+        assert opened(after_case(event, calm)) == []
+
+
 def test_the_most_urgent_counts() -> None:
     assert most_urgent(["T2", None, "T0"]) == "T0"
     assert most_urgent([None]) is None

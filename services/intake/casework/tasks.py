@@ -126,15 +126,25 @@ def after_case(event_type: str, facts: CaseFacts) -> Orders:
         return Orders()
     if event_type == "case-created" and facts.about == "place":
         return Orders((Task("verify", urgency=facts.urgency),))
+    if event_type in ("case-created", "case-updated") and _burns(facts):
+        return Orders((Task("triage", urgency=facts.urgency),))
     if event_type == "contact-recorded" and facts.contact_stopped and facts.urgency in _URGENT:
         return Orders((Task("contact_stopped", urgency=facts.urgency),))
     if facts.about == "person" and event_type == "case-triaged":
         return Orders(ends=(("verify", NO_ONE),))
     if event_type == "case-updated" and facts.status == "review_due":
         return Orders((Task("review", urgency=facts.urgency),))
-    if event_type == "case-updated":
-        return Orders(ends=(("review", NO_ONE),))
-    return Orders()
+    return Orders(ends=(("review", NO_ONE),) if event_type == "case-updated" else ())
+
+
+def _burns(facts: CaseFacts) -> bool:
+    """Say whether nobody has looked at a report that cannot wait: it needs a person at once."""
+    unseen = not facts.entitled and facts.status == "open" and facts.about == "person"
+    return unseen and facts.urgency in _URGENT
+
+
+TRIAGED: Final = Orders(ends=(("triage", NO_ONE),))
+"""What a person's triage ends, whatever it concludes."""
 
 
 def after_parking(consumer: str, cause: str, urgency: str | None) -> Orders:
