@@ -185,6 +185,8 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.tokens = service.tokens
+    app.state.sessions = getattr(service, "sessions", None)
+    app.state.issuers = getattr(service, "issuers", None)
 
     app.add_middleware(_Watch, service=service)
 

@@ -265,9 +265,32 @@ _STATEMENTS = (
     """,
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
+    CREATE TABLE sign_ins (
+      state bytea PRIMARY KEY,
+      browser bytea NOT NULL,
+      issuer text NOT NULL,
+      nonce text NOT NULL,
+      verifier text NOT NULL,
+      back text NOT NULL,
+      max_age integer,
+      expires_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX sign_ins_over ON sign_ins (expires_at)",
+    """
+    CREATE TABLE staff_sessions (
+      mark text PRIMARY KEY,
+      issuer text NOT NULL,
+      issuer_sid text,
+      expires_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )
+    """,
+    "CREATE INDEX staff_sessions_over ON staff_sessions (expires_at)",
+    """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
       case_referrals, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
-      replies, holds, erasures
+      replies, holds, erasures, sign_ins, staff_sessions
     TO intake_flow
     """,
     "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
