@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import warnings
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import uvicorn
 import uvloop
+from joserfc.errors import SecurityWarning
 
 from deploy.local.accounts import DESK
 from deploy.local.issuer.app import Issuer, make_app
@@ -108,6 +110,7 @@ async def serve(env: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Serve; one clear line when the settings are wrong."""
+    warnings.simplefilter("ignore", SecurityWarning)  # EdDSA has a newer name: RFC 9864
     try:
         uvloop.run(serve(os.environ))
     except (KeyError, OSError, ValueError) as error:
