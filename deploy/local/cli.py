@@ -113,6 +113,7 @@ def _links(home: Home, origin: str, *, stays: bool) -> None:
     found = control.find_status(home) or {"parts": []}
     for name in (part["name"] for part in found["parts"] if part["name"] in SERVICES):
         console.print(f"  {name:<13} {origin}/{name}/v1/openapi.json", soft_wrap=True)
+    console.print(f"  {'sign-in':<13} {origin}/sign-in (`pashe sign-in ROLE` prints a link)")
     hint = "Ctrl-C ends it." if stays else "`pashe status` shows it, `pashe down` ends it."
     console.print(hint)
 
