@@ -38,7 +38,7 @@ REFRESH: Final = 10.0
 STALE: Final = 300.0
 """Seconds after which keys are read again at the next token, while the known ones still count."""
 
-WITHIN: Final = 5.0
+WITHIN: Final = 10.0
 """Seconds that an issuer has to answer."""
 
 LARGEST: Final = 262_144

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -22,6 +21,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared.access import KNOWN, LEEWAY, Caller, caller_of
+from shared.cookies import cookie_name
 from shared.errors import Unauthenticated, Unavailable
 from shared.telemetry import Log, describe
 
@@ -49,16 +49,6 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
 _log = Log("sessions")
-
-
-def is_https(public_url: str) -> bool:
-    """Say whether the origin is served by TLS; only a trial on loopback is not."""
-    return urlsplit(public_url).scheme == "https"
-
-
-def cookie_name(public_url: str, what: str = "session") -> str:
-    """Return the cookie's name; with TLS one that only this host itself can have set."""
-    return f"__Host-pashe-{what}" if is_https(public_url) else f"pashe-{what}"
 
 
 def mark_of(sid: str) -> str:

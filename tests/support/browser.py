@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin
 
@@ -34,6 +35,7 @@ class Browser:
         if address:
             self.client.headers["x-forwarded-for"] = address
         self.secret = ""
+        self.step = 0
         self.codes: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -66,17 +68,18 @@ class Browser:
         shown = re.search(r"<code>([A-Z2-7 ]+)</code>", page.text)
         assert shown
         self.secret = shown[1].replace(" ", "")
-        words = {"password": password, "again": password, "code": self.code(-1)}
+        words = {"password": password, "again": password, "code": self.code()}
         done = await self.submit(page, words)
         self.codes = re.findall(r"<code>([A-Z0-9-]+)</code>", done.text)
         return done
 
-    def code(self, steps: int = 0) -> str:
-        """Return the phone's code of now, or of some steps from now."""
-        totp = pyotp.TOTP(self.secret)
-        import time  # noqa: PLC0415
+    def code(self) -> str:
+        """Return the phone's code of now; the next one when that of now was given already.
 
-        return totp.generate_otp(int(time.time()) // 30 + steps)
+        A code holds for a step before and after its own, so that neither is too early nor late.
+        """
+        self.step = max(self.step + 1, int(time.time()) // 30)
+        return pyotp.TOTP(self.secret).generate_otp(self.step)
 
     async def to_form(self, path: str = "/sign-in?next=/intake/v1/session") -> httpx.Response:
         """Start signing in, and return the issuer's form."""

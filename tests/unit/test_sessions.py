@@ -21,11 +21,11 @@ from shared.access import (
     require,
     require_fresh,
 )
+from shared.cookies import cookie_name
 from shared.errors import StepUpNeeded, Unauthenticated, Unavailable
 from shared.sessions import (
     TRUSTED_FOR,
     Sessions,
-    cookie_name,
     is_from_our_pages,
     make_session,
     mark_of,

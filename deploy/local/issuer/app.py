@@ -23,7 +23,7 @@ from deploy.local.issuer.pages import HEADERS, STYLE, TooLarge, picture_of, read
 from deploy.local.issuer.people import BROWSER, DEVICE, Attempt, People, Wait
 from deploy.local.issuer.secrecy import Busy
 from shared.clock import now
-from shared.sessions import cookie_name, is_https
+from shared.cookies import cookie_name, is_https
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -13,9 +13,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from services.intake.sign_in.service import ON_THE_WAY
 from shared.access import Caller, require
 from shared.clock import now
+from shared.cookies import cookie_name, is_https
 from shared.errors import NotFound, Unauthenticated, Unavailable
 from shared.issuers import IssuerAway
-from shared.sessions import ENDED_AT, LASTS, cookie_name, is_https
+from shared.sessions import ENDED_AT, LASTS
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
