@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 import time
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin
 
@@ -32,12 +31,16 @@ class Browser:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        # As browsers do, loopback counts as safe enough for a Secure cookie.
-        kept = CookieJar(DefaultCookiePolicy(secure_protocols=("https", "http")))
-        self.client = httpx.AsyncClient(base_url=origin, timeout=60, cookies=kept)
+        hooks = {"response": [self._trust_loopback]}
+        self.client = httpx.AsyncClient(base_url=origin, timeout=60, event_hooks=hooks)
         self.secret = ""
         self.step = 0
         self.codes: list[str] = []
+
+    async def _trust_loopback(self, _: httpx.Response) -> None:
+        """Send a Secure cookie to loopback too, as browsers do."""
+        for cookie in self.client.cookies.jar:
+            cookie.secure = False
 
     async def __aenter__(self) -> Self:
         return self
