@@ -145,6 +145,8 @@ def blame(error: BaseException) -> Blame:
 async def check_role(engine: AsyncEngine, schema: str) -> None:
     """Refuse a role that is superuser, bypasses row-level security or owns tables (DECISIONS 20).
 
+    Or that may become one that does.
+
     Raises:
         SettingsError: the role is too strong; the message names it.
 
@@ -153,11 +155,11 @@ async def check_role(engine: AsyncEngine, schema: str) -> None:
         row = (
             await conn.execute(
                 text(
-                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS strong,"
-                    " EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
+                    "SELECT current_user AS name, bool_or(rolsuper OR rolbypassrls) AS strong,"
+                    " bool_or(EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
                     "   ON n.oid = c.relnamespace WHERE n.nspname = :schema"
-                    "   AND c.relowner = r.oid) AS owns"
-                    " FROM pg_roles r WHERE rolname = current_user"
+                    "   AND c.relowner = r.oid)) AS owns"
+                    " FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')"
                 ),
                 {"schema": schema},
             )
