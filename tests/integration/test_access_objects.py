@@ -401,6 +401,25 @@ def listed(
             after = {"after": told["next"]}
 
 
+def test_a_preview_and_notices_tell_nothing_of_a_case_that_cannot_be_asked_about(
+    ground: Ground, things: list[Thing], askers: list[Asker]
+) -> None:
+    preview, notices = "POST /referral/v1/routing/preview", "GET /notification/v1/notices"
+    for who in askers:
+        for thing in things:
+            case_id = thing.ids["case_id"]
+            if ROWS[preview][who.caller.role]:
+                body = {"case_id": case_id, "need": "psychosocial"}
+                path = preview.split(" ")[1]
+                answer = ground.http.post(path, json=body, headers=who.headers)
+                allowed = expects(who, Verb.EXPLAIN, thing)
+                assert answer.status_code == (200 if allowed else 404), (who.name, thing.name)
+            if ROWS[notices][who.caller.role] and not expects(who, Verb.NOTICE, thing):
+                path = notices.split(" ")[1]
+                answer = ground.http.get(path, params={"case_id": case_id}, headers=who.headers)
+                assert answer.json()["items"] == [], (who.name, thing.name)
+
+
 def test_a_stub_says_that_it_is_there_and_nothing_of_what_came_of_it(
     ground: Ground, things: list[Thing], askers: list[Asker]
 ) -> None:
