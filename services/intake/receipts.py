@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.signing import Signer
 from shared.text import ascii_digits
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: s
         "receipt_sha256": hashlib.sha256(receipt.code.encode()).hexdigest(),
     }
     signed = _HEADER + b"." + _base64url(msgspec.json.encode(claims))
-    return (signed + b"." + _base64url(_signing_key(seed).sign(signed))).decode("ascii")
+    return (signed + b"." + _base64url(_signer(seed).sign(signed))).decode("ascii")
 
 
 def _base64url(value: bytes) -> bytes:
@@ -106,6 +106,6 @@ _HEADER: Final = _base64url(b'{"alg":"EdDSA","typ":"JWT"}')
 
 
 @cache
-def _signing_key(seed: bytes) -> Ed25519PrivateKey:
+def _signer(seed: bytes) -> Signer:
     """Load a key once: that costs as much as a signature."""
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    return Signer(seed)
