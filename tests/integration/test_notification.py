@@ -603,6 +603,7 @@ async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Cen
     sealed = await admin.fetchval("SELECT secret FROM notification.subscriptions LIMIT 1")
     await admin.close()
     assert {row["relname"] for row in forced} == {
+        "cases",
         "subscriptions",
         "notices",
         "feed",
