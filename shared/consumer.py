@@ -66,9 +66,14 @@ class DurableConsumer(Generic[S]):
         guards: bool = False,
         on_parked: OnParked | None = None,
         wake: Callable[[], None] = lambda: None,
+        wake_relay: Callable[[], None] = lambda: None,
         clock: Callable[[], Any] = now,
     ) -> None:
-        """Take the group's name, its topics, what to do, and where to store; see `Delivery`."""
+        """Take the group's name, its topics, what to do, and where to store; see `Delivery`.
+
+        `wake` is called after each batch that was handled, `wake_relay` after one that appended
+        to the outbox.
+        """
         self.name = name
         self.topics = tuple(topics)
         self.guards = guards
@@ -77,6 +82,7 @@ class DurableConsumer(Generic[S]):
             name, handler, engine, guards=guards, on_parked=on_parked, clock=clock
         )
         self._wake = wake
+        self._wake_relay = wake_relay
         self._log = Log("consumer")
         self._stopping = asyncio.Event()
         self._pause = 0.0
@@ -192,7 +198,11 @@ class DurableConsumer(Generic[S]):
                     continue
                 break
             self._pause, self.held = 0.0, False
-            self._wake()
+            if batch.records:
+                self._wake()
+            if self._delivery.appended:
+                self._delivery.appended = False
+                self._wake_relay()
             self._done.update(batch.ends)
             self._uncommitted.update(batch.ends)
             for place in batch.held.keys() & consumer.assignment():

@@ -64,6 +64,9 @@ _COLUMNS: Final = (
     "signatures",
 )
 
+APPENDED: Final = "outbox-appended"
+"""In a connection's `info`: its transaction has appended something, so that the relay is woken."""
+
 NOTIFY_EVERY: Final = 0.003
 """Seconds over which wake-ups are joined into one NOTIFY."""
 
@@ -91,8 +94,8 @@ class Outbox:
         drafts: Sequence[tuple[Draft, Stamp]],
         *,
         fresh: bool = False,
-    ) -> list[UUID]:
-        """Append events in the given order inside the caller's transaction; return their ids.
+    ) -> list[tuple[UUID, int]]:
+        """Append events in order inside the caller's transaction; return ids and sequences.
 
         Lock the rows of the cases first, in the order of DECISIONS 14. `fresh` promises that each
         event is the first and last of its subject in its stream: its sequence is 1 and no head is
@@ -137,9 +140,10 @@ class Outbox:
             for column, item in zip(columns.values(), row, strict=True):
                 column.append(item)
         await conn.execute(_INSERT, columns)
+        conn.info[APPENDED] = True
         for (stream, kind), count in Counter((d.stream, d.type) for d, _ in drafts).items():
             EVENTS_DECIDED.labels(stream, kind).inc(count)
-        return columns["ids"]  # type: ignore[return-value]
+        return list(zip(columns["ids"], columns["sequences"], strict=True))  # type: ignore[arg-type]
 
     @staticmethod
     async def _heads(conn: AsyncConnection, drafts: Sequence[Draft]) -> dict[tuple[str, str], int]:

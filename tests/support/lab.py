@@ -261,9 +261,10 @@ class Lab:
     async def append(self, *drafts: Draft) -> list[UUID]:
         """Append events to the outbox in one transaction."""
         async with self.engine.begin() as conn:
-            return await self.outbox.append(
+            appended = await self.outbox.append(
                 conn, [(draft, Stamp(AT, "service:lab")) for draft in drafts]
             )
+        return [event_id for event_id, _ in appended]
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
         """Read as the flow role, on a connection of its own: never by a proxy."""
