@@ -18,8 +18,8 @@ from shared import telemetry
 from shared.batch import Handler, may_want
 from shared.clock import now
 from shared.delivery import Delivery
+from shared.follower import MAX_RECORDS, Follower, position_of
 from shared.patience import be_patient
-from shared.tap import MAX_RECORDS, Follower, position_of
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ __all__ = ["DurableConsumer", "Handler"]
 
 COMMIT_EVERY: Final = 1.0
 """Seconds between two commits of offsets; the inbox drops what a dead process did since."""
+
+SKIPS_EVERY: Final = 3.0
+"""Seconds between two commits of a group that only skipped: many groups skip much."""
 
 HOLD_SLICE: Final = 45.0
 """Seconds to hold inside a handler before the batch is given back; far below the poll limit."""
@@ -89,7 +92,8 @@ class DurableConsumer(Generic[S]):
         self._subscriber: Any = None
         self._done: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
-        self._commit_at = 0.0
+        self._committed: dict[TopicPartition, int] = {}
+        self._commit_at = self._skips_at = 0.0
         self._follower = Follower(self._may_want)
         self.held = False
 
@@ -137,13 +141,16 @@ class DurableConsumer(Generic[S]):
 
     async def _poll(self, consumer: Any) -> tuple[Record, ...]:  # noqa: ANN401
         """Commit what is due, and get the next batch; nothing is in hand when this is called."""
-        for place, at in self._follower.next.items():  # skipped since the last batch
-            if self._done.get(place) != at:
-                self._done[place] = self._uncommitted[place] = at
+        at = asyncio.get_running_loop().time()
+        self._done.update(self._follower.next)  # what was skipped is done, too
+        if at >= self._skips_at:
+            self._skips_at = at + SKIPS_EVERY
+            skips = self._follower.next.items() - self._committed.items()
+            self._uncommitted |= dict(skips)
         if skipped := self._follower.skipped:
             telemetry.CONSUMED.labels(self.name, "skipped").inc(skipped)
             self._follower.skipped = 0
-        if self._uncommitted and asyncio.get_running_loop().time() >= self._commit_at:
+        if self._uncommitted and at >= self._commit_at:
             await self.commit()
         if self._stopping.is_set():  # what was given back is not taken again
             await asyncio.sleep(0.1)
@@ -153,6 +160,7 @@ class DurableConsumer(Generic[S]):
     def _on_revoked(self) -> None:
         self._done.clear()
         self._uncommitted.clear()
+        self._committed.clear()
         self._follower.next.clear()
         self._delivery.forget()
 
@@ -227,6 +235,7 @@ class DurableConsumer(Generic[S]):
             return
         try:
             await consumer.commit(ends)
+            self._committed |= ends
         except Exception as error:  # noqa: BLE001  (a rebalance; the inbox drops what comes again)
             telemetry.COMMIT_FAILURES.labels(self.name).inc()
             self._log.warning(

@@ -3,9 +3,9 @@
 Every rule and notifier is a consumer group of its own, and by header each wants few of the records
 of its topics: 28 groups that each fetch, wake for and commit all of them cost 8 ms of CPU a record.
 So the tap reads the end of every topic once, without a group, and keeps each partition's last
-records. A `Follower` stands between it and one consumer: where the tap holds what comes next for
-the group, the group's partition is paused and its records come from the tap; a record that the
-group does not want costs it no fetch, no wake-up and no commit of its own.
+records. A follower (`shared.follower`) stands between it and one consumer: where the tap holds what
+comes next for the group, the group's partition is paused and its records come from the tap; a
+record that the group does not want costs it no fetch, no wake-up and no commit of its own.
 
 Nothing is lost by it: where the tap does not hold what comes next (a backlog, a new group, a tap
 that failed, fell behind or started again) the consumer fetches by itself from its own position, as
@@ -19,10 +19,10 @@ import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 
 from shared import telemetry
 from shared.batch import hint_of
@@ -31,19 +31,14 @@ from shared.patience import be_patient
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from shared.batch import Hint, Record
+    from shared.follower import Follower
     from shared.kafka import KafkaLogin
-
-MAX_RECORDS: Final = 200
-"""Records in one batch, always set (DECISIONS 10)."""
 
 POLL: Final = 1.0
 """Seconds of one wait; it ends as soon as there is a record."""
-
-CATCH_UP_MS: Final = 100
-"""Milliseconds of one fetch while a group follows the tap in some of its partitions only."""
 
 KEPT_RECORDS: Final = 500
 """Records of a partition that the tap keeps."""
@@ -61,7 +56,7 @@ _log = Log("tap")
 
 
 @dataclass(slots=True)
-class _Stretch:
+class Stretch:
     """What the tap has read of a partition: every record from `start` up to `end`, kept or gone."""
 
     start: int
@@ -96,7 +91,7 @@ class Tap:
             TopicPartition(t, p) for t in sorted(set(topics)) for p in range(PARTITIONS)
         ]
         self._followers: list[Follower] = []
-        self._stretches: dict[TopicPartition, _Stretch] = {}
+        self._stretches: dict[TopicPartition, Stretch] = {}
         self._behind: dict[TopicPartition, int] = {}
         self._stuck = False
 
@@ -104,7 +99,7 @@ class Tap:
         """Tell this follower what it wants from now on."""
         self._followers.append(follower)
 
-    def stretch(self, place: TopicPartition) -> _Stretch | None:
+    def stretch(self, place: TopicPartition) -> Stretch | None:
         """Return what the tap holds of a partition; None while it reads nothing of it."""
         return self._stretches.get(place)
 
@@ -157,7 +152,7 @@ class Tap:
             reader.assign(self._places)
             for place, end in ends.items():
                 reader.seek(place, end)
-            self._stretches = {place: _Stretch(end, end) for place, end in ends.items()}
+            self._stretches = {place: Stretch(end, end) for place, end in ends.items()}
             for follower in self._followers:
                 follower.woken.set()
             while not self._stuck:
@@ -180,133 +175,3 @@ class Tap:
 
 class TapStuckError(Exception):
     """The tap's client stands still before waiting records."""
-
-
-class Follower:
-    """Gives one consumer its records: from the tap where that holds them, else by its own fetch.
-
-    `next` are the offsets before which everything of a followed partition was given or skipped.
-    """
-
-    def __init__(self, wants: Callable[[Hint | None], bool], tap: Tap | None = None) -> None:
-        """Take what the consumer wants by header alone; without a tap it reads by itself."""
-        self._wants = wants
-        self._tap = tap
-        self.next: dict[TopicPartition, int] = {}
-        self.skipped = 0
-        self.woken = asyncio.Event()
-        if tap is not None:
-            tap.add(self)
-
-    def hear(
-        self,
-        place: TopicPartition,
-        before: int,
-        noted: Sequence[tuple[Record, Hint | None]],
-        end: int,
-    ) -> None:
-        """Be told of records from `before` to `end`: wake up, or pass over them at once."""
-        at = self.next.get(place)
-        if at is None:
-            return
-        if any(self._wants(hint) for _, hint in noted):
-            self.woken.set()
-        elif before <= at < end:  # nothing that came before waits
-            self.skipped += len(noted)
-            self.next[place] = end
-
-    def held(self, consumer: Any) -> set[TopicPartition]:  # noqa: ANN401  (aiokafka's, untyped)
-        """Return the partitions that wait for a newer version of this program."""
-        return set(consumer.paused()) - self.next.keys()
-
-    def hold(self, consumer: Any, place: TopicPartition, offset: int) -> None:  # noqa: ANN401
-        """Read nothing more of a partition, from this offset on, as long as it is assigned."""
-        self.next.pop(place, None)
-        consumer.seek(place, offset)
-        consumer.pause(place)
-
-    def go_back(self, consumer: Any, place: TopicPartition, offset: int) -> None:  # noqa: ANN401
-        """Give everything from this offset on once more."""
-        if place in self.next:
-            self.next[place] = offset
-        else:
-            consumer.seek(place, offset)
-
-    async def poll(self, consumer: Any) -> tuple[Record, ...]:  # noqa: ANN401
-        """Return the next batch, in order within each partition; empty when nothing came."""
-        found = await _fetch(consumer, 0)  # this shows the group that we live, too
-        self.woken.clear()
-        alone = await self._settle(consumer)
-        found += self._take(MAX_RECORDS - len(found))
-        if found:
-            return tuple(found)
-        if alone:
-            return tuple(await _fetch(consumer, CATCH_UP_MS if self.next else int(POLL * 1e3)))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL):
-                await self.woken.wait()
-        return ()  # what woke us is given by the next poll, if the partition is still ours
-
-    async def _settle(self, consumer: Any) -> bool:  # noqa: ANN401
-        """Follow the tap where it holds what comes next; say whether any partition is left alone.
-
-        A pause ends with the assignment it was made in: a followed partition that is not paused is
-        no longer the one that was followed.
-        """
-        paused = consumer.paused()
-        for place in self.next.keys() - paused:
-            del self.next[place]
-        if self._tap is None:
-            return True
-        for place in consumer.assignment():
-            at = self.next.get(place)
-            if at is not None:
-                if not self._tap.holds(place, at):
-                    del self.next[place]
-                    consumer.seek(place, at)
-                    consumer.resume(place)
-            elif place not in paused:
-                at = await position_of(consumer, place)
-                if at is None or place not in consumer.assignment():
-                    continue
-                if self._tap.holds(place, at):
-                    consumer.pause(place)
-                    self.next[place] = at
-        return bool(consumer.assignment() - consumer.paused())
-
-    def _take(self, room: int) -> list[Record]:
-        """Take what is wanted from the tap, at most `room` records, and pass over the rest."""
-        taken: list[Record] = []
-        for place, at in self.next.items():
-            stretch = self._tap.stretch(place) if self._tap is not None else None
-            if stretch is None or not stretch.start <= at < stretch.end:
-                continue
-            self.next[place] = stretch.end
-            for record, hint in stretch.since(at):
-                if not self._wants(hint):
-                    self.skipped += 1
-                elif len(taken) < room:
-                    taken.append(record)
-                else:
-                    self.next[place] = record.offset
-                    break
-        return taken
-
-
-async def _fetch(consumer: Any, wait_ms: int) -> list[Record]:  # noqa: ANN401
-    """Fetch by oneself; unlike FastStream's own, without a sleep after nothing (DECISIONS 31)."""
-    found = await consumer.getmany(timeout_ms=wait_ms, max_records=MAX_RECORDS)
-    return [record for records in found.values() for record in records]
-
-
-async def position_of(
-    consumer: Any,  # noqa: ANN401
-    place: TopicPartition,
-    within: float = 0.0,
-) -> int | None:
-    """Return from where the client reads a partition on; None: it does not know it yet."""
-    try:
-        async with asyncio.timeout(within):
-            return int(await consumer.position(place))
-    except (TimeoutError, IllegalStateError):
-        return None
