@@ -75,6 +75,14 @@ class Rows:
             raise MultipleResultsFound("Multiple rows were found when exactly one was required")
         return self._rows[0]
 
+    def scalars(self) -> list[Any]:
+        """Return the first column of every row."""
+        return [row[0] for row in self._rows]
+
+    def scalar_one(self) -> Any:  # noqa: ANN401  (a column's value)
+        """Return the first column of the only row; raises as `one` does."""
+        return self.one()[0]
+
     def scalar(self) -> Any:  # noqa: ANN401  (a column's value)
         """Return the first column of the first row, or None."""
         return self._rows[0][0] if self._rows else None

@@ -48,6 +48,8 @@ async def test_rows_are_tuples_with_names(lab: Lab) -> None:
         assert dict(second._mapping) == {"n": 2, "tens": 20}
         with pytest.raises(AttributeError):
             _ = first.hundreds
+        assert list(rows.scalars()) == [1, 2]
+        assert (await conn.execute(_TWO, {"upto": 1})).scalar_one() == 1
         assert await conn.scalar(_TWO, {"upto": 0}) is None
         assert await conn.scalar(_TWO, {"upto": 1}) == 1
         with pytest.raises(MultipleResultsFound):
