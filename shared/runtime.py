@@ -35,6 +35,7 @@ from shared.parked import Replayer
 from shared.relay import Relay
 from shared.settings import Settings, load_settings, read_callers, read_key
 from shared.signing import Signer
+from shared.tap import Tap
 from shared.telemetry import Log
 from shared.timers import TimerKind, TimerLoop
 
@@ -83,6 +84,7 @@ class Service:
     started: bool = False
     kafka_up: bool = False
     refusal: str = ""
+    tap: Tap | None = None
     _own: list[asyncio.Task[None]] = field(default_factory=list)
     _flow: list[asyncio.Task[None]] = field(default_factory=list)
     _relay: list[asyncio.Task[None]] = field(default_factory=list)
@@ -98,6 +100,9 @@ class Service:
             await _end(self._own)
             for consumer in self.consumers:
                 consumer.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await asyncio.gather(*(consumer.commit() for consumer in self.consumers))
             with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
                 async with asyncio.timeout(8):
                     await self.broker.stop()
@@ -118,7 +123,13 @@ class Service:
             signal.raise_signal(signal.SIGTERM)
             return
         self._own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
-        self._flow = [
+        if len(self.consumers) > 1:
+            topics = {topic for consumer in self.consumers for topic in consumer.topics}
+            self.tap = Tap(self.settings.kafka, topics)
+            for consumer in self.consumers:
+                consumer.follow(self.tap)
+            self._flow.append(asyncio.create_task(self.tap.run(), name="tap"))
+        self._flow += [
             asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
@@ -208,6 +219,8 @@ class Service:
             if ends is None:
                 still.clear()
                 continue
+            if self.tap is not None:
+                self.tap.check(ends)
             for consumer in self.consumers:
                 progress = await consumer.progress()
                 if _stands_still(consumer, progress, ends, still):

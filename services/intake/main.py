@@ -88,7 +88,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
     service.consumers.append(
@@ -99,7 +99,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
 

@@ -72,9 +72,10 @@ async def test_twenty_writers_with_random_commit_times_lose_and_invert_nothing(l
         for _ in range(count):
             chosen = sorted(dice.sample(subjects, dice.choice((1, 1, 2, 3))))
             async with lab.engine.connect() as conn:
-                ids = await lab.outbox.append(
+                appended = await lab.outbox.append(
                     conn, [(lab.draft(s), Stamp(AT, "service:lab")) for s in chosen]
                 )
+                ids = [event_id for event_id, _ in appended]
                 await asyncio.sleep(dice.random() * 0.03)  # a transaction of some length
                 if dice.random() < 0.1:
                     await conn.rollback()
