@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 EVERY = 0.05
 """Seconds between two looks."""
+
+LONGEST = 500
+"""Characters of a problem that a failure shows; its beginning and its end."""
 
 
 async def eventually(
@@ -41,8 +45,7 @@ async def eventually(
                 return value
             problem = value
         if time.monotonic() > until:
-            message = f"{what} did not come within {within} s: {problem!r}"
-            raise AssertionError(message)
+            raise AssertionError(_failure(what, within, problem))
         await asyncio.sleep(every)
 
 
@@ -68,6 +71,36 @@ def eventually_now(
         except AssertionError as error:
             problem = error
         if time.monotonic() > until:
-            message = f"{what} did not come within {within} s: {problem!r}"
-            raise AssertionError(message)
+            raise AssertionError(_failure(what, within, problem))
         time.sleep(every)
+
+
+def differences(found: Iterable[Any], wanted: Iterable[Any]) -> str:
+    """Say in one short line what is missing and what is there instead, each value with its count.
+
+    When only the order differs, it says so. The values must be hashable.
+    """
+    have, want = Counter(found), Counter(wanted)
+    if have == want:
+        return "all are there, in another order"
+    parts = {"there instead": have - want, "missing": want - have, "as wanted": have & want}
+    return "; ".join(
+        f"{name}: " + ", ".join(f"{count} × {value!r}" for value, count in values.most_common())
+        for name, values in parts.items()
+        if values
+    )
+
+
+def _failure(what: str, within: float, problem: object) -> str:
+    """Make the message of a wait that was in vain: short, whatever the condition holds.
+
+    Of an assertion only what it was given to say counts, not pytest's picture of its operands.
+    """
+    if isinstance(problem, AssertionError):
+        said = str(problem).partition("\nassert ")[0] or "an assertion without words"
+    else:
+        said = repr(problem)
+    if len(said) > LONGEST:
+        half = LONGEST // 2
+        said = f"{said[:half]} … {said[-half:]}"
+    return f"{what} did not come within {within:g} s: {said}"
