@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 EVERY = 0.05
 """Seconds between two looks."""
 
+PATIENCE = 90.0
+"""Seconds that any wait lasts at least: it costs nothing where the condition comes, and a busy
+machine needs it. What promises a speed measures it and asserts it for itself."""
+
 LONGEST = 500
 """Characters of a problem that a failure shows; its beginning and its end."""
 
@@ -26,12 +30,14 @@ async def eventually(
 ) -> Any:
     """Call `look` (plain or async) until it returns something true, and return that.
 
-    An `AssertionError` that it raises counts as not yet.
+    An `AssertionError` that it raises counts as not yet. `within` are the seconds that a quiet
+    machine may take; `PATIENCE` is the least.
 
     Raises:
-        AssertionError: it did not within `within` seconds.
+        AssertionError: it did not come in time; with the last value or problem, shortly.
 
     """
+    within = max(within, PATIENCE)
     until = time.monotonic() + within
     while True:
         problem: object = None
@@ -58,9 +64,10 @@ def eventually_now(
     """Do as `eventually` outside of an event loop, with a plain `look`.
 
     Raises:
-        AssertionError: it did not within `within` seconds; with the last value.
+        AssertionError: it did not come in time; with the last value or problem, shortly.
 
     """
+    within = max(within, PATIENCE)
     until = time.monotonic() + within
     while True:
         problem: object = None
