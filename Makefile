@@ -55,6 +55,10 @@ test-unit: $(READY) ## Run the tests that need no process
 test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
 	@$(PYTEST) tests/integration
 
+.PHONY: test-keycloak
+test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
+	@PASHE_TEST_KEYCLOAK=1 $(PYTEST) tests/keycloak -s
+
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost
 	@$(PYTEST) tests/faults -s -m long

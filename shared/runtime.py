@@ -28,11 +28,14 @@ from shared.broker import make_broker
 from shared.clock import now
 from shared.database import check_role, make_engine, schema_version
 from shared.errors import SettingsError
+from shared.issuers import Issuers
+from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal
 from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
+from shared.sessions import Sessions, ask_intake
 from shared.settings import Settings, load_settings, read_callers, read_key
 from shared.signing import Signer
 from shared.tap import Tap
@@ -76,6 +79,8 @@ class Service:
     broker: KafkaBroker
     tokens: TokenReader
     owns: tuple[str, ...]
+    issuers: Issuers
+    sessions: Sessions | None = None
     consumers: list[DurableConsumer[Any]] = field(default_factory=list)
     timers: list[TimerKind] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -377,6 +382,12 @@ def make_service(
     telemetry.setup(settings)
     flow = make_engine(settings.database_url, size=flow_size, name=f"{name} flow", wait=10)
     web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
+    centre = read_key(settings, "tokens.pub") if settings.script_tokens else None
+    issuers = Issuers(read_issuers(settings.issuers))
+    sessions = None
+    if issuers.by_name:
+        find_ended = ask_intake(settings.urls["intake"])
+        sessions = Sessions(read_key(settings, "sessions.pub"), settings.public_url, find_ended)
     return Service(
         settings=settings,
         flow=flow,
@@ -384,8 +395,11 @@ def make_service(
         outbox=Outbox(name, Signer(read_key(settings, "signing.key"))),
         waker=Waker(flow, name),
         broker=make_broker(settings.kafka, f"{name}.{settings.replica}"),
-        tokens=TokenReader(read_key(settings, "tokens.pub"), read_callers(settings)),
+        tokens=TokenReader(centre, read_callers(settings)),
         owns=tuple(owns),
+        issuers=issuers,
+        sessions=sessions,
+        tasks=[sessions.run] if sessions else [],
         known=known_revisions(name),
     )
 
