@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from starlette.requests import Request  # noqa: TC002  (FastAPI reads the annotation)
 
 from shared.errors import Forbidden, StepUpNeeded, Unauthenticated, Unavailable
+from shared.membership import Membership
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 AUDIENCE: Final = "pashe"
 """The `aud` of every token of this centre."""
@@ -52,13 +53,17 @@ FRESH: Final = 10
 class Caller:
     """An authenticated caller. `subject` is a pseudonym, `org` a provider's or partner's id.
 
-    How they signed in: `auth_time` in Unix seconds, `amr` (RFC 8176), `session` of a browser. Who
-    they are is the same however they did.
+    `places` are P-codes of where the caller's centre works, none for everywhere. How they signed
+    in: `auth_time` in Unix seconds, `amr` (RFC 8176), `session` of a browser. Who they are is the
+    same however they did.
+
     """
 
     subject: str
     role: Role
     org: str | None = None
+    places: tuple[str, ...] = ()
+    memberships: tuple[Membership, ...] = ()
     auth_time: int | None = field(default=None, compare=False)
     amr: tuple[str, ...] = field(default=(), compare=False)
     session: str | None = field(default=None, compare=False)
@@ -84,6 +89,8 @@ def make_token(
     *,
     subject: str | None = None,
     org: str | None = None,
+    places: Sequence[str] = (),
+    memberships: Sequence[Membership] = (),
     valid: timedelta = timedelta(hours=12),
     at: datetime | None = None,
 ) -> str:
@@ -94,6 +101,8 @@ def make_token(
         "sub": subject or uuid4().hex[:12],
         "role": str(role),
         "org": org,
+        "places": list(places),
+        "member_of": [one.claim() for one in memberships],
         "iat": issued,
         "exp": issued + valid,
         "jti": uuid4().hex,
@@ -120,7 +129,9 @@ def service_token(seed: bytes, service: str, at: datetime | None = None) -> str:
 
 
 def caller_of(claims: Mapping[str, Any]) -> Caller:
-    """Return whom verified claims (`sub`, `role`, `org`, `auth_time`, `amr`, `sid`) speak for.
+    """Return whom verified claims speak for: `sub`, `role`, `org`, `places`, `member_of` and more.
+
+    How they signed in: `auth_time` (Unix seconds), `amr` (RFC 8176), `sid`.
 
     Raises:
         Unauthenticated: a claim is missing or of the wrong kind, or the role is unknown.
@@ -128,7 +139,8 @@ def caller_of(claims: Mapping[str, Any]) -> Caller:
     """
     try:
         subject, role, org = claims["sub"], Role(claims["role"]), claims.get("org")
-    except (KeyError, ValueError, TypeError):
+        places, memberships = _places_of(claims), _memberships_of(claims)
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise Unauthenticated from None
     since, amr, session = claims.get("auth_time"), claims.get("amr") or [], claims.get("sid")
     fits = (
@@ -142,7 +154,14 @@ def caller_of(claims: Mapping[str, Any]) -> Caller:
     if not fits:
         raise Unauthenticated
     return Caller(
-        subject[:64], role, org, auth_time=since, amr=tuple(map(str, amr)), session=session
+        subject[:64],
+        role,
+        org,
+        places,
+        memberships,
+        auth_time=since,
+        amr=tuple(map(str, amr)),
+        session=session,
     )
 
 
@@ -199,8 +218,22 @@ class TokenReader:
             if (caller.role is Role.SERVICE) != (signer == f"service:{claims['sub']}"):
                 raise Unauthenticated
             return caller, float(claims["exp"]) + LEEWAY
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
             raise Unauthenticated from None
+
+
+def _places_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    found = claims.get("places") or []
+    if not isinstance(found, list) or not all(isinstance(place, str) for place in found):
+        raise Unauthenticated
+    return tuple(sorted(found))
+
+
+def _memberships_of(claims: Mapping[str, Any]) -> tuple[Membership, ...]:
+    found = claims.get("member_of") or []
+    if not isinstance(found, list):
+        raise Unauthenticated
+    return tuple(Membership.of(claim) for claim in found)
 
 
 async def any_caller(request: Request) -> Caller | None:

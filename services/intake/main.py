@@ -90,7 +90,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
     service.consumers.append(
@@ -101,12 +101,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
 
     async def sweep() -> None:
         await warm()
+        runtime.settle_memory()
         while True:
             if await intake.open_overdue(now()):
                 service.waker.wake()
