@@ -1,18 +1,15 @@
 """Logs, metrics and traces; none of them ever holds personal data or an id of a case in a label.
 
-Logs are JSON lines: an event name and fields. Metrics are declared here, all of them, so that a
-name exists once. Traces are OpenTelemetry; the outbox stores the W3C `traceparent`, so that one
+Logs are `shared.logs`. Metrics are declared here, all of them, so that a name exists once. Traces
+are OpenTelemetry, redacted as they leave; the outbox stores the W3C `traceparent`, so that one
 trace runs from the channel to the audit entry.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,7 +21,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.trace.status import Status, StatusCode
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.clock import now, rfc3339
+from shared.logs import Log, describe, setup_logs, where
+from shared.redaction import Redacting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from shared.settings import Settings
+
+__all__ = ["Log", "describe", "where"]
 
 REGISTRY: Final = CollectorRegistry()
 """The one registry of a process."""
@@ -102,109 +102,22 @@ WITHDRAWALS_UNACKNOWLEDGED: Final = _gauge(
 )
 
 
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line. Only our own loggers' fields and library messages' names pass."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        span = trace.get_current_span().get_span_context()
-        line: dict[str, Any] = {
-            "time": rfc3339(now()),
-            "level": record.levelname,
-            "service": self._service,
-            "logger": record.name,
-            "event": record.getMessage()[:500],
-        }
-        line.update(getattr(record, "fields", {}))
-        if span.is_valid:
-            line["trace_id"] = f"{span.trace_id:032x}"
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = describe(record.exc_info[1])
-            line["where"] = where(record.exc_info[1])
-        return msgspec.json.encode(line, enc_hook=str).decode()
-
-
-class _OncePer(logging.Filter):
-    """Lets the same library message through once in `seconds`: a dead broker writes hundreds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._seen: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("pashe"):
-            return True
-        mark = f"{record.name}:{record.lineno}"
-        if record.created - self._seen.get(mark, 0.0) < self._seconds:
-            return False
-        self._seen[mark] = record.created
-        return True
-
-
-def describe(error: BaseException) -> str:
-    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return f"{type(error).__name__}({state})" if state else type(error).__name__
-
-
-def where(error: BaseException) -> str:
-    """Return file and line of the innermost frame, which hold no data."""
-    tb = error.__traceback__
-    if tb is None:
-        return ""
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"
-
-
-class Log:
-    """A logger that takes an event name and fields, never free text about a person."""
-
-    def __init__(self, name: str) -> None:
-        """Name the part of the program that speaks."""
-        self._logger = logging.getLogger(f"pashe.{name}")
-
-    def info(self, event: str, **fields: object) -> None:
-        """Say what happened."""
-        self._logger.info(event, extra={"fields": fields})
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Say what somebody should look at in working hours."""
-        self._logger.warning(event, extra={"fields": fields})
-
-    def error(self, event: str, error: BaseException | None = None, **fields: object) -> None:
-        """Say what needs somebody now; of the error only its type and place are written."""
-        if error is not None:
-            fields |= {"error": describe(error), "where": where(error)}
-        self._logger.error(event, extra={"fields": fields})
-
-
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("pashe")
 
 
 def setup(settings: Settings) -> None:
     """Send logs to stderr as JSON, and spans to the collector if one is named. Once a process."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(settings.service))
-    handler.addFilter(_OncePer(10.0))
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "kafka.client", "faststream", "asyncio", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").disabled = True
+    setup_logs(settings.service, settings.log_level)
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
         sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
         shutdown_on_exit=False,
     )
     if settings.otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+        sender = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
+        processor = BatchSpanProcessor(Redacting(sender), schedule_delay_millis=500)
+        provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
 
 
