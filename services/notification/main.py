@@ -13,7 +13,7 @@ from services.notification.outbound import Outbound
 from services.notification.seal import Sealer
 from services.notification.service import Subscriptions
 from services.notification.settings import load_settings
-from services.notification.worker import CONNECTIONS
+from services.notification.webhook_worker import CONNECTIONS
 from shared import runtime
 from shared.clock import now
 from shared.erasure import make_blanker

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from services.notification.contacts import Away, Denied, Reachable
+from services.notification.crew import Crew
 from services.notification.policy import Later, Reason, Send, Withhold, decide
 from services.notification.sending import Brake
 from shared import telemetry
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from datetime import datetime
 
     from services.notification.contacts import Contacts
@@ -26,26 +26,16 @@ if TYPE_CHECKING:
 LANE: Final = 4
 """Notices under way at once: what a gateway that hangs makes unknown before the brake holds."""
 
-POLL: Final = 0.5
-"""Seconds between looks for what is due, beside the wake-up after each commit."""
+HOUSE: Final = timedelta(seconds=5)
+"""Time between looks for what dead replicas left, blanking of marks, and measuring."""
 
-HOUSE: Final = 5.0
-"""Seconds between looks for what dead replicas left, blanking of marks, and measuring."""
-
-STORING: Final = 2
-"""Database connections that the worker may use at once."""
-
-STORE_TRIES: Final = 6
-LONGEST_PAUSE: Final = 3.0
-"""Tries to store what a gateway said while the database is away, and seconds between them."""
-
-GRACE: Final = 3.0
-"""Seconds that sends under way get when the process stops."""
+GRACE: Final = timedelta(seconds=3)
+"""What sends under way get when the process stops; what is left in flight becomes unknown."""
 
 _log = Log("sms")
 
 
-class SmsWorker:
+class SmsWorker(Crew):
     """Tells persons until cancelled; any number of replicas may run."""
 
     def __init__(
@@ -61,6 +51,7 @@ class SmsWorker:
         wake_relay: Callable[[], None],
     ) -> None:
         """Take what claims, who is asked, what sends, what decides and says, and the clock."""
+        super().__init__(_log, wake_relay, chores=HOUSE, grace=GRACE)
         self._sending = sending
         self._contacts = contacts
         self._gateway = gateway
@@ -68,60 +59,33 @@ class SmsWorker:
         self._templates = templates
         self._mark = mark
         self._clock = clock
-        self._wake_relay = wake_relay
         self._brake = Brake()
-        self._running: set[asyncio.Task[None]] = set()
-        self._more = asyncio.Event()
-        self._storing = asyncio.Semaphore(STORING)
+        self._under_way = 0
 
-    def wake(self) -> None:
-        """Look for what is due now; called after a commit. Never blocks, never fails."""
-        self._more.set()
+    async def free_mine(self) -> None:
+        """Free what waits; what this replica had in flight is unknown."""
+        await self._sending.free_mine()
 
-    async def run(self) -> None:
-        """Serve for ever; a database that is down only makes it wait."""
-        try:
-            await self._sending.free_mine()
-            self._wake_relay()
-            await self._serve()
-        finally:
-            await self._stop()
-
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        pause, house = POLL, 0.0
-        while True:
-            self._more.clear()
-            try:
-                await self._fill()
-                if loop.time() >= house:
-                    await self._sending.give_up()
-                    await self._sending.forget_marks()
-                    await self._sending.measure()
-                    house = loop.time() + HOUSE
-                pause = POLL
-            except Exception as error:  # noqa: BLE001  (the worker outlives a lost database)
-                _log.error("claim-failed", error)
-                pause = min(pause * 2, LONGEST_PAUSE)
-                await asyncio.sleep(pause)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._more.wait()
-
-    async def _fill(self) -> None:
+    async def fill(self) -> None:
+        """Tell as many persons as the lane has room for and the brake allows."""
         allowed = self._brake.room(LANE, self._clock())
         telemetry.SMS_BRAKED.set(0 if allowed == LANE else 1)
-        room = allowed - len(self._running)
+        room = allowed - self._under_way
         if room <= 0:
             return
         for job in await self._sending.claim(room):
-            task = asyncio.create_task(self._work(job))
-            self._running.add(task)
-            task.add_done_callback(self._done)
+            self._under_way += 1
+            self.begin(self._work(job), self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._more.set()  # somebody may wait for this place
+    async def do_chores(self) -> None:
+        """Look after what dead replicas left, blank old marks, measure."""
+        await self._sending.give_up()
+        await self._sending.forget_marks()
+        await self._sending.measure()
+
+    def _done(self) -> None:
+        self._under_way -= 1
+        self.wake()  # somebody may wait for this place
 
     async def _work(self, job: Job) -> None:
         try:
@@ -136,7 +100,7 @@ class SmsWorker:
         """Ask, decide and send; the number lives in this frame alone."""
         notice = job.notice
         if self._clock() > notice.useful_until:
-            await self._stored(lambda: self._sending.withhold(job, Reason.STALE))
+            await self.stored(lambda: self._sending.withhold(job, Reason.STALE))
             return
         answer = await self._contacts.resolve(
             notice.case_id, notice.recipient, notice.template, notice.id
@@ -144,9 +108,9 @@ class SmsWorker:
         match answer:
             case Away(why=why):
                 _log.warning("intake-away", notice=notice.id, why=why, tries=notice.tries)
-                await self._stored(lambda: self._sending.put_off(job))
+                await self.stored(lambda: self._sending.put_off(job))
             case Denied(reason=reason):
-                await self._stored(lambda: self._sending.withhold(job, reason))
+                await self.stored(lambda: self._sending.withhold(job, reason))
             case Reachable(number=number, contact=contact):
                 decision = decide(
                     self._policy,
@@ -161,18 +125,18 @@ class SmsWorker:
     async def _carry_out(self, job: Job, decision: Decision, number: str) -> None:
         match decision:
             case Withhold(reason=reason):
-                await self._stored(lambda: self._sending.withhold(job, reason))
+                await self.stored(lambda: self._sending.withhold(job, reason))
             case Later(until=until):
-                await self._stored(lambda: self._sending.wait(job, until))
+                await self.stored(lambda: self._sending.wait(job, until))
             case Send(template=template, language=language):
                 text = self._templates.text(template, language)
                 async with self._storing:  # not tried again: nothing was sent yet
                     begun = await self._sending.begin(job, self._mark(number))
                 if begun is False:
-                    await self._stored(lambda: self._sending.withhold(job, Reason.REPEATED))
+                    await self.stored(lambda: self._sending.withhold(job, Reason.REPEATED))
                 elif begun:
                     outcome = await self._send(job, number, text)
-                    await self._stored(lambda: self._sending.settle(job, outcome))
+                    await self.stored(lambda: self._sending.settle(job, outcome))
 
     async def _send(self, job: Job, number: str, text: str) -> Outcome:
         started = time.monotonic()
@@ -192,27 +156,3 @@ class SmsWorker:
                 reason=getattr(outcome, "reason", ""),
             )
         return outcome
-
-    async def _stored(self, store: Callable[[], Awaitable[None]]) -> None:
-        """Store an outcome; while the database is away try again, inside the lease's margin."""
-        pause = 0.05
-        for left in reversed(range(STORE_TRIES)):
-            try:
-                async with self._storing:
-                    await store()
-                    return
-            except Exception as error:
-                if not left:
-                    raise
-                _log.warning("store-again", error=telemetry.describe(error))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-
-    async def _stop(self) -> None:
-        """Give sends under way a moment to end; what is left in flight becomes unknown."""
-        tasks = set(self._running)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=GRACE)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)

@@ -27,7 +27,7 @@ from services.notification.seal import Sealer
 from services.notification.settings import load_settings
 from services.notification.signature import verify
 from services.notification.verdicts import Answer
-from services.notification.worker import Worker
+from services.notification.webhook_worker import WebhookWorker
 from shared.database import make_engine
 from shared.kafka import PARTITIONS, partition_of
 from shared.outbox import Outbox
@@ -781,7 +781,7 @@ async def test_two_replicas_never_have_one_subscription_at_once(bench: Bench) ->
 
 async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None:
     outbound = Outbound(timeout=timedelta(seconds=1), connections=6, allow_loopback=True)
-    worker = Worker(
+    worker = WebhookWorker(
         dispatch=bench.first,
         outbound=outbound,
         sealer=bench.sealer,

@@ -19,7 +19,7 @@ from services.notification.domain import (
 )
 from services.notification.facts import notice_draft
 from services.notification.gaps import Gaps
-from services.notification.worker import Worker
+from services.notification.webhook_worker import WebhookWorker
 from shared import telemetry
 from shared.clock import new_event_id, now
 from shared.events import REFERRALS
@@ -120,7 +120,7 @@ class WebhookNotifier:
         dispatch = Dispatch(
             service.flow, service.outbox, desk.settings, service.settings.replica, now
         )
-        self._worker = Worker(
+        self._worker = WebhookWorker(
             dispatch=dispatch,
             outbound=desk.outbound,
             sealer=desk.sealer,
