@@ -36,7 +36,7 @@ KAFKA_BROKER: Final = "broker"
 _SECRET: Final = {
     "pashe": ("tokens.key",),
     "intake": ("signing.key", "kek.key", "pepper.key", "index.key"),
-    "referral": ("signing.key",),
+    "referral": ("signing.key", "seal.key"),
     "notification": ("signing.key", "seal.key"),
     "audit": ("signing.key", "log.key"),
 }

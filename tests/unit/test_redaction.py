@@ -147,4 +147,4 @@ def test_a_span_leaves_with_names_and_counts_only(
 
 
 def _shown(span: ReadableSpan) -> str:
-    return span.to_json()
+    return str(span.to_json())
