@@ -12,8 +12,7 @@ from pydantic import Field
 
 from services.intake import store
 from services.intake.domain import Triage
-from services.intake.naming import PROVIDER
-from services.intake.report import Pcode
+from services.intake.report import Pcode, ProviderKey
 from shared.access import Caller, organisation_of, require
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
@@ -45,7 +44,7 @@ class TriageIn(Model):
     place: Pcode | None = None
     age: int | None = Field(None, ge=0, le=120, strict=True)
     sex: Sex | None = None
-    excluded: list[Annotated[str, Field(pattern=PROVIDER)]] | None = Field(None, max_length=50)
+    excluded: list[ProviderKey] | None = Field(None, max_length=50)
     conflict: bool | None = None
 
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROVIDER: Final = r"^(?!.*[0-9]{9})[a-z0-9][a-z0-9_-]{0,99}$"
-"""A provider's key in the directory, or a kind (`police`); no telephone number fits."""
-
 NOT_A_KEY: Final = "not-in-directory"
 """Stands for a provider that was named otherwise: it is nobody's key, and a person must look."""
 
-_PROVIDER: Final = re.compile(PROVIDER)
+_PROVIDER: Final = re.compile(r"(?!.*[0-9]{9})[a-z0-9][a-z0-9_-]{0,99}")
 _REF: Final = re.compile(r"[a-z]?[0-9]{0,2}")
 
 
 def provider_key(said: str) -> str:
-    """Return a provider's key as it was said, or `NOT_A_KEY` for anything else."""
+    """Return a provider's key, or a kind (`police`), as it was said; `NOT_A_KEY` for anything else.
+
+    No telephone number is a key.
+    """
     return said if _PROVIDER.fullmatch(said) else NOT_A_KEY
 
 

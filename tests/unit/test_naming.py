@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.intake.api import TriageIn
 from services.intake.channels.sms.gateways import Inbound
+from services.intake.consent.api import DecisionIn
 from services.intake.domain import open_cases
 from services.intake.naming import NOT_A_KEY, provider_key, rename_persons
 from services.intake.preparing import Secrets, prepare
 from services.intake.report import ReportIn
 from services.intake.vault import Vault
+from shared.bodies import validate
+from shared.errors import InvalidBody
 from tests.support.room import AT
 
 NAME = "Canaryrina"
@@ -85,3 +89,12 @@ def test_nothing_of_it_is_in_the_coarse_report_and_the_case_waits_for_a_person()
 )
 def test_a_gateways_id_that_is_made_of_a_number_is_not_kept(said: str, kept: bool | None) -> None:  # noqa: FBT001
     assert Inbound("01799123456", "x", said).own_id == (said if kept else None)
+
+
+def test_staff_are_told_that_a_name_is_no_key() -> None:
+    for model, field in ((TriageIn, "excluded"), (DecisionIn, "providers")):
+        body = {"decision": "given", "given_by": "person"} if model is DecisionIn else {}
+        assert validate(model, body | {field: ["usso-bd10040009"]})
+        with pytest.raises(InvalidBody) as refused:
+            validate(model, body | {field: [f"Apa {NAME}"]})
+        assert NAME not in json.dumps(refused.value.members)

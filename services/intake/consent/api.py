@@ -13,8 +13,7 @@ from pydantic import AwareDatetime, Field
 from services.intake.consent import store
 from services.intake.consent.decide import Wish
 from services.intake.consent.record import state_of
-from services.intake.naming import PROVIDER
-from services.intake.report import MAX_LIST, Short
+from services.intake.report import MAX_LIST, ProviderKey, Short
 from services.intake.store import find_case
 from shared.access import Caller, require
 from shared.bodies import Model, parse_json, read_bytes, validate
@@ -56,7 +55,7 @@ class DecisionIn(Model):
     explained: bool = False
     allows: list[Literal["refer", "share_identity", "contact"]] = Field(["refer"], max_length=10)
     purposes: list[Need] = Field([], max_length=MAX_LIST)
-    providers: list[Annotated[str, Field(pattern=PROVIDER)]] = Field([], max_length=MAX_LIST)
+    providers: list[ProviderKey] = Field([], max_length=MAX_LIST)
     fields: list[Shareable] | None = Field(None, max_length=MAX_LIST)
     basis: Literal[
         "consent",
