@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import bench, control, key_epoch, parked
+from deploy.local import bench, control, guests, key_epoch, parked
 from deploy.local.errors import StackError
 from deploy.local.home import Home, erase_home, find_home, load_token_seed, take_lock
 from deploy.local.keys import SERVICES
@@ -48,6 +48,7 @@ app = typer.Typer(
 audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
+app.add_typer(guests.app, name="kafka")
 app.command("replay")(parked.replay_outbox)
 app.command("rotate-keys")(key_epoch.rotate_keys)
 app.command("bench")(bench.measure_speed)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from deploy.local.topics_file import Topic
     from shared.kafka import KafkaLogin
 
 TIMEOUT: Final = 20
@@ -51,13 +52,18 @@ def provision_topics(admin: AdminClient, replication: int, path: Path = FILE) ->
 
     """
     wanted = load_topics(path).topics
+    return make_topics(admin, replication, wanted)
+
+
+def make_topics(admin: AdminClient, replication: int, wanted: Mapping[str, Topic]) -> list[str]:
+    """Make missing topics and set what differs; see `provision_topics`."""
     try:
         there = admin.list_topics(timeout=TIMEOUT).topics
         for name, topic in wanted.items():
             if name in there and len(there[name].partitions) != topic.partitions:
                 message = (
                     f"topic {name} has {len(there[name].partitions)} partitions, "
-                    f"{path.name} says {topic.partitions}: partitions are fixed for life"
+                    f"topics.toml says {topic.partitions}: partitions are fixed for life"
                 )
                 raise StackError(message)
         new = [
