@@ -13,7 +13,7 @@ from shared.events import STREAMS
 from shared.kafka import PARTITIONS
 from shared.vocabulary import Role
 from tests.support.canary import Searcher, Sink, phones
-from tests.support.canary_words import BANGLA, FORGED, NAME, NUMBERS, PLACE
+from tests.support.canary_words import BANGLA, FORGED, NAME, NUMBER_BEGINS, PLACE
 from tests.support.stack import SERVICES
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.receiver import Received
 
 WORDS: Final = (NAME, BANGLA, *PLACE)
-TOLD: Final = (*WORDS, *(way for number in NUMBERS for way in phones(number)))
+TOLD: Final = (*WORDS, *phones(NUMBER_BEGINS))
 EVERYTHING: Final = Searcher(TOLD)
 ALL_AND_FORGED: Final = Searcher((*TOLD, FORGED))
 WORDS_ONLY: Final = Searcher(WORDS)
@@ -36,6 +36,15 @@ LISTS: Final = (
 )
 HISTORY: Final = ("/audit/v1/entries", "/audit/v1/log")
 LOGS: Final = "logs: services, supervisor, proxy, Kafka, DB"
+
+FOLDERS: Final = {
+    LOGS: ("logs", ALL_AND_FORGED),
+    "Kafka's folders": ("kafka", EVERYTHING),
+    "PostgreSQL's files": ("postgres/base", EVERYTHING),
+    "PostgreSQL's write-ahead log": ("postgres/pg_wal", EVERYTHING),
+    "SMS outbox: words only, numbers may be there": ("sms", WORDS_ONLY),
+}
+"""Which folder, and what must not be in it."""
 
 
 @dataclass(slots=True)
@@ -53,18 +62,7 @@ class Places:
             await conn.execute("CHECKPOINT")
         finally:
             await conn.close()
-        folders = {
-            LOGS: (home / "logs", ALL_AND_FORGED),
-            "Kafka's folders": (home / "kafka", EVERYTHING),
-            "PostgreSQL's files": (home / "postgres" / "base", EVERYTHING),
-            "PostgreSQL's write-ahead log": (home / "postgres" / "pg_wal", EVERYTHING),
-            "SMS outbox: words only, numbers may be there": (home / "sms", WORDS_ONLY),
-        }
-        for name, (folder, searcher) in folders.items():
-            sink = Sink(name)
-            paths = [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith("index")]
-            await asyncio.to_thread(sink.add_files, searcher, paths)
-            found.append(sink)
+        found += await self.folders(*FOLDERS)
         rest = Sink("the rest of the state folder")
         inner = ("logs", "kafka", "postgres", "sms", "cache")
         others = [
@@ -72,6 +70,18 @@ class Places:
         ]
         rest.add_files(ALL_AND_FORGED, others)
         return [*found, rest, *await self.said(), *self.shown()]
+
+    async def folders(self, *names: str) -> list[Sink]:
+        """Search every file of these folders; Kafka's indexes hold numbers of records alone."""
+        found = []
+        for name in names:
+            folder, searcher = FOLDERS[name]
+            inside = (self.world.stack.home / folder).rglob("*")
+            paths = [p for p in inside if p.is_file() and not p.name.endswith("index")]
+            sink = Sink(name)
+            await asyncio.to_thread(sink.add_files, searcher, paths)
+            found.append(sink)
+        return found
 
     async def columns(self, conn: asyncpg.Connection[Any], service: str) -> Sink:
         """Search every column of every table of a schema, as text."""

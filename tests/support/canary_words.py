@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 NAME, BANGLA, FORGED = "Qvxjrina", "ক্বাজিরিনা", "Qvxjforged"
-PERSON, REPORTER, TEXTER, TWILIO, CALLED = (f"01799041{n}" for n in (731, 732, 733, 734, 735))
+NUMBER_BEGINS: Final = "0179904173"
+"""How all planted numbers begin: nine digits and a zero that a country code takes away."""
+PERSON, REPORTER, TEXTER, TWILIO, CALLED = (f"{NUMBER_BEGINS}{n}" for n in range(1, 6))
 NUMBERS: Final = (PERSON, REPORTER, TEXTER, TWILIO, CALLED)
 PLACE: Final = ("23.7104417", "90.3504417")
 TOLD: Final = f"{NAME} {BANGLA}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -14,11 +15,13 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
-from tests.support.canary_words import FORGED, NAME, NUMBERS, TOLD, Teller, report
+from tests.support.canary_words import FORGED, NAME, NUMBERS, PERSON, TOLD, Teller, report
+from tests.support.phones import _Server, said
 from tests.support.stack import send_signal
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
+    from tests.support.phones import Request
     from tests.support.receiver import Receiver
     from tests.support.stack import Stack
 
@@ -26,17 +29,40 @@ LONG: Final = 60.0
 """Seconds without a byte of a stream; it pings sooner."""
 
 
+@dataclass(slots=True)
+class Parrot(_Server):
+    """A webhook's receiver that refuses with planted words wherever it can put them."""
+
+    asked: int = 0
+
+    async def reply(self, request: Request) -> bytes:
+        self.asked += bool(request.body)
+        words = f"{NAME} {PERSON}"
+        headers = (f"retry-after: {NAME}", f"location: http://{NAME}/", f"x-{NAME}: {PERSON}")
+        return said(400, *headers, body=words).replace(b" x\r\n", f" {words}\r\n".encode(), 1)
+
+
 class World:
     """A stack, what talks to it, and what it says to others."""
 
     def __init__(
-        self, stack: Stack, http: httpx.Client, collector: Receiver, hook: Receiver
+        self, stack: Stack, http: httpx.Client, collector: Receiver, hook: Receiver, parrot: Parrot
     ) -> None:
-        self.stack, self.collector, self.hook = stack, collector, hook
+        self.stack, self.collector, self.hook, self.parrot = stack, collector, hook, parrot
         self.teller = Teller(stack, http)
         self.streamed: list[bytes] = []
         self.allowed: list[str] = []
         self.case = self.provider = ""
+
+    async def say_everything(self) -> None:
+        """Say planted words in every way there is."""
+        self.teller.channels()
+        self.teller.receipts()
+        self.teller.mistakes()
+        await self.casework()
+        for part in ("kafka", "postgres", "intake"):
+            await self.outage(part)
+        await self.forge()
 
     def desk(self, role: Role = Role.COORDINATOR) -> dict[str, str]:
         return self.stack.bearer(role, subject=f"{role}-canary")
@@ -63,8 +89,8 @@ class World:
         first = await self.refer()
         self.provider = first["provider_id"]
         worker = self.stack.bearer(Role.PROVIDER_SYSTEM, self.provider)
-        url = {"url": f"{self.hook.url}/hook"}
-        must("POST", "/notification/v1/subscriptions", json=url, headers=worker)
+        for url in (f"{self.hook.url}/hook", f"{self.parrot.url}/hook"):
+            must("POST", "/notification/v1/subscriptions", json={"url": url}, headers=worker)
         self.teller.fails(
             "POST", "/notification/v1/subscriptions", 422, json={"url": TOLD}, headers=worker
         )
@@ -97,7 +123,8 @@ class World:
             "GET", f"{path}/persons", 422, params={"reason": NAME}, headers=self.desk()
         )
         self.desk_words(path)
-        await eventually(lambda: len(self.hook.received) >= 1, 30, "a webhook")
+        await eventually(lambda: len(self.hook.received) >= 1, 60, "a webhook")
+        await eventually(lambda: self.parrot.asked, 60, "a webhook to the parrot")
         await eventually(lambda: b"referral" in b"".join(self.streamed), 20, "an event stream")
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -155,12 +182,12 @@ class World:
             self.teller.say("POST", "/intake/v1/reports", json=report())
             text = {"from": NUMBERS[2], "text": f"{TOLD} {uuid4()}"}
             self.teller.say("POST", "/intake/channels/sms/external", data=text)
-        await eventually(lambda: self.stack.is_ready(part, old), 60, f"{part} again")
+        await eventually(lambda: self.stack.is_ready(part, old), 150, f"{part} again")
 
         async def answered() -> bool:
             return self.teller.say("POST", "/intake/v1/reports", json=report()).is_success
 
-        await eventually(answered, 60, "reports again")
+        await eventually(answered, 90, "reports again")
 
     async def forge(self) -> None:
         """Write records into Kafka that no service wrote, until they are parked and flagged."""
