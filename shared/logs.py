@@ -14,11 +14,12 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from opentelemetry import trace
 
 from shared.clock import now, rfc3339
+from shared.errors import describe, where
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _PLACE: Final = re.compile(r"%(?:\(\w+\))?[#0\- +]*(?:\d+|\*)?(?:\.\d+)?[a-zA-Z]")
@@ -62,34 +63,17 @@ def words_of(record: logging.LogRecord) -> str:
     return kept.strip()[:_LONGEST] or _UNSAID
 
 
-def describe(error: BaseException) -> str:
-    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return f"{type(error).__name__}({state})" if state else type(error).__name__
-
-
-def where(error: BaseException) -> str:
-    """Return file and line of the innermost frame, which hold no data."""
-    tb = error.__traceback__
-    if tb is None:
-        return ""
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"
-
-
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: our own loggers' events and fields, of the rest `words_of`."""
 
-    def __init__(self, service: str) -> None:
-        """Take the name of the process."""
+    def __init__(self, service: str, trace_id: Callable[[], str | None]) -> None:
+        """Take the name of the process, and who knows the present trace."""
         super().__init__()
         self._service = service
+        self._trace_id = trace_id
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; whatever cannot be encoded is named by its type."""
-        span = trace.get_current_span().get_span_context()
         line: dict[str, Any] = {
             "time": rfc3339(now()),
             "level": record.levelname,
@@ -102,8 +86,8 @@ class JsonFormatter(logging.Formatter):
         else:
             line["event"] = words_of(record)
             line["at"] = f"{record.filename}:{record.lineno}"
-        if span.is_valid:
-            line["trace_id"] = f"{span.trace_id:032x}"
+        if (trace_id := self._trace_id()) is not None:
+            line["trace_id"] = trace_id
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
             line["where"] = where(record.exc_info[1])
@@ -150,10 +134,10 @@ class Log:
         self._logger.error(event, extra={"fields": fields})
 
 
-def setup_logs(process: str, level: str) -> None:
+def setup_logs(process: str, level: str, trace_id: Callable[[], str | None] = lambda: None) -> None:
     """Send what loggers say to stderr as JSON lines; logging's own troubles are not told of."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(process))
+    handler.setFormatter(JsonFormatter(process, trace_id))
     handler.addFilter(_OncePer(10.0))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.raiseExceptions = False

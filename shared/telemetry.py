@@ -7,31 +7,19 @@ trace runs from the channel to the audit entry.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.trace.status import Status, StatusCode
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.logs import Log, describe, setup_logs, where
-from shared.redaction import Redacting
+from shared import errors, logs, tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from opentelemetry.trace import Span
-
     from shared.settings import Settings
 
-__all__ = ["Log", "describe", "where"]
+describe, where = errors.describe, errors.where
+span, current_traceparent = tracing.span, tracing.current_traceparent
+flush_spans = tracing.flush_spans
+Log = logs.Log
 
 REGISTRY: Final = CollectorRegistry()
 """The one registry of a process."""
@@ -102,59 +90,10 @@ WITHDRAWALS_UNACKNOWLEDGED: Final = _gauge(
 )
 
 
-_propagator = TraceContextTextMapPropagator()
-_tracer = trace.get_tracer("pashe")
-
-
 def setup(settings: Settings) -> None:
     """Send logs to stderr as JSON, and spans to the collector if one is named. Once a process."""
-    setup_logs(settings.service, settings.log_level)
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
-        shutdown_on_exit=False,
-    )
-    if settings.otlp_endpoint:
-        sender = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
-        processor = BatchSpanProcessor(Redacting(sender), schedule_delay_millis=500)
-        provider.add_span_processor(processor)
-    trace.set_tracer_provider(provider)
-
-
-def flush_spans(timeout_ms: int = 1000) -> None:
-    """Send what spans are left, for at most `timeout_ms`; called at the end of a process."""
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, TracerProvider):
-        provider.force_flush(timeout_ms)
-
-
-def current_traceparent() -> str | None:
-    """Return the W3C `traceparent` of the present span, or None outside of one."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")
-
-
-@contextmanager
-def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[Span]:
-    """Run a block in a span, below `traceparent` if given, else below the present span.
-
-    Attributes are names and counts, never about a person.
-    """
-    parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    token = otel_context.attach(parent) if parent is not None else None
-    try:
-        with _tracer.start_as_current_span(
-            name, attributes=attributes, record_exception=False, set_status_on_exception=False
-        ) as current:
-            try:
-                yield current
-            except BaseException as error:
-                current.set_status(Status(StatusCode.ERROR, describe(error)))
-                raise
-    finally:
-        if token is not None:
-            otel_context.detach(token)
+    logs.setup_logs(settings.service, settings.log_level, tracing.current_trace_id)
+    tracing.setup(settings)
 
 
 SUBSCRIPTIONS: Final = _gauge(
