@@ -22,6 +22,7 @@ from tests.support.canary_sinks import LOGS, Places
 from tests.support.canary_words import BANGLA, NAME
 from tests.support.canary_world import Parrot, World
 from tests.support.receiver import Receiver, in_thread
+from tests.support.stack import SERVICES
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ async def test_what_people_say_is_nowhere_that_it_should_not_be(
         await eventually(lambda: len(collector.received) > before, 30, "the last spans")
         found = await Places(world).search()
         planted = await _plant(world)
+    logs = {path.stem for path in whole_stack.logs()}
+    assert {*SERVICES, "kafka", "postgres", "proxy", "supervisor"} <= logs
     print(table(found, [f"{len(world.teller.refused)} refused, {world.teller.taken} taken", NOTE]))
     assert list(complaints(found)) == []
     assert all(NAME in text for text in world.allowed)  # it is kept, for those whom it is for
