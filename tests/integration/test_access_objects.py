@@ -63,7 +63,7 @@ BODIES: Final[dict[str, Any]] = {
     "close": {"reason": "could_not_be_found"},
     "consent": {"decision": "given", "given_by": "person", "explained": True},
     "erase": {"asked_by": "person", "identity_check": "document"},
-    "hold": {"reason": "complaint"},
+    "cases/hold": {"reason": "complaint"},
     "told": {"how": "call"},
     "milestone": {"kind": "follow_up"},
     "decline": {"reason": "no_capacity"},
@@ -71,6 +71,12 @@ BODIES: Final[dict[str, Any]] = {
     "withdraw": {"reason": "duplicate"},
 }
 """What each change needs to be valid; all come with a version that is not the present one."""
+
+
+def path_end(endpoint: str) -> str:
+    """Return the last word of an endpoint, of a hold with what is held."""
+    of, _, end = re.sub(r"/{\w+}", "", endpoint).rpartition("/")
+    return f"{of.rsplit('/', 1)[1]}/{end}" if end == "hold" else end
 
 
 @dataclass(slots=True)
@@ -133,7 +139,7 @@ class Ground:
             return case["facts"] is not None
 
         eventually_now(opened, 60, "an open case")
-        self.post(f"/intake/v1/cases/{case_id}/hold", BODIES["hold"])
+        self.post(f"/intake/v1/cases/{case_id}/hold", BODIES["cases/hold"])
         org = who.org if who.role is Role.PARTNER and who.org else who.actor
         return Thing(name, ids, org)
 
@@ -188,7 +194,7 @@ class Ground:
         method, path = endpoint.split(" ")
         path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
         query = "?reason=review" if path.endswith("/persons") else ""
-        body = None if method in ("GET", "DELETE") else BODIES.get(path.rsplit("/", 1)[1], {})
+        body = None if method in ("GET", "DELETE") else BODIES.get(path_end(endpoint), {})
         headers = who.headers | {"if-match": '"999999"'}
         answer = self.http.request(method, path + query, json=body, headers=headers)
         assert answer.status_code < 500, (endpoint, who.name, answer.text)
@@ -393,6 +399,25 @@ def listed(
             if told["next"] is None:
                 break
             after = {"after": told["next"]}
+
+
+def test_a_preview_and_notices_tell_nothing_of_a_case_that_cannot_be_asked_about(
+    ground: Ground, things: list[Thing], askers: list[Asker]
+) -> None:
+    preview, notices = "POST /referral/v1/routing/preview", "GET /notification/v1/notices"
+    for who in askers:
+        for thing in things:
+            case_id = thing.ids["case_id"]
+            if ROWS[preview][who.caller.role]:
+                body = {"case_id": case_id, "need": "psychosocial"}
+                path = preview.split(" ")[1]
+                answer = ground.http.post(path, json=body, headers=who.headers)
+                allowed = expects(who, Verb.EXPLAIN, thing)
+                assert answer.status_code == (200 if allowed else 404), (who.name, thing.name)
+            if ROWS[notices][who.caller.role] and not expects(who, Verb.NOTICE, thing):
+                path = notices.split(" ")[1]
+                answer = ground.http.get(path, params={"case_id": case_id}, headers=who.headers)
+                assert answer.json()["items"] == [], (who.name, thing.name)
 
 
 def test_a_stub_says_that_it_is_there_and_nothing_of_what_came_of_it(
