@@ -31,6 +31,7 @@ from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal
+from shared.logs import guard_process
 from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
@@ -421,6 +422,7 @@ def run(service: Service, app: FastAPI) -> None:
 
 def main(build: Callable[[], tuple[Service, FastAPI]]) -> None:
     """Run a service's `main`: one clear line instead of a traceback when settings are wrong."""
+    guard_process()
     try:
         service, app = build()
     except SettingsError as error:

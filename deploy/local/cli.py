@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import accounts_cli, bench, control, key_epoch, parked, tokens
+from deploy.local import accounts_cli, bench, control, guests, key_epoch, parked, tokens
 from deploy.local.errors import StackError
 from deploy.local.home import Home, erase_home, find_home, load_token_seed, take_lock
 from deploy.local.keys import SERVICES
@@ -47,6 +47,7 @@ app = typer.Typer(
 audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
+app.add_typer(guests.app, name="kafka")
 app.command("replay")(parked.replay_outbox)
 app.add_typer(accounts_cli.client, name="client")
 app.command("sign-in")(accounts_cli.sign_in)
