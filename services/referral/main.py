@@ -57,7 +57,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 service.flow,
                 guards=True,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
-                wake=service.waker.wake,
+                wake_relay=service.waker.wake,
             )
         )
     for need in sorted(only - {PROJECTION} if only else rules.keys()):
@@ -68,7 +68,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 NeedRule(referrals, need),
                 service.flow,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
-                wake=service.waker.wake,
+                wake_relay=service.waker.wake,
             )
         )
     service.timers += [*make_timers(referrals, now), make_blanker()]

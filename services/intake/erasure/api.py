@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from services.intake.erasure.retention import list_due
 from services.intake.erasure.rules import Proposal
-from shared.access import Caller, require
+from shared.access import Caller, require, require_fresh
 from shared.access_rules import Verb, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
@@ -60,7 +60,7 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
 
     @router.post("/cases/{case_id}/erase", response_model=None)
     async def erase(
-        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
+        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require_fresh(*_DESK))]
     ) -> Response:
         """Erase a case for ever: one proposes (202), a supervisor who is another approves (200)."""
 

@@ -14,7 +14,7 @@ depends_on = None
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
     *("consents", "tasks", "duty", "closings", "holds", "erasures", "further_receipts"),
-    *("messages", "stopped_numbers", "replies"),
+    *("messages", "stopped_numbers", "replies", "sign_ins", "staff_sessions"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -270,6 +270,29 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
+    """
+    CREATE TABLE sign_ins (
+      state bytea PRIMARY KEY,
+      browser bytea NOT NULL,
+      issuer text NOT NULL,
+      nonce text NOT NULL,
+      verifier text NOT NULL,
+      back text NOT NULL,
+      max_age integer,
+      expires_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX sign_ins_over ON sign_ins (expires_at)",
+    """
+    CREATE TABLE staff_sessions (
+      mark text PRIMARY KEY,
+      issuer text NOT NULL,
+      issuer_sid text,
+      expires_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )
+    """,
+    "CREATE INDEX staff_sessions_over ON staff_sessions (expires_at)",
     *(
         statement
         for table in _TABLES
