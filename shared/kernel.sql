@@ -110,6 +110,12 @@ CREATE TABLE timers (
 CREATE INDEX timers_due ON timers (due_at)
 
 
+CREATE TABLE erased_cases (
+  case_id text PRIMARY KEY,
+  erased_at timestamptz NOT NULL DEFAULT now()
+)
+
+
 CREATE TABLE idempotency (
   scope text NOT NULL,
   key_hash bytea NOT NULL,
@@ -167,7 +173,7 @@ SELECT keep_partitions(107, 114)
 
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox_heads, outbox, relays, inbox, inbox_heads, attempts,
-  parked, timers, idempotency TO {schema}_flow, {schema}_web
+  parked, timers, erased_cases, idempotency TO {schema}_flow, {schema}_web
 
 
 GRANT SELECT ON alembic_version TO {schema}_flow, {schema}_web

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import bench, control, key_epoch, parked
+from deploy.local import backup, bench, control, erasing, key_epoch, parked, scrub
 from deploy.local.errors import StackError
 from deploy.local.home import Home, erase_home, find_home, load_token_seed, take_lock
 from deploy.local.keys import SERVICES
@@ -49,6 +49,10 @@ audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
 app.command("replay")(parked.replay_outbox)
+app.command("erase")(erasing.erase)
+app.command("backup")(backup.back_up)
+app.command("restore")(backup.restore)
+app.command("scrub")(scrub.scrub)
 app.command("rotate-keys")(key_epoch.rotate_keys)
 app.command("bench")(bench.measure_speed)
 console = Console(highlight=False)
