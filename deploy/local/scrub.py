@@ -40,12 +40,18 @@ def scrub() -> None:
     A table is locked while it is rewritten: reports wait. Do it in a quiet hour, after erasures.
     """
     began = time.monotonic()
-    run_query(_scrub)
+    run_query(scrub_database)
     took = time.monotonic() - began
     typer.echo(f"Tables are rewritten and the write-ahead log begins anew ({took:.0f} s).")
 
 
-async def _scrub(conn: asyncpg.Connection[Any]) -> None:
+async def scrub_database(conn: asyncpg.Connection[Any]) -> None:
+    """Rewrite the tables, and leave no old file of the write-ahead log.
+
+    Raises:
+        StackError: files of the log are still there.
+
+    """
     await conn.execute("SET lock_timeout = '10s'")
     for table in _REWRITTEN:
         await conn.execute(f"VACUUM (FULL) {table}", timeout=WITHIN)

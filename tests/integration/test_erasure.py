@@ -246,6 +246,30 @@ async def test_a_reporter_is_erased_alone_and_the_case_goes_on(room: Room) -> No
     assert await kept(room, case_id) == set()
 
 
+async def test_an_answer_goes_with_the_report_that_it_answered_and_not_before(room: Room) -> None:
+    (case_id,) = await report(room, "a")
+    (answer,) = await room.report(reporter={"phone": "01712345678"}, narrative="Canary answer")
+    async with room.engine.begin() as conn:
+        await conn.execute(
+            text(
+                "UPDATE submissions SET state = 'answer', sender = '\\x01', answers = (SELECT"
+                " submission_id FROM cases WHERE case_id = :c) WHERE submission_id ="
+                " (SELECT submission_id FROM cases WHERE case_id = :a)"
+            ),
+            {"c": case_id, "a": answer},
+        )
+        await conn.execute(
+            text("UPDATE cases SET status = 'no_case', facts = NULL WHERE case_id = :a"),
+            {"a": answer},
+        )
+        assert await list_due(conn, room.now + timedelta(days=4000)) == []
+    assert await kept(room, answer) == {"reporter"}
+    await erase(room, case_id)
+    assert await kept(room, answer) == set()
+    assert await room.rows("SELECT 1 FROM submissions WHERE sender IS NOT NULL") == []
+    assert await room.rows("SELECT 1 FROM sealed") == []
+
+
 async def test_a_reporter_who_is_the_person_is_not_erased_without_the_case(room: Room) -> None:
     (case_id,) = await room.report(
         reporter={"kind": "self", "name": "Canary Self"}, needs=["legal_aid"]

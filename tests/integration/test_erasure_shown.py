@@ -12,14 +12,17 @@ import subprocess
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from deploy.local.postgres_place import find_binaries
 from services.intake.keys.providers import FileKeys
 from services.intake.keys.ring import Ring
 from services.intake.vault import SealedField, Subject, Vault, VaultError
+from shared.database import make_engine
 from shared.erasure_list import read_list
 from shared.vocabulary import Role
 from tests.integration.test_disclosure import NAME, Office, report
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(1200)
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.long]
 
 OTHER = "Invented Otherperson"
 
@@ -44,13 +49,18 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 def pashe(stack: Stack, *words: str, token: dict[str, str] | None = None) -> tuple[int, str]:
     """Run a command and return its exit code and what it said, on one line."""
+    return pashe_at(stack.home, *words, token=token)
+
+
+def pashe_at(home: Path, *words: str, token: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run a command on a state folder."""
     bearer = (token or {}).get("authorization", "").removeprefix("Bearer ")
     done = subprocess.run(
         [*PASHE, *words],
-        env={**os.environ, "PASHE_HOME": str(stack.home), "PASHE_TOKEN": bearer},
+        env={**os.environ, "PASHE_HOME": str(home), "PASHE_TOKEN": bearer},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     return done.returncode, " ".join((done.stdout + done.stderr).split())
@@ -65,31 +75,31 @@ class Copy:
 
 
 async def copies(stack: Stack, case_id: str) -> list[Copy]:
-    conn = await stack.connect("intake")
+    engine = make_engine(stack.environment("intake")["DATABASE_URL"], size=1, name="copies")
     try:
-        rows = await conn.fetch(
-            "SELECT s.*, f.field, f.ciphertext, f.version FROM subjects s JOIN sealed f"
-            " USING (subject_id) WHERE s.submission_id ="
-            " (SELECT submission_id FROM cases WHERE case_id = $1)",
-            case_id,
-        )
+        return await copies_in(engine, UUID(case_id))
     finally:
-        await conn.close()
-    return [
-        Copy(
-            Subject(
-                r["subject_id"],
-                r["case_id"],
-                r["kind"],
-                r["ref"],
-                r["wrapped_key"],
-                r["commitment"],
-                r["kek"],
+        await engine.dispose()
+
+
+async def copies_in(engine: AsyncEngine, case_id: UUID) -> list[Copy]:
+    """Copy out of intake's schema what it holds of everyone in the report of a case."""
+    async with engine.connect() as conn:
+        rows = await conn.execute(
+            text(
+                "SELECT s.subject_id, s.case_id, s.kind, s.ref, s.wrapped_key, s.commitment, s.kek,"
+                " f.field, f.ciphertext, f.version FROM subjects s JOIN sealed f USING (subject_id)"
+                " WHERE s.submission_id = (SELECT submission_id FROM cases WHERE case_id = :c)"
             ),
-            SealedField(r["field"], r["ciphertext"], r["version"]),
+            {"c": case_id},
         )
-        for r in rows
-    ]
+        return [
+            Copy(
+                Subject(r[0], r[1], r[2], r[3], bytes(r[4]), bytes(r[5]), bytes(r[6])),
+                SealedField(r[7], bytes(r[8]), r[9]),
+            )
+            for r in rows
+        ]
 
 
 def files_with(folder: Path, needles: list[bytes]) -> list[str]:
@@ -99,8 +109,8 @@ def files_with(folder: Path, needles: list[bytes]) -> list[str]:
         with contextlib.suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 continue
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-                if any(text.find(needle) >= 0 for needle in needles):
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+                if any(view.find(needle) >= 0 for needle in needles):
                     found.append(str(path.relative_to(folder)))
     return found
 
@@ -273,10 +283,10 @@ async def look_everywhere(stack: Stack, old: Path, new: Path, taken: list[Copy])
     wrapped = [copy.subject.wrapped_key for copy in taken]
     sealed = [copy.sealed.ciphertext for copy in taken]
     hexes = [key.hex().encode() for key in (*wrapped, *sealed)]
-    text = plain(old)
-    assert all(one in text for one in hexes), "the search finds what is there"
-    text = plain(new)
-    assert not any(one in text for one in (*hexes, NAME.encode()))
+    dump = plain(old)
+    assert all(one in dump for one in hexes), "the search finds what is there"
+    dump = plain(new)
+    assert not any(one in dump for one in (*hexes, NAME.encode()))
     lasting = await copies(stack, str(await any_case(stack)))
     needles = [*wrapped, *sealed, *hexes, NAME.encode()]
     searched = {}

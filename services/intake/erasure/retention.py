@@ -50,8 +50,8 @@ SELECT c.case_id, CASE WHEN b.test THEN 'test' WHEN c.status = 'no_case' THEN 'n
   EXISTS (SELECT 1 FROM erasures e WHERE e.case_id = c.case_id AND e.subject = 'case'
     AND e.erased_at IS NULL) AS asked
 FROM cases c JOIN submissions b USING (submission_id)
-WHERE c.status <> 'erased' AND ((c.status IN ('closed', 'no_case') AND b.received_at <= :at)
-  OR (b.test AND b.received_at <= :at))
+WHERE c.status <> 'erased' AND b.answers IS NULL AND b.received_at <= :at
+  AND (c.status IN ('closed', 'no_case') OR b.test)
 ORDER BY since, c.case_id
 """)
 

@@ -170,15 +170,17 @@ async def destroy_subjects(
 ) -> list[bytes]:
     """Destroy the wrapped keys of some kinds of subjects and delete what is sealed under them.
 
-    `person`: those of the case; `reporter`, `alleged`: those of its report. Returns for each key
-    the fingerprint of the one that wrapped it.
+    `person`: those of the case; `reporter`, `alleged`: those of its report, and whoever answered a
+    question to it. Returns for each key the fingerprint of the one that wrapped it.
     """
     rows = await conn.execute(
         text(
             "UPDATE subjects SET wrapped_key = NULL, commitment = '', ref = NULL,"
             " phone_mark = NULL, name_mark = NULL"
-            " WHERE submission_id = :s AND wrapped_key IS NOT NULL"
-            " AND kind = ANY(CAST(:k AS text[])) AND (kind <> 'person' OR case_id = :c)"
+            " WHERE wrapped_key IS NOT NULL AND kind = ANY(CAST(:k AS text[]))"
+            " AND ((submission_id = :s AND (kind <> 'person' OR case_id = :c))"
+            " OR (kind = 'reporter' AND submission_id IN"
+            " (SELECT submission_id FROM submissions WHERE answers = :s)))"
             " RETURNING subject_id, kek"
         ),
         {"s": place.submission_id, "c": case_id, "k": list(kinds)},
@@ -205,7 +207,10 @@ async def cut_subject(conn: AsyncConnection, place: Place, subject: str) -> None
 async def cut_report(
     conn: AsyncConnection, place: Place, report: dict[str, Any], *, last: bool
 ) -> None:
-    """Store what is left of a coarse report; `last`: nothing else that leads to who reported."""
+    """Store what is left of a coarse report; `last`: nothing else that leads to who reported.
+
+    Then nothing is left of the answers to it either.
+    """
     await conn.execute(
         text(
             "UPDATE submissions SET report = CAST(:r AS jsonb),"
@@ -217,6 +222,14 @@ async def cut_report(
         ),
         {"s": place.submission_id, "r": msgspec.json.encode(report).decode(), "last": last},
     )
+    if last:
+        await conn.execute(
+            text(
+                "UPDATE submissions SET report = '{}', reading = NULL, sender = NULL,"
+                " message_id = NULL, traceparent = NULL WHERE answers = :s"
+            ),
+            {"s": place.submission_id},
+        )
 
 
 async def forget_case(conn: AsyncConnection, case_id: UUID) -> Sequence[UUID]:

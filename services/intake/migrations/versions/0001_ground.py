@@ -99,6 +99,7 @@ _STATEMENTS = (
       PRIMARY KEY (subject_id, field, version)
     )
     """,
+    "CREATE INDEX submissions_answers ON submissions (answers) WHERE answers IS NOT NULL",
     "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
     """
     CREATE TABLE case_referrals (
