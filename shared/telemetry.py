@@ -147,6 +147,19 @@ BLIND_LOOKUPS: Final = _counter(
 KEYS_REWRAPPED: Final = _counter(
     "pashe_keys_rewrapped", "Data keys of subjects that were wrapped under a newer key"
 )
+RETENTION_DUE: Final = _gauge(
+    "pashe_retention_due",
+    "What was kept long enough, by kind, and whether a hold keeps it",
+    "kind",
+    "state",
+)
+GUESSES: Final = _counter(
+    "pashe_receipt_guesses", "Receipts that do not exist, and look-ups refused for them", "outcome"
+)
+ERASURES: Final = _counter("pashe_erasures", "Erasures carried out", "subject", "asked_by")
+ERASURES_UNLISTED: Final = _gauge(
+    "pashe_erasures_unlisted", "Erasures that are not in the list kept outside the database"
+)
 UNOPENED: Final = _gauge("pashe_submissions_unopened", "Submissions without a case, overdue")
 EVENTS_DECIDED: Final = _counter(
     "pashe_events_decided", "Events appended to the outbox: the funnel", "stream", "type"

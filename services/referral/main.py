@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from services.referral import api, api_directory, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
+from services.referral.erasure_store import erase_again
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
-from shared import runtime
+from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
@@ -74,6 +75,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 wake_relay=service.waker.wake,
             )
         )
+
+    async def catch_up() -> None:
+        await erasure_list.catch_up(service.flow, erase_again)
+
+    service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 

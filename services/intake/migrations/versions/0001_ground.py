@@ -14,7 +14,7 @@ depends_on = None
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
     *("consents", "tasks", "duty", "closings", "holds", "erasures", "further_receipts"),
-    *("messages", "stopped_numbers", "replies", "sign_ins", "staff_sessions"),
+    *("messages", "stopped_numbers", "replies", "sign_ins", "staff_sessions", "limits"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -121,6 +121,7 @@ _STATEMENTS = (
       PRIMARY KEY (subject_id, field, version)
     )
     """,
+    "CREATE INDEX submissions_answers ON submissions (answers) WHERE answers IS NOT NULL",
     "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
     """
     CREATE TABLE case_referrals (
@@ -220,14 +221,32 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX holds_one ON holds (case_id) WHERE lifted_at IS NULL",
     """
     CREATE TABLE erasures (
-      case_id uuid PRIMARY KEY REFERENCES cases (case_id),
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      subject text NOT NULL CHECK (subject IN ('case', 'reporter', 'alleged')),
       proposed_by text NOT NULL,
       asked_by text NOT NULL,
       checked_how text NOT NULL,
       shared boolean NOT NULL,
       proposed_at timestamptz NOT NULL,
       approved_by text,
-      erased_at timestamptz
+      erased_at timestamptz,
+      epochs bytea[] NOT NULL DEFAULT '{}',
+      listed_at timestamptz,
+      PRIMARY KEY (case_id, subject)
+    )
+    """,
+    """
+    CREATE INDEX erasures_unlisted ON erasures (erased_at)
+    WHERE erased_at IS NOT NULL AND listed_at IS NULL
+    """,
+    # What somebody does too often: a keyed mark of who, for no longer than the window.
+    """
+    CREATE TABLE limits (
+      kind text NOT NULL,
+      who bytea NOT NULL,
+      slot bigint NOT NULL,
+      n integer NOT NULL,
+      PRIMARY KEY (kind, who, slot)
     )
     """,
     """
