@@ -16,7 +16,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.access_rules import Scope
 from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
+from shared.lean import make_lean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,18 +29,22 @@ CONNECT_TIMEOUT: Final = 3.0
 COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
 
+STATEMENTS: Final = 300
+"""Prepared statements that a connection keeps; a service has more than asyncpg's usual 100."""
+
 
 def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT) -> AsyncEngine:
     """Make an engine of at most `size` connections; nothing connects before the first use.
 
     `wait` is the seconds to wait for a free connection.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         url.replace("postgresql://", "postgresql+asyncpg://", 1),
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait,
         pool_recycle=1800,
+        pool_use_lifo=True,  # the connection used last is the one whose plans and caches are warm
         hide_parameters=True,
         connect_args={
             "timeout": CONNECT_TIMEOUT,
@@ -49,24 +55,38 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
                 "lock_timeout": "5s",
                 "idle_in_transaction_session_timeout": "10s",
             },
+            "statement_cache_size": STATEMENTS,
         },
     )
+    return make_lean(engine)
+
+
+_REACH: Final = text(
+    "SELECT set_config('pashe.organisation', :o, true),"
+    " set_config('pashe.names', CAST(CAST(:n AS text[]) AS text), true),"
+    " set_config('pashe.places', coalesce(CAST(CAST(:p AS text[]) AS text), ''), true)"
+)
 
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, organisation: str = ""
+    engine: AsyncEngine, scope: Scope | str = ""
 ) -> AsyncIterator[AsyncConnection]:
-    """Run one transaction; `organisation` feeds the row-level policies of `<svc>_web`.
+    """Run one transaction; `scope` feeds the row-level policies of `<svc>_web`.
 
-    `organisation` is a provider id, `*` for staff who may see all rows, or empty for none.
+    A caller's reach (`access_rules.scope_of`), or an organisation alone: a provider id, `*` for
+    the service's own reads of all rows, or empty for none. It ends with the transaction.
     """
     async with engine.begin() as conn:
-        if organisation:
-            await conn.execute(
-                text("SELECT set_config('pashe.organisation', :o, true)"), {"o": organisation}
-            )
+        if scope:
+            await set_reach(conn, Scope(scope) if isinstance(scope, str) else scope)
         yield conn
+
+
+async def set_reach(conn: AsyncConnection, scope: Scope) -> None:
+    """Set what the row-level policies compare with, until the transaction ends."""
+    places = None if scope.places is None else list(scope.places)
+    await conn.execute(_REACH, {"o": scope.organisation, "n": list(scope.names), "p": places})
 
 
 class Blame(Enum):
@@ -132,6 +152,8 @@ def blame(error: BaseException) -> Blame:
 async def check_role(engine: AsyncEngine, schema: str) -> None:
     """Refuse a role that is superuser, bypasses row-level security or owns tables (DECISIONS 20).
 
+    Or that may become one that does.
+
     Raises:
         SettingsError: the role is too strong; the message names it.
 
@@ -140,11 +162,11 @@ async def check_role(engine: AsyncEngine, schema: str) -> None:
         row = (
             await conn.execute(
                 text(
-                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS strong,"
-                    " EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
+                    "SELECT current_user AS name, bool_or(rolsuper OR rolbypassrls) AS strong,"
+                    " bool_or(EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
                     "   ON n.oid = c.relnamespace WHERE n.nspname = :schema"
-                    "   AND c.relowner = r.oid) AS owns"
-                    " FROM pg_roles r WHERE rolname = current_user"
+                    "   AND c.relowner = r.oid)) AS owns"
+                    " FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')"
                 ),
                 {"schema": schema},
             )

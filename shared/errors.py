@@ -43,7 +43,13 @@ class TooLarge(Problem):
 class Unauthenticated(Problem):
     """No token, or one that does not verify."""
 
-    slug, status, title = "unauthenticated", 401, "A valid bearer token is needed"
+    slug, status, title = "unauthenticated", 401, "Sign in, or send a valid bearer token"
+
+
+class StepUpNeeded(Problem):
+    """The second factor is too old for this; members say what is needed and where to give it."""
+
+    slug, status, title = "step-up-needed", 401, "Sign in again with your second factor first"
 
 
 class Forbidden(Problem):
@@ -95,3 +101,20 @@ class RecordInvalid(Exception):  # noqa: N818  (a state of the record, not of th
 
 class SettingsError(Exception):
     """A missing or wrong variable; the message is the one line an operator needs."""
+
+
+def describe(error: BaseException) -> str:
+    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return f"{type(error).__name__}({state})" if state else type(error).__name__
+
+
+def where(error: BaseException) -> str:
+    """Return file and line of the innermost frame, which hold no data."""
+    tb = error.__traceback__
+    if tb is None:
+        return ""
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -31,6 +32,7 @@ _REFUSED: Final = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, Ille
 _NOBODY: Final = "Kafka asks who we are: KAFKA_USERNAME and KAFKA_PASSWORD are not set"
 
 
+@lru_cache(maxsize=10_000)
 def partition_of(key: bytes) -> int:
     """Return the partition of a key in a stream, as Kafka's default partitioner places it."""
     return int(murmur2(key) & 0x7FFFFFFF) % PARTITIONS

@@ -21,7 +21,7 @@ from shared.kafka import partition_of
 from shared.telemetry import EVENTS_DECIDED, current_traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -64,6 +64,9 @@ _COLUMNS: Final = (
     "signatures",
 )
 
+APPENDED: Final = "outbox-appended"
+"""In a connection's `info`: its transaction has appended something, so that the relay is woken."""
+
 NOTIFY_EVERY: Final = 0.003
 """Seconds over which wake-ups are joined into one NOTIFY."""
 
@@ -91,8 +94,8 @@ class Outbox:
         drafts: Sequence[tuple[Draft, Stamp]],
         *,
         fresh: bool = False,
-    ) -> list[UUID]:
-        """Append events in the given order inside the caller's transaction; return their ids.
+    ) -> list[tuple[UUID, int]]:
+        """Append events in order inside the caller's transaction; return ids and sequences.
 
         Lock the rows of the cases first, in the order of DECISIONS 14. `fresh` promises that each
         event is the first and last of its subject in its stream: its sequence is 1 and no head is
@@ -106,6 +109,24 @@ class Outbox:
         if not drafts:
             return []
         tails = {} if fresh else await self._heads(conn, [draft for draft, _ in drafts])
+        columns = self.encode(drafts, tails)
+        await conn.execute(_INSERT, columns)
+        conn.info[APPENDED] = True
+        self.count(draft for draft, _ in drafts)
+        return list(zip(columns["ids"], columns["sequences"], strict=True))  # type: ignore[arg-type]
+
+    def encode(
+        self, drafts: Sequence[tuple[Draft, Stamp]], tails: dict[tuple[str, str], int]
+    ) -> dict[str, list[object]]:
+        """Return the columns of the outbox for events, each encoded and signed, in their order.
+
+        `tails` has the last sequence of each stream and subject, 0 where it lacks one, and is
+        moved on. For `append`, and for a statement that stores the events with what made them.
+
+        Raises:
+            ValueError: see `append`.
+
+        """
         columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
         for draft, stamp in drafts:
             place = (draft.stream, draft.subject)
@@ -136,10 +157,13 @@ class Outbox:
             )
             for column, item in zip(columns.values(), row, strict=True):
                 column.append(item)
-        await conn.execute(_INSERT, columns)
-        for (stream, kind), count in Counter((d.stream, d.type) for d, _ in drafts).items():
+        return columns
+
+    @staticmethod
+    def count(drafts: Iterable[Draft]) -> None:
+        """Count events that were appended, for the metrics."""
+        for (stream, kind), count in Counter((d.stream, d.type) for d in drafts).items():
             EVENTS_DECIDED.labels(stream, kind).inc(count)
-        return columns["ids"]  # type: ignore[return-value]
 
     @staticmethod
     async def _heads(conn: AsyncConnection, drafts: Sequence[Draft]) -> dict[tuple[str, str], int]:

@@ -35,6 +35,8 @@ class Settings:
     trace_ratio: float
     log_level: str
     allow_loopback: bool
+    issuers: Path | None = None
+    script_tokens: bool = True
 
 
 _ONLY = {
@@ -92,6 +94,8 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
         trace_ratio=number("OTEL_TRACES_SAMPLER_ARG", "1.0", float),
         log_level=source.get("LOG_LEVEL") or "INFO",
         allow_loopback=source.get("NOTIFICATION_ALLOW_LOOPBACK") == "1",
+        issuers=Path(source["PASHE_ISSUERS"]) if source.get("PASHE_ISSUERS") else None,
+        script_tokens=source.get("PASHE_SCRIPT_TOKENS", "") != "off",
     )
 
 

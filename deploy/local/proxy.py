@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from deploy.local.home import HOST
-from deploy.local.keys import SERVICES
+from deploy.local.keys import ACCOUNTS, SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,6 +50,9 @@ _HOP: Final = frozenset(
     }
 )
 """Headers of one hop only (RFC 9110, 7.6.1)."""
+
+_INTAKES: Final = ("sign-in", "sign-out")
+"""First segments beside its own name that intake serves."""
 
 _CLAIMED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip")
 _INSIDE: Final = frozenset({"metrics", "ready"})
@@ -122,7 +125,9 @@ class Proxy:
         if what == "live":
             return JSONResponse({"status": "live"})
         items = "".join(
-            f'<li><a href="/{name}/v1/openapi.json">{name}</a></li>' for name in self._routes
+            f'<li><a href="/{name}/v1/openapi.json">{name}</a></li>'
+            for name in self._routes
+            if name in SERVICES
         )
         return HTMLResponse(PAGE.format(items=items))
 
@@ -228,7 +233,9 @@ def problem(status: int, kind: str, title: str) -> JSONResponse:
 
 def main() -> None:
     """Serve on the listening socket whose file descriptor is the first argument."""
-    routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in SERVICES}
+    names = (*SERVICES, ACCOUNTS)
+    routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in names}
+    routes |= dict.fromkeys(_INTAKES, routes["intake"])
     listener = socket.socket(fileno=int(sys.argv[1]))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     say_in_one_line()

@@ -95,6 +95,7 @@ def service_env(
         "REPLICA": "1",
         "KEYS_DIR": str(keys / service),
         "PASHE_PUBLIC_URL": origin,
+        "PASHE_SCRIPT_TOKENS": source.get("PASHE_SCRIPT_TOKENS", ""),
         "PYTHONUNBUFFERED": "1",
     }
 

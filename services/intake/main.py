@@ -31,6 +31,8 @@ from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
 from services.intake.service import Intake
+from services.intake.sign_in import api as sign_in_api
+from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
 from services.intake.work import work_from
@@ -91,7 +93,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
     service.consumers.append(
@@ -102,12 +104,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
 
     async def sweep() -> None:
         await warm()
+        runtime.settle_memory()
         while True:
             if await intake.open_overdue(now()):
                 service.waker.wake()
@@ -166,6 +169,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),
+        sign_in_api.make_router(service, make_sign_in(service)),
     )
     for router in (*routers, *rooms):
         app.include_router(router)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.notification.reach import CaseReach
 from shared.consumer import DurableConsumer
-from shared.erasure import Erasures
 from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from services.notification.notifiers import Notifier
     from shared.runtime import Service
 
@@ -25,26 +23,19 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
         service.flow,
         guards=notifier.guards,
         on_parked=tell_of_parked(service.outbox, NOTICES),
-        wake=_both(service.waker.wake, notifier.wake),
+        wake=notifier.wake,
+        wake_relay=service.waker.wake,
     )
 
 
-def make_eraser(service: Service) -> DurableConsumer[Any]:
-    """Make the consumer that has the events of an erased case blanked here too."""
+def make_cases(service: Service) -> DurableConsumer[Any]:
+    """Make the consumer that keeps who may see a case, and has an erased one's events blanked."""
     return DurableConsumer(
-        "notification.erasure",
+        "notification.cases",
         (CASES,),
-        Erasures(),
+        CaseReach(),
         service.flow,
         guards=True,
         on_parked=tell_of_parked(service.outbox, NOTICES),
-        wake=service.waker.wake,
+        wake_relay=service.waker.wake,
     )
-
-
-def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
-    def wake() -> None:
-        first()
-        second()
-
-    return wake

@@ -58,7 +58,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 service.flow,
                 guards=True,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
-                wake=service.waker.wake,
+                wake_relay=service.waker.wake,
             )
         )
     for need in sorted(only - {PROJECTION} if only else rules.keys()):
@@ -69,7 +69,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 NeedRule(referrals, need),
                 service.flow,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
-                wake=service.waker.wake,
+                wake_relay=service.waker.wake,
             )
         )
 

@@ -293,7 +293,7 @@ async def test_a_hold_of_one_case_keeps_what_its_report_shares(room: Room) -> No
 
 async def look(room: Room, case_id: UUID, **more: Any) -> dict[str, Any]:
     async with room.engine.begin() as conn:
-        place, _ = await room.erasures.lock(conn, case_id, COORDINATOR)
+        place, _ = await room.erasures.lock(conn, case_id, COORDINATOR, room.now)
         return await show_erasure(conn, place, case_id, "case", shared=False, held=False, **more)
 
 

@@ -598,7 +598,7 @@ async def test_poison_is_parked_once_and_the_rest_flows(centre: Centre) -> None:
 async def test_the_directory_loads_fast_and_again_without_change(centre: Centre) -> None:
     begun = time.monotonic()
     said = load_directory(centre)
-    assert time.monotonic() - begun < 15  # 3 s on an idle machine
+    assert time.monotonic() - begun < 45  # 3 s on an idle machine
     assert said.strip().endswith(" 0 new or changed")
     rows = list(read_profile("demonstration"))
     [count] = await centre.rows("SELECT count(*) FROM offers WHERE NOT edited")

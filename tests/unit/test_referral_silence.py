@@ -112,7 +112,7 @@ MAY_BE_SILENT: dict[str, tuple[str, ...]] = {
     "waitlisted": ("waitlist",),
     "in_service": ("deliver",),
     "on_hold": ("deliver",),
-    **{str(state): () for state in FINAL},
+    **{str(state): () for state in sorted(FINAL)},
 }
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.disclosure.similar import LookUps, find_similar
-from shared.access import Caller, require
+from shared.access import Caller, require, require_fresh
 from shared.clock import now
 from shared.vocabulary import Role
 
@@ -45,7 +45,7 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
     async def persons(
         case_id: UUID,
         reason: Why,
-        caller: Annotated[Caller, Depends(require(*_DESK))],
+        caller: Annotated[Caller, Depends(require_fresh(*_DESK))],
         also: Annotated[list[Literal["reporter", "alleged"]], Query(max_length=2)] = [],  # noqa: B006
     ) -> Response:
         """Tell the desk who the person of a case is; `also` who reported and who is alleged."""

@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse, Response
 from services.intake.erasure.listing import show_erasure
 from services.intake.erasure.retention import list_due
 from services.intake.erasure.rules import Proposal
-from shared.access import Caller, require
+from shared.access import Caller, require, require_fresh
+from shared.access_rules import Verb, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
+from shared.database import set_reach
 from shared.http import once
 from shared.vocabulary import Role
 
@@ -64,7 +66,7 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
 
     @router.post("/cases/{case_id}/erase", response_model=None)
     async def erase(
-        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
+        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require_fresh(*_DESK))]
     ) -> Response:
         """Erase a case for ever: one proposes (202), a supervisor who is another approves (200)."""
 
@@ -97,7 +99,7 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
     ) -> Response:
         """Say what an erasure would take away, or how one stands and when it is complete."""
         async with service.flow.begin() as conn:
-            place, _ = await erasures.lock(conn, case_id, caller)
+            place, _ = await erasures.lock(conn, case_id, caller, now())
             wish = Proposal(caller.subject, "", "", shared, subject)
             held = await erasures.is_held(conn, place, case_id, wish)
             found = await show_erasure(conn, place, case_id, subject, shared=shared, held=held)
@@ -133,10 +135,11 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
         return await _act(service, request, do)
 
     @router.get("/retention", response_model=None)
-    async def retention(_: Annotated[Caller, Depends(require(Role.SUPERVISOR))]) -> Response:
+    async def retention(caller: Annotated[Caller, Depends(require(Role.SUPERVISOR))]) -> Response:
         """List closed cases that were kept long enough, as a dry run: two persons erase each."""
-        async with service.flow.connect() as conn:
-            items = await list_due(conn, now())
+        async with service.flow.begin() as conn:
+            await set_reach(conn, scope_of(caller, Verb.WORK, now()))
+            items = await list_due(conn, now(), reach=True)
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 
     return router

@@ -41,7 +41,7 @@ WHO: Final = "retention"
 
 ACTOR: Final = "service:intake.retention"
 
-_DUE = text("""
+_DUE: Final = """
 SELECT c.case_id, CASE WHEN b.test THEN 'test' WHEN c.status = 'no_case' THEN 'noise'
     ELSE 'closed' END AS kind, c.facts ->> 'reason' AS reason,
   CASE WHEN c.status = 'closed' AND NOT b.test THEN c.changed_at ELSE b.received_at END AS since,
@@ -52,8 +52,8 @@ SELECT c.case_id, CASE WHEN b.test THEN 'test' WHEN c.status = 'no_case' THEN 'n
 FROM cases c JOIN submissions b USING (submission_id)
 WHERE c.status <> 'erased' AND b.answers IS NULL AND b.received_at <= :at
   AND (c.status IN ('closed', 'no_case') OR b.test)
-ORDER BY since, c.case_id
-""")
+{reach} ORDER BY since, c.case_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,13 @@ def _shortest() -> timedelta:
     return min([*closed, kept_for("noise"), kept_for("test")])
 
 
-async def list_due(conn: AsyncConnection, at: datetime) -> list[Due]:
-    """List what was kept long enough at a time, the oldest first; changes nothing: a dry run."""
-    rows = await conn.execute(_DUE, {"at": at - _shortest()})
+async def list_due(conn: AsyncConnection, at: datetime, *, reach: bool = False) -> list[Due]:
+    """List what was kept long enough at a time, the oldest first; changes nothing: a dry run.
+
+    `reach`: of cases those alone that are in the reach that the transaction was given.
+    """
+    within = "AND (c.facts IS NULL OR in_reach(c.facts))" if reach else ""
+    rows = await conn.execute(text(_DUE.format(reach=within)), {"at": at - _shortest()})
     due = [Due(*row) for row in rows]
     return [one for one in due if one.since + kept_for(one.kind, one.reason) <= at][:MANY]
 

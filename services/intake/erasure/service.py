@@ -18,7 +18,9 @@ from services.intake.erasure.rules import (
     must_propose,
     without_person,
 )
+from services.intake.reach import must
 from shared import telemetry
+from shared.access_rules import Verb
 from shared.erasure import schedule_blanking
 from shared.erasure_list import CASE, Line, name_of
 from shared.errors import Conflict, NotFound
@@ -74,7 +76,7 @@ class Erasures:
             Conflict: likewise; or the reporter who is to be erased is the person of the case.
 
         """
-        place, row = await self.lock(conn, case_id, caller)
+        place, row = await self.lock(conn, case_id, caller, at)
         if row.facts is None:
             raise NotFound
         if wish.subject == "reporter" and place.reporter_is_person:
@@ -158,7 +160,7 @@ class Erasures:
             NotFound: no such case for this caller. Conflict: it is erased.
 
         """
-        _, row = await self.lock(conn, case_id, caller)
+        _, row = await self.lock(conn, case_id, caller, at)
         if row.status == ERASED:
             raise Conflict("the case is erased", state=row.status)
         await store.place_hold(conn, case_id, reason, caller.actor, at)
@@ -172,17 +174,17 @@ class Erasures:
             NotFound: no such case for this caller, or no hold.
 
         """
-        await self.lock(conn, case_id, caller)
+        await self.lock(conn, case_id, caller, at)
         if not await store.lift_hold(conn, case_id, caller.actor, at):
             raise NotFound
 
     @staticmethod
-    async def lock(conn: AsyncConnection, case_id: UUID, caller: Caller) -> tuple[Place, CaseRow]:
+    async def lock(
+        conn: AsyncConnection, case_id: UUID, caller: Caller, at: datetime
+    ) -> tuple[Place, CaseRow]:
         """Lock report and case; whoever the case excludes does not learn that it is there."""
         place = await store.lock_place(conn, case_id)
-        row = await cases.lock_case(conn, case_id)
-        if place is None or row is None:
-            raise NotFound
-        if row.facts and {caller.subject, caller.actor} & set(row.facts.excluded):
+        row, _ = must(caller, Verb.WORK, await cases.lock_case(conn, case_id), at)
+        if place is None:
             raise NotFound
         return place, row
