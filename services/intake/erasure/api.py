@@ -139,7 +139,7 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
         """List closed cases that were kept long enough, as a dry run: two persons erase each."""
         async with service.flow.begin() as conn:
             await set_reach(conn, scope_of(caller, Verb.WORK, now()))
-            items = await list_due(conn, now(), reach=True)
+            items = await list_due(conn, now())
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 
     return router
