@@ -70,7 +70,7 @@ async def take(conn: AsyncConnection, state: str, browser: str, at: datetime) ->
             ),
             {"state": digest(state), "browser": digest(browser), "at": at},
         )
-    ).one_or_none()
+    ).first()
     return OnTheWay(*row) if row else None
 
 
@@ -103,7 +103,7 @@ async def end_session(
             ),
             {"mark": mark_of(sid), "at": at},
         )
-    ).one_or_none()
+    ).first()
     return (row.issuer, row.issuer_sid) if row else None
 
 
