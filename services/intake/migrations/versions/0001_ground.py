@@ -184,6 +184,27 @@ _STATEMENTS = (
       proposed_at timestamptz NOT NULL
     )
     """,
+    # Every step that people take with a case; texts are sealed with the person under `note`.
+    """
+    CREATE TABLE case_steps (
+      step_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      kind text NOT NULL,
+      by text NOT NULL,
+      at timestamptz NOT NULL,
+      version integer NOT NULL,
+      detail jsonb NOT NULL,
+      note text,
+      night boolean NOT NULL GENERATED ALWAYS AS
+        (extract(hour FROM at AT TIME ZONE interval '6 hours') NOT BETWEEN 6 AND 21) STORED
+    )
+    """,
+    "CREATE INDEX case_steps_case ON case_steps (case_id, at)",
+    "CREATE INDEX case_steps_at ON case_steps (at)",
+    """
+    CREATE INDEX cases_worker ON cases ((facts #>> '{work,worker}'))
+    WHERE status IN ('open', 'review_due')
+    """,
     # A case under a hold is never erased; who proposed and who approved an erasure stays.
     """
     CREATE TABLE holds (
@@ -266,7 +287,7 @@ _STATEMENTS = (
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
-      case_referrals, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
+      case_referrals, case_steps, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
       replies, holds, erasures
     TO intake_flow
     """,
