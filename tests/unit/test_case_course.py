@@ -174,7 +174,11 @@ def test_what_falls_due_is_a_task_and_changes_nothing() -> None:
 def test_who_returned_to_harm_is_at_high_risk_and_the_closing_is_looked_at() -> None:
     closed = facts(status="closed", reason="goals_met_and_safe", work=work(risk="low"))
     done = reopen(CASE, closed, "returned_to_harm")
-    assert (done.facts.status, done.facts.work.risk, done.facts.work.reopened) == ("open", "high", 1)
+    assert (done.facts.status, done.facts.work.risk, done.facts.work.reopened) == (
+        "open",
+        "high",
+        1,
+    )
     assert opened(done.orders) == {"assess", "review_closing"}
     assert done.drafts[0].data.reason == "returned_to_harm"  # type: ignore[attr-defined]
     assert done.facts.reason is None
@@ -196,7 +200,11 @@ def test_three_children_of_a_place_are_three_cases_of_one_report() -> None:
     assert not made.stays
     assert (made.facts.about, made.facts.count) == ("place", 17)
     for _, born in made.new:
-        assert (born.about, born.report_id, born.work.split_from) == ("person", place.report_id, CASE)
+        assert (born.about, born.report_id, born.work.split_from) == (
+            "person",
+            place.report_id,
+            CASE,
+        )
         assert (born.excluded, born.conflict, born.urgency) == (["police"], True, "T1")
         assert born.consent == ConsentState()
     together = [(born.household_id, born.keep_together) for _, born in made.new]

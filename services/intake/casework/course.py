@@ -6,7 +6,7 @@ step returns the facts after it, its event, and what it does to the desk. No clo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +54,7 @@ class Done:
 
     facts: CaseFacts
     drafts: tuple[Draft, ...]
-    orders: Orders = Orders()
+    orders: Orders = field(default_factory=Orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +212,10 @@ def record_contact(case_id: UUID, facts: CaseFacts, contact: Contact) -> Done:
     """
     if facts.status not in (OPEN, REVIEW_DUE, CLOSED):
         raise Conflict(None, state=facts.status)
-    step = Step(
-        kind=contact.with_whom, means=contact.means, result=contact.result, nth=contact.nth
-    )
+    step = Step(kind=contact.with_whom, means=contact.means, result=contact.result, nth=contact.nth)
     reached = contact.result == _REACHED and contact.with_whom == "person"
     ends = ((FOLLOW_UP, NO_ONE), (CHECK, NO_ONE)) if reached else ()
-    opens = ()
+    opens: tuple[Task, ...] = ()
     if contact.result == "unsafe":
         urgency = min(facts.urgency or Urgency.T1, Urgency.T1)
         opens = (Task("contact_unsafe", urgency=urgency, level=SUPERVISOR),)

@@ -174,7 +174,12 @@ def unlink(
         raise Conflict("they are not linked")
     return tuple(
         _linked(
-            case_id, facts, "cases-unlinked", [k for k in facts.work.linked if k != away], away, None
+            case_id,
+            facts,
+            "cases-unlinked",
+            [k for k in facts.work.linked if k != away],
+            away,
+            None,
         )
         for case_id, facts, away in ((one, first, other), (other, second, one))
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import text
 
+from services.intake.casework.rules import is_night
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,8 +38,8 @@ async def add_step(conn: AsyncConnection, case_id: UUID, step: Taken) -> None:
     """Store a step; none is ever changed."""
     await conn.execute(
         text(
-            "INSERT INTO case_steps (step_id, case_id, kind, by, at, version, detail, note)"
-            " VALUES (:i, :c, :k, :by, :at, :v, CAST(:d AS jsonb), :n)"
+            "INSERT INTO case_steps (step_id, case_id, kind, by, at, version, detail, note,"
+            " night) VALUES (:i, :c, :k, :by, :at, :v, CAST(:d AS jsonb), :n, :night)"
         ),
         {
             "i": step.step_id,
@@ -48,6 +50,7 @@ async def add_step(conn: AsyncConnection, case_id: UUID, step: Taken) -> None:
             "v": step.version,
             "d": msgspec.json.encode(step.detail).decode(),
             "n": step.note,
+            "night": is_night(step.at),
         },
     )
 

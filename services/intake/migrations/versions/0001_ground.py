@@ -195,8 +195,7 @@ _STATEMENTS = (
       version integer NOT NULL,
       detail jsonb NOT NULL,
       note text,
-      night boolean NOT NULL GENERATED ALWAYS AS
-        (extract(hour FROM at AT TIME ZONE interval '6 hours') NOT BETWEEN 6 AND 21) STORED
+      night boolean NOT NULL
     )
     """,
     "CREATE INDEX case_steps_case ON case_steps (case_id, at)",
@@ -287,8 +286,8 @@ _STATEMENTS = (
     "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
-      case_referrals, case_steps, consents, tasks, duty, closings, further_receipts, messages, stopped_numbers,
-      replies, holds, erasures
+      case_referrals, case_steps, consents, tasks, duty, closings, further_receipts, messages,
+      stopped_numbers, replies, holds, erasures
     TO intake_flow
     """,
     "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
