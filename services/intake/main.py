@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.intake import api, channels
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_kin, api_stages, api_work
+from services.intake.casework import api_help, api_kin, api_stages, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
@@ -153,6 +153,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
         desk_api.make_duty_router(service),
+        api_help.make_help_router(service),
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),

@@ -1,11 +1,10 @@
-"""Case work on a real database: stages, kin, pages and visits, under a clock that the test moves."""
+"""Case work on a real database: stages, kin, pages, visits, under a clock that the test moves."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -29,6 +28,7 @@ from tests.support.room import COORDINATOR, SUPERVISOR, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from uuid import UUID
 
     from services.intake.casework.course import Done
     from shared.events import CaseFacts
@@ -218,12 +218,10 @@ async def test_whom_a_case_names_finds_nothing_and_is_given_nothing(
     room: Room, office: Office
 ) -> None:
     case_id = await a_case(room, exclude={"providers": ["c2"], "kinds": []})
-    for step in (
-        lambda: office.assess(case_id, by=OTHER),
-        lambda: office.contact(case_id, by=OTHER),
-    ):
-        with pytest.raises(NotFound):
-            await step()
+    with pytest.raises(NotFound):
+        await office.assess(case_id, by=OTHER)
+    with pytest.raises(NotFound):
+        await office.contact(case_id, by=OTHER)
     with pytest.raises(Conflict):
         await office.step(
             case_id, "assign", lambda f: course.assign(case_id, f, "coordinator:c2", "s1")
