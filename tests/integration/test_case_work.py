@@ -18,7 +18,7 @@ from services.intake.casework.risk import assess as by_instrument
 from services.intake.casework.risk import load_instruments
 from services.intake.casework.service import Casework
 from services.intake.casework.stages import Asked, Entry, Stages
-from services.intake.casework.steps import open_cases_of
+from services.intake.casework.steps import loads, open_cases_of
 from services.intake.casework.visits import Visits
 from shared.access import Caller
 from shared.errors import Conflict, NotFound, Stale
@@ -235,8 +235,17 @@ async def test_open_cases_of_a_worker_are_counted(room: Room, office: Office) ->
     closed = await a_case(room)
     await office.assign(closed)
     await office.close(closed)
+    room.now += timedelta(hours=14)  # two in the night in Dhaka
+    await office.contact(closed, by=OTHER)
+    room.now += timedelta(hours=6)
+    await office.contact(closed, by=OTHER)
     async with room.engine.connect() as conn:
         assert await open_cases_of(conn, "c1") == 3
+        found = await loads(conn, room.now - timedelta(days=30))
+    assert found == [
+        {"who": "c1", "open_cases": 3, "t0": 0, "steps": 4, "by_night": 0},
+        {"who": "c2", "open_cases": 0, "t0": 0, "steps": 2, "by_night": 1},
+    ]
 
 
 @pytest.mark.parametrize(("risk", "count"), [("high", 52), ("medium", 26), ("low", 12)])

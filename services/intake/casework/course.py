@@ -247,9 +247,9 @@ def reopen(case_id: UUID, facts: CaseFacts, reason: str) -> Done:
     """
     if facts.status != CLOSED:
         raise Conflict("the case is not closed", state=facts.status)
-    new = msgspec.structs.replace(
-        _with(facts, reopened=facts.work.reopened + 1, finding=None), status=OPEN, reason=None
-    )
+    again = facts.work.reopened + 1
+    new = _with(facts, reopened=again, finding=None, handover=None, handed_to=None)
+    new = msgspec.structs.replace(new, status=OPEN, reason=None)
     opens = [Task("assess", urgency=facts.urgency)]
     if reason == Reopening.RETURNED_TO_HARM:
         new = _with(new, risk="high", instrument=None)

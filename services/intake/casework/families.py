@@ -154,6 +154,7 @@ class Families:
         stamp = Stamp(asked.at, asked.caller.actor)
         await self.stages.outbox.append(conn, [(draft, stamp) for _, _, draft in made])
         await self._step(conn, asked, kind, {"case": str(other)})
+        await mark_seen(conn, asked.case_id, asked.at)
         return {
             "case_id": asked.case_id,
             "linked": next(f.work.linked for key, f, _ in made if key == asked.case_id),

@@ -87,20 +87,19 @@ async def open_cases_of(conn: AsyncConnection, worker: str) -> int:
 
 
 async def loads(conn: AsyncConnection, since: datetime) -> list[dict[str, Any]]:
-    """Return each worker's open cases, those at T0, and the steps by night since a time."""
+    """Return each pseudonym's open cases, those at T0, and the steps, also by night, since then."""
     rows = await conn.execute(
         text(
-            "WITH held AS (SELECT facts #>> '{work,worker}' AS who, count(*) AS open_cases,"
-            "  count(*) FILTER (WHERE facts ->> 'urgency' = 'T0') AS t0 FROM cases"
-            "  WHERE status IN ('open', 'review_due') AND facts #>> '{work,worker}' IS NOT NULL"
-            "  GROUP BY 1),"
-            " done AS (SELECT by AS who, count(*) AS steps,"
+            "WITH held AS (SELECT regexp_replace(facts #>> '{work,worker}', '^.*:', '') AS who,"
+            "  count(*) AS open_cases, count(*) FILTER (WHERE facts ->> 'urgency' = 'T0') AS t0"
+            "  FROM cases WHERE status IN ('open', 'review_due')"
+            "  AND facts #>> '{work,worker}' IS NOT NULL GROUP BY 1),"
+            " done AS (SELECT regexp_replace(by, '^.*:', '') AS who, count(*) AS steps,"
             "  count(*) FILTER (WHERE night) AS by_night FROM case_steps WHERE at > :since"
-            "  GROUP BY 1)"
-            " SELECT coalesce(held.who, done.who) AS who, coalesce(open_cases, 0) AS open_cases,"
+            "  AND by NOT LIKE 'service:%' GROUP BY 1)"
+            " SELECT who, coalesce(open_cases, 0) AS open_cases,"
             " coalesce(t0, 0) AS t0, coalesce(steps, 0) AS steps, coalesce(by_night, 0) AS by_night"
-            " FROM held FULL JOIN done ON done.who = held.who"
-            "  OR split_part(done.who, ':', 2) = held.who ORDER BY 2 DESC, 1"
+            " FROM held FULL JOIN done USING (who) ORDER BY 2 DESC, 1"
         ),
         {"since": since},
     )

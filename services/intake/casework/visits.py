@@ -11,6 +11,7 @@ from services.intake.casework.course import is_excluded, must_be_open
 from services.intake.casework.desk import carry_out
 from services.intake.casework.steps import Taken, add_step, steps_of
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
+from services.intake.reporters.store import mark_seen
 from shared.clock import now
 from shared.errors import Conflict, NotFound
 from shared.timers import TimerKind, cancel, schedule
@@ -70,6 +71,7 @@ class Visits:
         detail = {"who": who, "expected_back": expected_back.isoformat()}
         step = Taken("visit", asked.caller.actor, asked.at, row.version, detail)
         await add_step(conn, asked.case_id, step)
+        await mark_seen(conn, asked.case_id, asked.at)
         payload = {"case_id": str(asked.case_id), "who": who}
         await schedule(conn, KIND, str(step.step_id), expected_back, payload)
         return step.step_id
