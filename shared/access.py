@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import jwt
@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from starlette.requests import Request  # noqa: TC002  (FastAPI reads the annotation)
 
 from shared.errors import Forbidden, Unauthenticated
+from shared.membership import Membership
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 AUDIENCE: Final = "pashe"
 """The `aud` of every token of this centre."""
@@ -40,11 +41,16 @@ PROVIDERS: Final = frozenset({Role.PROVIDER_WORKER, Role.PROVIDER_SYSTEM})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `subject` is a pseudonym, `org` a provider's or partner's id."""
+    """An authenticated caller. `subject` is a pseudonym, `org` a provider's or partner's id.
+
+    `places` are P-codes of where the caller's centre works, none for everywhere.
+    """
 
     subject: str
     role: Role
     org: str | None = None
+    places: tuple[str, ...] = ()
+    memberships: tuple[Membership, ...] = ()
 
     @property
     def actor(self) -> str:
@@ -67,6 +73,8 @@ def make_token(
     *,
     subject: str | None = None,
     org: str | None = None,
+    places: Sequence[str] = (),
+    memberships: Sequence[Membership] = (),
     valid: timedelta = timedelta(hours=12),
     at: datetime | None = None,
 ) -> str:
@@ -77,6 +85,8 @@ def make_token(
         "sub": subject or uuid4().hex[:12],
         "role": str(role),
         "org": org,
+        "places": list(places),
+        "member_of": [one.claim() for one in memberships],
         "iat": issued,
         "exp": issued + valid,
         "jti": uuid4().hex,
@@ -150,9 +160,25 @@ class TokenReader:
             role = Role(claims["role"])
             if (role is Role.SERVICE) != (signer == f"service:{subject}"):
                 raise Unauthenticated
-            return Caller(subject[:64], role, org), float(claims["exp"]) + LEEWAY
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            places, memberships = _places_of(claims), _memberships_of(claims)
+            caller = Caller(subject[:64], role, org, places, memberships)
+            return caller, float(claims["exp"]) + LEEWAY
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
             raise Unauthenticated from None
+
+
+def _places_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    found = claims.get("places") or []
+    if not isinstance(found, list) or not all(isinstance(place, str) for place in found):
+        raise Unauthenticated
+    return tuple(sorted(found))
+
+
+def _memberships_of(claims: Mapping[str, Any]) -> tuple[Membership, ...]:
+    found = claims.get("member_of") or []
+    if not isinstance(found, list):
+        raise Unauthenticated
+    return tuple(Membership.of(claim) for claim in found)
 
 
 async def any_caller(request: Request) -> Caller | None:

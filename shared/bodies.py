@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidBody, MalformedBody, TooLarge
 from shared.text import is_clean
@@ -59,11 +60,17 @@ async def read_bytes(request: Request, limit: int = MAX_BODY) -> bytes:
     if told.isdigit() and int(told) > limit:
         raise TooLarge
     parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > limit:
+    receive = request.receive
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        if len(parts) + len(part) > limit:
             raise TooLarge
-    return bytes(parts)
+        if not message.get("more_body", False):
+            return bytes(parts) + part if parts else part
+        parts += part
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401  (any JSON value)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.access_rules import Scope
 from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
 
 if TYPE_CHECKING:
@@ -53,20 +54,32 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
     )
 
 
+_REACH: Final = text(
+    "SELECT set_config('pashe.organisation', :o, true),"
+    " set_config('pashe.names', CAST(CAST(:n AS text[]) AS text), true),"
+    " set_config('pashe.places', coalesce(CAST(CAST(:p AS text[]) AS text), ''), true)"
+)
+
+
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, organisation: str = ""
+    engine: AsyncEngine, scope: Scope | str = ""
 ) -> AsyncIterator[AsyncConnection]:
-    """Run one transaction; `organisation` feeds the row-level policies of `<svc>_web`.
+    """Run one transaction; `scope` feeds the row-level policies of `<svc>_web`.
 
-    `organisation` is a provider id, `*` for staff who may see all rows, or empty for none.
+    A caller's reach (`access_rules.scope_of`), or an organisation alone: a provider id, `*` for
+    the service's own reads of all rows, or empty for none. It ends with the transaction.
     """
     async with engine.begin() as conn:
-        if organisation:
-            await conn.execute(
-                text("SELECT set_config('pashe.organisation', :o, true)"), {"o": organisation}
-            )
+        if scope:
+            await set_reach(conn, Scope(scope) if isinstance(scope, str) else scope)
         yield conn
+
+
+async def set_reach(conn: AsyncConnection, scope: Scope) -> None:
+    """Set what the row-level policies compare with, until the transaction ends."""
+    places = None if scope.places is None else list(scope.places)
+    await conn.execute(_REACH, {"o": scope.organisation, "n": list(scope.names), "p": places})
 
 
 class Blame(Enum):
@@ -132,6 +145,8 @@ def blame(error: BaseException) -> Blame:
 async def check_role(engine: AsyncEngine, schema: str) -> None:
     """Refuse a role that is superuser, bypasses row-level security or owns tables (DECISIONS 20).
 
+    Or that may become one that does.
+
     Raises:
         SettingsError: the role is too strong; the message names it.
 
@@ -140,11 +155,11 @@ async def check_role(engine: AsyncEngine, schema: str) -> None:
         row = (
             await conn.execute(
                 text(
-                    "SELECT current_user AS name, rolsuper OR rolbypassrls AS strong,"
-                    " EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
+                    "SELECT current_user AS name, bool_or(rolsuper OR rolbypassrls) AS strong,"
+                    " bool_or(EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n"
                     "   ON n.oid = c.relnamespace WHERE n.nspname = :schema"
-                    "   AND c.relowner = r.oid) AS owns"
-                    " FROM pg_roles r WHERE rolname = current_user"
+                    "   AND c.relowner = r.oid)) AS owns"
+                    " FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')"
                 ),
                 {"schema": schema},
             )

@@ -18,12 +18,10 @@ from shared.clock import now
 from shared.timers import Timer, TimerKind, schedule_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from shared.events import Event
-    from shared.outbox import Stamp
 
 ERASED: Final = "case-erased"
 
@@ -88,30 +86,3 @@ def make_blanker(clock: Callable[[], datetime] = now) -> TimerKind:
             await schedule_blanking(conn, [timer.subject], clock() + AGAIN[look], look + 1)
 
     return TimerKind(KIND, fire)
-
-
-class Erasures:
-    """Handler of a consumer of `cases` in a service that keeps nothing of a case but events."""
-
-    def __init__(self, clock: Callable[[], datetime] = now) -> None:
-        """Take the clock that the timer is set by."""
-        self._clock = clock
-
-    def wants(self, event_type: str, needs: frozenset[str]) -> bool:
-        """Care about erasures only."""
-        del needs
-        return event_type == ERASED
-
-    async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> set[str]:
-        """Need nothing."""
-        del conn, events
-        return set()
-
-    def decide(self, state: set[str], event: Event, stamp: Stamp) -> None:
-        """Note the case."""
-        del stamp
-        state.add(event.subject)
-
-    async def flush(self, conn: AsyncConnection, state: set[str]) -> None:
-        """Let the timer do the rest."""
-        await schedule_blanking(conn, state, self._clock())

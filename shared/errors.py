@@ -95,3 +95,20 @@ class RecordInvalid(Exception):  # noqa: N818  (a state of the record, not of th
 
 class SettingsError(Exception):
     """A missing or wrong variable; the message is the one line an operator needs."""
+
+
+def describe(error: BaseException) -> str:
+    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return f"{type(error).__name__}({state})" if state else type(error).__name__
+
+
+def where(error: BaseException) -> str:
+    """Return file and line of the innermost frame, which hold no data."""
+    tb = error.__traceback__
+    if tb is None:
+        return ""
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"

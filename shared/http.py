@@ -6,13 +6,16 @@ No answer ever echoes input: validation errors name fields and rules only (SAFET
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig  # noqa: TC002  (a value of this module has this type)
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -26,8 +29,10 @@ from shared.errors import InvalidBody, Problem, Unavailable
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
+    from fastapi import APIRouter
+    from prometheus_client import Counter, Histogram
     from sqlalchemy.ext.asyncio import AsyncConnection
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -129,10 +134,11 @@ _BEFORE_START: Final = ("/live", "/ready", "/metrics", "/openapi.json")
 class _Watch:
     """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, route: str | None = None) -> None:
         self._app = app
         self._service = service
         self._name = service.settings.service
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -147,8 +153,9 @@ class _Watch:
                 status = message["status"]
             await send(message)
 
+        method = scope["method"]
         parent = dict(scope["headers"]).get(b"traceparent", b"").decode("ascii", "replace")
-        with telemetry.span(f"{self._name} {scope['method']}", parent or None):
+        with telemetry.span(f"{self._name} {method}", parent or None):
             try:
                 ready = self._service.started or scope["path"].endswith(_BEFORE_START)
                 answer = self._app if ready else problem(Unavailable())
@@ -157,15 +164,77 @@ class _Watch:
                 if status:
                     raise
                 translated = _translate(error)
-                if translated.status >= 500:  # noqa: PLR2004
+                if translated is not error and translated.status >= 500:  # noqa: PLR2004
                     _log.error("request-failed", error, status=translated.status)
                 await problem(translated)(scope, receive, watched)
-        route = getattr(scope.get("route"), "path", "none")
-        telemetry.HTTP_SECONDS.labels(route).observe(time.perf_counter() - started)
-        telemetry.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
+        route = self._route or getattr(scope.get("route"), "path", "none")
+        seconds, requests = _series(method, route, status)
+        seconds.observe(time.perf_counter() - started)
+        requests.inc()
 
 
-def make_app(service: Service, title: str, description: str) -> FastAPI:
+@lru_cache(maxsize=1024)
+def _series(method: str, route: str, status: int) -> tuple[Histogram, Counter]:
+    """Return the metrics' children for these labels; to find them anew costs more than to count."""
+    return (
+        telemetry.HTTP_SECONDS.labels(route),
+        telemetry.HTTP_REQUESTS.labels(method, route, status),
+    )
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def direct(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint that takes the request alone: it is called past FastAPI's own machinery.
+
+    That costs several times what such an endpoint does itself: it walks all routes, resolves
+    dependencies and wraps the answer. Path and method are declared as ever, so that OpenAPI knows
+    them; the path must have no parameters.
+    """
+    endpoint.direct = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+class App(FastAPI):
+    """FastAPI, with a table of the routes that are `direct`."""
+
+    def __init__(self, service: Service, **more: Any) -> None:  # noqa: ANN401  (FastAPI's own)
+        """Take the service that is watched, and FastAPI's own arguments."""
+        super().__init__(**more)
+        self._service = service
+        self._direct: dict[tuple[str, str], ASGIApp] = {}
+        self.add_middleware(_Watch, service=service)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http":
+            found = self._direct.get((scope["method"], scope["path"]))
+            if found is not None:
+                scope["app"] = self
+                await found(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def include_router(self, router: APIRouter, **more: Any) -> None:  # noqa: ANN401
+        """Include a router; those of its endpoints that are `direct` are entered in the table."""
+        super().include_router(router, **more)
+        for route in router.routes:
+            if isinstance(route, APIRoute) and getattr(route.endpoint, "direct", False):
+                for method in route.methods or ():
+                    watched = _Watch(_plain(route.endpoint), self._service, route.path)
+                    self._direct[method, route.path] = watched
+
+
+def _plain(endpoint: Endpoint) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return answer
+
+
+def make_app(service: Service, title: str, description: str) -> App:
     """Make the application of a service: problems, health, metrics, OpenAPI, request metrics."""
     name = service.settings.service
 
@@ -174,7 +243,8 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
         async with service.running():
             yield
 
-    app = FastAPI(
+    app = App(
+        service,
         title=title,
         description=description,
         version="1",
@@ -185,8 +255,6 @@ def make_app(service: Service, title: str, description: str) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.tokens = service.tokens
-
-    app.add_middleware(_Watch, service=service)
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, error: Problem) -> Response:

@@ -167,7 +167,17 @@ SELECT keep_partitions(107, 114)
 
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox_heads, outbox, relays, inbox, inbox_heads, attempts,
-  parked, timers, idempotency TO {schema}_flow, {schema}_web
+  parked, timers, idempotency TO {schema}_flow
+
+
+-- A request tells of a read and keeps its answer; it never reads what waits or was sent.
+GRANT SELECT, INSERT, UPDATE ON outbox_heads TO {schema}_web
+
+
+GRANT INSERT ON outbox TO {schema}_web
+
+
+GRANT SELECT, INSERT ON idempotency TO {schema}_web
 
 
 GRANT SELECT ON alembic_version TO {schema}_flow, {schema}_web

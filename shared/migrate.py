@@ -23,11 +23,21 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _KERNEL_SQL = Path(__file__).with_name("kernel.sql")
+_REACH_SQL = Path(__file__).with_name("reach.sql")
 
 
 def create_kernel(op: Operations, schema: str) -> None:
     """Create the kernel's tables in a service's schema and grant them to its roles."""
-    for statement in _KERNEL_SQL.read_text("utf-8").replace("{schema}", schema).split("\n\n\n"):
+    _run_file(op, _KERNEL_SQL, schema)
+
+
+def create_reach(op: Operations, schema: str) -> None:
+    """Create what policies ask of a case; its table `cases` (`case_id`, `facts`) must be there."""
+    _run_file(op, _REACH_SQL, schema)
+
+
+def _run_file(op: Operations, path: Path, schema: str) -> None:
+    for statement in path.read_text("utf-8").replace("{schema}", schema).split("\n\n\n"):
         if statement.strip():
             op.get_bind().exec_driver_sql(statement)
 

@@ -21,7 +21,7 @@ from shared.kafka import partition_of
 from shared.telemetry import EVENTS_DECIDED, current_traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -106,6 +106,23 @@ class Outbox:
         if not drafts:
             return []
         tails = {} if fresh else await self._heads(conn, [draft for draft, _ in drafts])
+        columns = self.encode(drafts, tails)
+        await conn.execute(_INSERT, columns)
+        self.count(draft for draft, _ in drafts)
+        return columns["ids"]  # type: ignore[return-value]
+
+    def encode(
+        self, drafts: Sequence[tuple[Draft, Stamp]], tails: dict[tuple[str, str], int]
+    ) -> dict[str, list[object]]:
+        """Return the columns of the outbox for events, each encoded and signed, in their order.
+
+        `tails` has the last sequence of each stream and subject, 0 where it lacks one, and is
+        moved on. For `append`, and for a statement that stores the events with what made them.
+
+        Raises:
+            ValueError: see `append`.
+
+        """
         columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
         for draft, stamp in drafts:
             place = (draft.stream, draft.subject)
@@ -136,10 +153,13 @@ class Outbox:
             )
             for column, item in zip(columns.values(), row, strict=True):
                 column.append(item)
-        await conn.execute(_INSERT, columns)
-        for (stream, kind), count in Counter((d.stream, d.type) for d, _ in drafts).items():
+        return columns
+
+    @staticmethod
+    def count(drafts: Iterable[Draft]) -> None:
+        """Count events that were appended, for the metrics."""
+        for (stream, kind), count in Counter((d.stream, d.type) for d in drafts).items():
             EVENTS_DECIDED.labels(stream, kind).inc(count)
-        return columns["ids"]  # type: ignore[return-value]
 
     @staticmethod
     async def _heads(conn: AsyncConnection, drafts: Sequence[Draft]) -> dict[tuple[str, str], int]:

@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.trace.status import Status, StatusCode
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared import errors, tracing
 from shared.clock import now, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from opentelemetry.trace import Span
-
     from shared.settings import Settings
+
+describe, where = errors.describe, errors.where
+span, current_traceparent = tracing.span, tracing.current_traceparent
+flush_spans = tracing.flush_spans
 
 REGISTRY: Final = CollectorRegistry()
 """The one registry of a process."""
@@ -110,7 +101,6 @@ class _JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        span = trace.get_current_span().get_span_context()
         line: dict[str, Any] = {
             "time": rfc3339(now()),
             "level": record.levelname,
@@ -119,8 +109,8 @@ class _JsonFormatter(logging.Formatter):
             "event": record.getMessage()[:500],
         }
         line.update(getattr(record, "fields", {}))
-        if span.is_valid:
-            line["trace_id"] = f"{span.trace_id:032x}"
+        if (trace_id := tracing.current_trace_id()) is not None:
+            line["trace_id"] = trace_id
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
             line["where"] = where(record.exc_info[1])
@@ -145,23 +135,6 @@ class _OncePer(logging.Filter):
         return True
 
 
-def describe(error: BaseException) -> str:
-    """Name an error without its message, which may hold a person's data: type and SQLSTATE."""
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return f"{type(error).__name__}({state})" if state else type(error).__name__
-
-
-def where(error: BaseException) -> str:
-    """Return file and line of the innermost frame, which hold no data."""
-    tb = error.__traceback__
-    if tb is None:
-        return ""
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    return f"{tb.tb_frame.f_code.co_filename.rsplit('/', 3)[-1]}:{tb.tb_lineno}"
-
-
 class Log:
     """A logger that takes an event name and fields, never free text about a person."""
 
@@ -184,10 +157,6 @@ class Log:
         self._logger.error(event, extra={"fields": fields})
 
 
-_propagator = TraceContextTextMapPropagator()
-_tracer = trace.get_tracer("pashe")
-
-
 def setup(settings: Settings) -> None:
     """Send logs to stderr as JSON, and spans to the collector if one is named. Once a process."""
     handler = logging.StreamHandler(sys.stderr)
@@ -197,51 +166,7 @@ def setup(settings: Settings) -> None:
     for noisy in ("aiokafka", "kafka.client", "faststream", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
-        shutdown_on_exit=False,
-    )
-    if settings.otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
-    trace.set_tracer_provider(provider)
-
-
-def flush_spans(timeout_ms: int = 1000) -> None:
-    """Send what spans are left, for at most `timeout_ms`; called at the end of a process."""
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, TracerProvider):
-        provider.force_flush(timeout_ms)
-
-
-def current_traceparent() -> str | None:
-    """Return the W3C `traceparent` of the present span, or None outside of one."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")
-
-
-@contextmanager
-def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[Span]:
-    """Run a block in a span, below `traceparent` if given, else below the present span.
-
-    Attributes are names and counts, never about a person.
-    """
-    parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    token = otel_context.attach(parent) if parent is not None else None
-    try:
-        with _tracer.start_as_current_span(
-            name, attributes=attributes, record_exception=False, set_status_on_exception=False
-        ) as current:
-            try:
-                yield current
-            except BaseException as error:
-                current.set_status(Status(StatusCode.ERROR, describe(error)))
-                raise
-    finally:
-        if token is not None:
-            otel_context.detach(token)
+    tracing.setup(settings)
 
 
 SUBSCRIPTIONS: Final = _gauge(

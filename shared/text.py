@@ -24,6 +24,11 @@ _INVISIBLE: Final = re.compile(
 # The joiners mean something in Bangla (র‍্যাব) and in emoji; after ASCII or another joiner they do
 # not.
 _IDLE_JOINER: Final = re.compile("(?:^|(?<=[\x00-\x7f\u200c\u200d]))[\u200c\u200d]")
+# Bangla and ASCII, by far the most of what comes, is NFC once ড় ঢ় য় are in two parts and none of
+# these pairs occurs: vowel signs that compose, and a hasanta before a nukta. The sign ৾ is beyond.
+_BEYOND: Final = re.compile("[^\x00-\x7f\u0964\u0965\u0980-\u09fd]")
+_NUKTA: Final = (("\u09dc", "\u09a1\u09bc"), ("\u09dd", "\u09a2\u09bc"), ("\u09df", "\u09af\u09bc"))
+_UNORDERED: Final = ("\u09c7\u09be", "\u09c7\u09d7", "\u09cd\u09bc")
 _DIGIT: Final = re.compile(r"\d")
 _UNCLEAN: Final = re.compile("[\x00\ud800-\udfff]")
 
@@ -60,8 +65,13 @@ def normalise(text: str) -> str:
     """
     if text.isascii():
         return text
-    visible = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
-    return unicodedata.normalize("NFC", _IDLE_JOINER.sub("", visible))
+    for whole, parts in _NUKTA:
+        text = text.replace(whole, parts)
+    if _BEYOND.search(text) is None and not any(pair in text for pair in _UNORDERED):
+        return text
+    composed = unicodedata.normalize("NFC", text)
+    visible = _IDLE_JOINER.sub("", _INVISIBLE.sub("", composed))
+    return composed if visible == composed else unicodedata.normalize("NFC", visible)
 
 
 def is_clean(text: str) -> bool:

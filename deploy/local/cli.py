@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import bench, control, key_epoch, parked
+from deploy.local import bench, control, key_epoch, parked, tokens
 from deploy.local.errors import StackError
 from deploy.local.home import Home, erase_home, find_home, load_token_seed, take_lock
 from deploy.local.keys import SERVICES
@@ -50,6 +49,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
 app.command("replay")(parked.replay_outbox)
 app.command("rotate-keys")(key_epoch.rotate_keys)
+app.command("token")(tokens.print_token)
 app.command("bench")(bench.measure_speed)
 console = Console(highlight=False)
 
@@ -170,30 +170,6 @@ def _show(found: dict[str, Any]) -> None:
     else:
         behind = ", ".join(f"{group} {records}" for group, records in lag.items() if records)
         console.print(f"Consumer lag: {behind or 'none'}")
-
-
-@app.command()
-def token(
-    role: Annotated[str, typer.Argument(help="As whom, e.g. coordinator")],
-    provider: Annotated[
-        str | None, typer.Option(help="The provider's (or partner's) key in the directory")
-    ] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="How long it holds")] = 12,
-) -> None:
-    """Print a bearer token for scripts."""
-    from shared.access import PROVIDERS, make_token  # noqa: PLC0415  (slow, needed here only)
-    from shared.vocabulary import Role as AnyRole  # noqa: PLC0415
-
-    try:
-        known = AnyRole(role)
-    except ValueError:
-        message = f"there is no role {role}: one of {', '.join(AnyRole)}"
-        raise StackError(message) from None
-    if known in PROVIDERS and not provider:
-        message = f"a token for {role} needs --provider KEY"
-        raise StackError(message)
-    seed = load_token_seed(find_home())
-    typer.echo(make_token(seed, known, org=provider, valid=timedelta(hours=hours)))
 
 
 @app.command()

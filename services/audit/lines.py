@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +23,20 @@ SELECT e.*, b.idx IS NULL AS erased, b.value, b.salt, b.signature, b.headers
 FROM entries e LEFT JOIN event_bytes b ON b.idx = e.idx
 WHERE e.idx >= :start AND e.idx < :until ORDER BY e.idx LIMIT :n
 """)
+
+
+_NEWEST = text("""
+SELECT DISTINCT ON (e.subject) e.subject, b.value FROM entries e JOIN event_bytes b USING (idx)
+WHERE e.subject = ANY(CAST(:subjects AS text[])) AND e.stream = 'cases'
+  AND e.type <> 'event-parked' AND e.sequence IS NOT NULL
+ORDER BY e.subject, e.sequence DESC
+""")
+
+
+async def newest_cases(conn: AsyncConnection, subjects: Collection[str]) -> dict[str, bytes]:
+    """Return the newest proven event of `cases` of each of these cases that has one."""
+    rows = await conn.execute(_NEWEST, {"subjects": sorted(subjects)})
+    return {row.subject: bytes(row.value) for row in rows if row.value is not None}
 
 
 async def list_history(

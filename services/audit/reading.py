@@ -10,6 +10,7 @@ import msgspec
 
 from services.audit import lines, merkle, store
 from services.audit.flags import Flag, names_of
+from services.audit.reach import refused_of
 from services.audit.service import LogBehind, check_outside
 from shared.clock import now, rfc3339
 from shared.database import transaction
@@ -19,6 +20,8 @@ from shared.outbox import Stamp
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -58,10 +61,13 @@ class Reading:
     ) -> tuple[list[dict[str, Any]], list[int] | None]:
         """Return at most `n` lines about a case in order, and the next page if there is one.
 
-        Nothing is told about a read that found nothing.
+        Nothing is told about a read that found nothing, as one of a case that the caller may not
+        know of always does.
         """
         async with transaction(self._engine, STAFF) as conn:
             until = page.until or (await store.load_head(conn)).size
+            if await refused_of(conn, caller, [subject], now()):
+                return [], None
             rows = await lines.list_history(conn, subject, page.start, until, n)
             if rows:
                 what = f"history {rows[0].idx}-{rows[-1].idx}"
@@ -71,25 +77,29 @@ class Reading:
     async def entries(
         self, caller: Caller, page: Page, n: int
     ) -> tuple[list[dict[str, Any]], list[int] | None]:
-        """Return at most `n` lines of the whole log in order, and the next page if there is one."""
+        """Return at most `n` lines of the whole log in order, and the next page if there is one.
+
+        Lines of cases that the caller may not know of are left out.
+        """
         async with transaction(self._engine, STAFF) as conn:
             until = page.until or (await store.load_head(conn)).size
             rows = await lines.list_entries(conn, page.start, until, n)
+            hidden = await refused_of(conn, caller, (row.subject for row in rows), now())
             if rows:
                 what = f"entries {rows[0].idx}-{rows[-1].idx}"
                 await self._tell(conn, caller, WHOLE_LOG, what)
-        return _page(rows, caller, until, n)
+        return _page(rows, caller, until, n, hidden)
 
     async def entry(self, caller: Caller, index: int) -> dict[str, Any]:
         """Return one entry; its exact bytes and salt for an auditor only.
 
         Raises:
-            NotFound: there is no such entry.
+            NotFound: there is no such entry, or not for this caller.
 
         """
         async with transaction(self._engine, STAFF) as conn:
             rows = await lines.list_entries(conn, index, index + 1, 1)
-            if not rows:
+            if not rows or await refused_of(conn, caller, [rows[0].subject], now()):
                 raise NotFound
             subject = rows[0].subject or WHOLE_LOG
             known = subject if subject.isascii() else WHOLE_LOG
@@ -104,13 +114,17 @@ class Reading:
         draft = Draft(ACCESSES, "history-read", subject, data)
         await self._outbox.append(conn, [(draft, Stamp(now(), caller.actor))])
 
-    async def overview(self) -> dict[str, Any]:
-        """Return size, root, flags, gaps and the age of the checkpoint in seconds."""
+    async def overview(self, caller: Caller) -> dict[str, Any]:
+        """Return size, root, flags, gaps and the age of the checkpoint in seconds.
+
+        Gaps are counted all; those of cases that the caller may not know of are not listed.
+        """
         async with transaction(self._engine, STAFF) as conn:
             head = await store.load_head(conn)
             flags = await lines.count_flags(conn)
             opened, closed = await lines.count_gaps(conn)
             gaps = await lines.list_gaps(conn, 50)
+            hidden = await refused_of(conn, caller, (row.subject for row in gaps), now())
         counts = {
             name: sum(n for flagged, n in flags.items() if flagged & flag)
             for flag in Flag
@@ -121,7 +135,11 @@ class Reading:
             "size": head.size,
             "root": head.root.hex(),
             "flags": counts,
-            "gaps": {"open": opened, "closed": closed, "items": [_gap(row) for row in gaps]},
+            "gaps": {
+                "open": opened,
+                "closed": closed,
+                "items": [_gap(row) for row in gaps if row.subject not in hidden],
+            },
             "checkpoint": {
                 "size": max(head.checkpoint_size, 0),
                 "age_seconds": age,
@@ -144,9 +162,10 @@ def _page(
     caller: Caller,
     until: int,
     n: int,
+    hidden: Collection[str] = (),
 ) -> tuple[list[dict[str, Any]], list[int] | None]:
     after = [rows[-1].idx + 1, until] if len(rows) == n and rows[-1].idx + 1 < until else None
-    return [_line(row, caller) for row in rows], after
+    return [_line(row, caller) for row in rows if row.subject not in hidden], after
 
 
 def _line(row: Row[Any], caller: Caller) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from pydantic import Field
 
 from services.intake import store
 from services.intake.domain import Triage
+from services.intake.reach import matter, shown
 from services.intake.report import Pcode
-from shared.access import Caller, organisation_of, require
+from shared.access import Caller, require
+from shared.access_rules import Allowed, Verb, decide, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
@@ -48,35 +50,19 @@ class TriageIn(Model):
     conflict: bool | None = None
 
 
-def _shown(row: store.CaseRow) -> dict[str, Any]:
-    return {
-        "case_id": row.case_id,
-        "submission_id": row.submission_id,
-        "status": row.status,
-        "facts": row.facts,
-        "version": row.version,
-        "changed_at": row.changed_at,
-    }
-
-
-def organisation(caller: Caller) -> str:
-    """Return what the row-level policies of intake compare with."""
-    return organisation_of(caller) or caller.actor
-
-
 def make_router(service: Service, intake: Intake) -> APIRouter:
     """Make the routes for the desk and for those who see their own reports."""
     router = APIRouter(prefix="/intake/v1", tags=["cases"])
 
     @router.get("/submissions", response_model=None)
     async def submissions(
-        _: Annotated[Caller, Depends(require(*_SEES))],
+        caller: Annotated[Caller, Depends(require(*_SEES))],
         channel: Channel | None = None,
         after: str | None = None,
         limit: Limit = 50,
     ) -> Response:
         """List submissions in order, with what a machine read in them and their case."""
-        async with transaction(service.web, "*") as conn:
+        async with transaction(service.web, scope_of(caller, Verb.SEE, now())) as conn:
             rows = await store.list_submissions(conn, channel, commit_place(after), limit)
         last = rows[-1]["cursor"] if rows else None
         items = [{k: v for k, v in row.items() if k != "cursor"} for row in rows]
@@ -89,15 +75,19 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
         limit: Limit = 50,
     ) -> Response:
         """List cases in order: all for staff, one's own reports' for others."""
-        async with transaction(service.web, organisation(caller)) as conn:
+        at = now()
+        async with transaction(service.web, scope_of(caller, Verb.SEE, at)) as conn:
             rows = await store.list_cases(conn, commit_place(after), limit)
-        return _json(page([_shown(row) for row in rows], rows[-1].cursor if rows else None))
+        seen = [(row, decide(caller, Verb.SEE, matter(row), at)) for row in rows]
+        items = [shown(row, found) for row, found in seen if isinstance(found, Allowed)]
+        return _json(page(items, rows[-1].cursor if rows else None))
 
     @router.get("/cases/{case_id}", response_model=None)
     async def case(case_id: UUID, caller: Annotated[Caller, Depends(require(*_OWN))]) -> Response:
         """Read the coarse facts of one case; who the person is stays sealed."""
-        row = await intake.show_case(case_id, organisation(caller))
-        return _json(_shown(row), {"ETag": f'"{row.version}"'})
+        row, allowed = await intake.show_case(case_id, caller, now())
+        headers = {} if allowed.stub else {"ETag": f'"{row.version}"'}
+        return _json(shown(row, allowed), headers)
 
     @router.post("/cases/{case_id}/triage", response_model=None)
     async def triage(
@@ -122,7 +112,7 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
 
             async def act() -> tuple[int, Any]:
                 row = await intake.triage_in(conn, case_id, change, caller, version, now())
-                return 200, _shown(row)
+                return 200, shown(row, Allowed())
 
             response = await once(request, conn, raw, act)
         service.waker.wake()

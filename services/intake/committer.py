@@ -21,6 +21,7 @@ from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from services.intake.submissions import Prepared, SubmissionStore
 
@@ -152,19 +153,18 @@ class Committer:
             raise
         _settle(waiting, answers[0])
 
-    async def _look_up(self, group: Sequence[_Waiting], error: Exception) -> None:
+    async def _look_up(self, group: Sequence[_Waiting], error: CommitUnknown) -> None:
         """Find out which of a lost commit are there; the rest are answered 503, never 2xx."""
-        _log.error("commit-outcome-unknown", error, size=len(group))
-        ids = [w.prepared.submission_id for w in group]
-        try:
+        _log.error("commit-outcome-unknown", error.__cause__, size=len(group))
+        ids = {w.prepared.submission_id for w in group}
+        found: set[UUID] = set()
+        running = True
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_UP):
-                while True:
+                while running and found != ids:
                     with contextlib.suppress(Exception):  # the database may come back
-                        found = await self._store.find_submissions(ids)
-                        break
+                        found, running = await self._store.look_up(ids, error.pid)
                     await asyncio.sleep(0.2)
-        except TimeoutError:
-            found = set()
         for waiting in group:
             if waiting.prepared.submission_id in found:
                 waiting.done.set_result(waiting.prepared.answer)

@@ -226,7 +226,10 @@ def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:
 def _excluded(report: Mapping[str, Any]) -> list[str]:
     exclude = report.get("exclude", {})
     alleged = [a["provider_id"] for a in report.get("alleged", ()) if a.get("provider_id")]
-    return list(dict.fromkeys([*exclude.get("providers", ()), *exclude.get("kinds", ()), *alleged]))
+    area = exclude.get("area")
+    areas = [f"area:{places.coarse(area)}"] if area is not None else []
+    named = (*exclude.get("providers", ()), *exclude.get("kinds", ()), *alleged, *areas)
+    return list(dict.fromkeys(named))
 
 
 def _medical_until(

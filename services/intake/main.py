@@ -111,6 +111,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     async def sweep() -> None:
         await warm()
+        runtime.settle_memory()
         while True:
             if await intake.open_overdue(now()):
                 service.waker.wake()

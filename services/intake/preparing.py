@@ -15,6 +15,7 @@ from services.intake.domain import Submission
 from services.intake.receipts import Receipt, sign_receipt
 from services.intake.submissions import Prepared
 from shared import places, telemetry
+from shared.access_rules import owner_of
 from shared.clock import new_case_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
 
@@ -110,7 +111,7 @@ def prepare(
         message_id=message.message_id,
         sender=message.sender,
         again=message.again,
-        organisation=(caller.org or caller.actor) if caller else "",
+        organisation=owner_of(caller) if caller else "",
         actor=caller.actor if caller else f"anonymous:{channel}",
         receipt_hash=receipt.digest(secrets.pepper),
         person_refs=tuple(p["ref"] for p in people) or (None,),

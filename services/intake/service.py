@@ -20,10 +20,12 @@ from services.intake.conversation import (
     take_answer,
 )
 from services.intake.domain import Triage, consents_of, open_cases, triage
+from services.intake.reach import must
 from services.intake.reading import Reading, read
 from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
 from shared import telemetry
+from shared.access_rules import Verb, scope_of
 from shared.database import transaction
 from shared.errors import NotFound, Stale
 from shared.outbox import Stamp
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from services.intake.talks import Talk
     from services.intake.vault import Vault
     from shared.access import Caller
+    from shared.access_rules import Allowed
     from shared.events import CaseFacts, Draft
     from shared.outbox import Outbox
 
@@ -194,15 +197,14 @@ class Intake:
         """Apply a coordinator's triage; a case that nobody opened yet is opened first.
 
         Raises:
-            NotFound: no such case. Stale: `version` is not the present one. Conflict: it is closed.
+            NotFound: no such case for this caller. Stale: `version` is not the present one.
+            Conflict: it is closed.
 
         """
-        row = await store.find_case(conn, case_id)
-        if row is None:
-            raise NotFound
+        row, _ = must(caller, Verb.WORK, await store.find_case(conn, case_id), at)
         await self.open_in(conn, row.submission_id, at)
-        row = await store.lock_case(conn, case_id)
-        if row is None or row.facts is None:
+        row, _ = must(caller, Verb.WORK, await store.lock_case(conn, case_id), at)
+        if row.facts is None:
             raise NotFound
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)
@@ -225,15 +227,15 @@ class Intake:
             raise NotFound
         return found
 
-    async def show_case(self, case_id: UUID, organisation: str) -> store.CaseRow:
-        """Read one case as an organisation may see it.
+    async def show_case(
+        self, case_id: UUID, caller: Caller, at: datetime
+    ) -> tuple[store.CaseRow, Allowed]:
+        """Read one case, and how far the caller may see it.
 
         Raises:
-            NotFound: there is none for this organisation.
+            NotFound: there is none for this caller.
 
         """
-        async with transaction(self._web, organisation) as conn:
+        async with transaction(self._web, scope_of(caller, Verb.SEE, at)) as conn:
             row = await store.find_case(conn, case_id)
-        if row is None:
-            raise NotFound
-        return row
+        return must(caller, Verb.SEE, row, at)

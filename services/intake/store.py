@@ -171,7 +171,7 @@ async def save_cases(conn: AsyncConnection, cases: Sequence[tuple[UUID, CaseFact
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case as stored; `facts` is None until it was opened."""
+    """A case as stored; `facts` is None until it was opened; `owner` is who reported it."""
 
     case_id: UUID
     submission_id: UUID
@@ -180,9 +180,13 @@ class CaseRow:
     version: int
     changed_at: datetime
     cursor: Cursor
+    owner: str = ""
 
 
-_CASE_COLUMNS = "case_id, submission_id, status, facts, version, changed_at, txid::text AS xid, seq"
+_CASE_COLUMNS = (
+    "case_id, submission_id, status, facts, version, changed_at, txid::text AS xid, seq,"
+    " organisation"
+)
 
 
 def _case(row: Any) -> CaseRow:  # noqa: ANN401  (a database row)
@@ -195,6 +199,7 @@ def _case(row: Any) -> CaseRow:  # noqa: ANN401  (a database row)
         row.version,
         row.changed_at,
         (int(row.xid), row.seq),
+        row.organisation,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import msgspec
 from sqlalchemy import text
 
+from shared.database import sqlstate_of
 from shared.idempotency import Key, find_answer
 from shared.outbox import Stamp
 
@@ -22,12 +25,23 @@ if TYPE_CHECKING:
     from shared.events import Draft
     from shared.outbox import Outbox
 
-OPEN_AFTER: Final = 10
-"""Seconds after which a submission without a case is opened by the sweep (DECISIONS 15)."""
+OPEN_AFTER: Final = timedelta(seconds=10)
+"""Time after which a submission without a case is opened by the sweep (DECISIONS 15)."""
+
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class CommitUnknown(Exception):  # noqa: N818
-    """The connection was lost while committing: the submissions may or may not be stored."""
+    """The connection was lost while storing: the submissions may or may not be there.
+
+    `pid` is the server's process that was asked; while it runs it may still commit.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Keep the server's process."""
+        super().__init__()
+        self.pid = pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +71,59 @@ class Prepared:
         return self.submission.submission_id
 
 
-_IDEMPOTENCY = text("""
-INSERT INTO idempotency (scope, key_hash, body_hash, answer)
-SELECT * FROM unnest(CAST(:s AS text[]), CAST(:k AS bytea[]), CAST(:b AS bytea[]),
-  CAST(:a AS bytea[])) AS t (s, k, b, a) ORDER BY s, k
-ON CONFLICT DO NOTHING RETURNING scope, key_hash
-""")
-_SUBMISSIONS = text("""
-INSERT INTO submissions (submission_id, channel, gateway, message_key, message_id, received_at,
-  organisation, actor, entitled, case_ids, report, open_at, receipt_hash, sender,
-  traceparent, test)
-SELECT id, channel, gateway, mkey, mid, at, org, actor, entitled,
-  CAST(string_to_array(cases, ',') AS uuid[]), CAST(report AS jsonb),
-  at + make_interval(secs => :open_after), receipt, sender, trace, test
-FROM unnest(CAST(:id AS uuid[]), CAST(:channel AS text[]), CAST(:gateway AS text[]),
-  CAST(:mkey AS bytea[]), CAST(:mid AS text[]), CAST(:at AS timestamptz[]), CAST(:org AS text[]),
-  CAST(:actor AS text[]), CAST(:entitled AS boolean[]), CAST(:cases AS text[]),
-  CAST(:report AS text[]), CAST(:receipt AS bytea[]), CAST(:sender AS bytea[]),
-  CAST(:trace AS text[]), CAST(:test AS boolean[]))
-  AS t (id, channel, gateway, mkey, mid, at, org, actor, entitled, cases, report, receipt, sender,
-  trace, test)
-ORDER BY channel, gateway, mkey, id
-ON CONFLICT (channel, gateway, message_key) DO NOTHING RETURNING submission_id
-""")
-_CASES = text("""
-INSERT INTO cases (case_id, submission_id, person_ref, organisation)
-SELECT * FROM unnest(CAST(:c AS uuid[]), CAST(:s AS uuid[]), CAST(:r AS text[]), CAST(:o AS text[]))
-""")
-_SUBJECTS = text("""
-INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek,
-  phone_mark, name_mark)
-SELECT * FROM unnest(CAST(:i AS uuid[]), CAST(:c AS uuid[]), CAST(:s AS uuid[]), CAST(:k AS text[]),
-  CAST(:r AS text[]), CAST(:w AS bytea[]), CAST(:m AS bytea[]), CAST(:f AS bytea[]),
-  CAST(:p AS bytea[]), CAST(:n AS bytea[]))
-""")
-_SEALED = text("""
-INSERT INTO sealed (subject_id, field, version, ciphertext)
-SELECT * FROM unnest(CAST(:i AS uuid[]), CAST(:n AS text[]), CAST(:v AS integer[]),
-  CAST(:c AS bytea[]))
-""")
+_INSERT: Final = """
+WITH new_keys AS (
+  INSERT INTO idempotency (scope, key_hash, body_hash, answer)
+  SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) AS t (s, k, b, a)
+  ORDER BY s, k
+  ON CONFLICT DO NOTHING RETURNING scope, key_hash
+), new AS (
+  INSERT INTO submissions (submission_id, channel, gateway, message_key, message_id, received_at,
+    organisation, actor, entitled, case_ids, report, open_at, receipt_hash, sender, traceparent,
+    test)
+  SELECT id, channel, gateway, mkey, mid, at, org, actor, entitled,
+    string_to_array(cases, ',')::uuid[], report::jsonb, at + $5::interval, receipt, sender, trace,
+    test
+  FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::timestamptz[],
+    $12::text[], $13::text[], $14::boolean[], $15::text[], $16::text[], $17::bytea[], $18::bytea[],
+    $19::text[], $20::boolean[], $21::text[], $22::bytea[])
+    AS t (id, channel, gateway, mkey, mid, at, org, actor, entitled, cases, report, receipt, sender,
+    trace, test, scope, key)
+  WHERE key IS NULL OR (scope, key) IN (SELECT scope, key_hash FROM new_keys)
+  ORDER BY channel, gateway, mkey, id
+  ON CONFLICT (channel, gateway, message_key) DO NOTHING RETURNING submission_id
+), new_cases AS (
+  INSERT INTO cases (case_id, submission_id, person_ref, organisation)
+  SELECT c, s, r, o FROM unnest($23::uuid[], $24::uuid[], $25::text[], $26::text[])
+    AS t (c, s, r, o) WHERE s IN (SELECT submission_id FROM new)
+), new_subjects AS (
+  INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek,
+    phone_mark, name_mark)
+  SELECT * FROM unnest($27::uuid[], $28::uuid[], $29::uuid[], $30::text[], $31::text[],
+    $32::bytea[], $33::bytea[], $34::bytea[], $35::bytea[], $36::bytea[])
+    AS t (i, c, s, k, r, w, m, f, p, n) WHERE s IN (SELECT submission_id FROM new)
+), new_sealed AS (
+  INSERT INTO sealed (subject_id, field, version, ciphertext)
+  SELECT i, n, v, c FROM unnest($37::uuid[], $38::uuid[], $39::text[], $40::integer[], $41::bytea[])
+    AS t (s, i, n, v, c) WHERE s IN (SELECT submission_id FROM new)
+), new_events AS (
+  INSERT INTO outbox (topic, partition, key, event_id, type, sequence, needs, traceparent, value,
+    signature)
+  SELECT topic, partition, key, event_id, type, sequence, needs, trace, value, signature
+  FROM unnest($42::uuid[], $43::text[], $44::smallint[], $45::bytea[], $46::uuid[], $47::text[],
+    $48::bigint[], $49::text[], $50::text[], $51::bytea[], $52::bytea[])
+    WITH ORDINALITY AS t (s, topic, partition, key, event_id, type, sequence, needs, trace, value,
+    signature, n)
+  WHERE s IN (SELECT submission_id FROM new) ORDER BY n
+)
+SELECT submission_id FROM new
+"""
+"""A whole group in one round trip and one implicit transaction: all of it, or nothing.
+
+What belongs to a submission is stored only if the submission is new; a submission with a key only
+if its key is. Keys and submissions are inserted in their order, so that two groups never wait for
+each other.
+"""
 
 
 class SubmissionStore:
@@ -112,80 +140,78 @@ class SubmissionStore:
         A repeated Idempotency-Key or channel message is not stored again: it gets the first answer.
 
         Raises:
-            CommitUnknown: the connection was lost at the commit itself.
+            CommitUnknown: the connection was lost, or its answer did not come in time.
 
         """
+        columns = self._columns(group)
         async with self._engine.connect() as conn:
-            trans = await conn.begin()
-            fresh = await self._insert_keys(conn, group)
-            fresh = await self._insert_new(conn, fresh)
+            driver = await _driver_of(conn)
+            pid = driver.get_server_pid()
             try:
-                await trans.commit()
+                rows = await driver.fetch(_INSERT, *columns)
             except Exception as error:
-                raise CommitUnknown from error
-            stored = {id(p) for p in fresh}
-            return [p.answer if id(p) in stored else await self._first(conn, p) for p in group]
+                if _rolled_back(error):
+                    raise
+                await conn.invalidate()
+                raise CommitUnknown(pid) from error
+            new = {row[0] for row in rows}
+            self._outbox.count(p.draft for p in group if p.submission_id in new)
+            return [
+                p.answer if p.submission_id in new else await self._first(conn, p) for p in group
+            ]
 
-    @staticmethod
-    async def _insert_keys(conn: AsyncConnection, group: Sequence[Prepared]) -> list[Prepared]:
+    def _columns(self, group: Sequence[Prepared]) -> list[object]:
+        """Return the statement's parameters in their order."""
         first: dict[tuple[str, bytes], Prepared] = {}
-        for prepared in group:
-            if prepared.key is not None:
-                first.setdefault((prepared.key.scope, prepared.key.digest), prepared)
-        won: set[tuple[str, bytes]] = set()
-        if first:
-            keys = [p.key for p in first.values() if p.key is not None]
-            rows = await conn.execute(
-                _IDEMPOTENCY,
-                {
-                    "s": [k.scope for k in keys],
-                    "k": [k.digest for k in keys],
-                    "b": [k.body for k in keys],
-                    "a": [k.close(p.answer) for k, p in zip(keys, first.values(), strict=True)],
-                },
+        for p in group:
+            if p.key is not None:
+                first.setdefault((p.key.scope, p.key.digest), p)
+        keys = [(p.key, p.answer) for p in first.values() if p.key is not None]
+        tried = [p for p in group if p.key is None or first[p.key.scope, p.key.digest] is p]
+        submissions = [
+            (
+                *(p.submission_id, s.channel, p.gateway, p.message_key, p.message_id),
+                *(s.received_at, p.organisation, p.actor, s.entitled),
+                ",".join(map(str, s.case_ids)),
+                _encode(s.report).decode(),
+                *(p.receipt_hash, p.sender, p.traceparent, s.test),
+                *((None, None) if p.key is None else (p.key.scope, p.key.digest)),
             )
-            won = {(row.scope, bytes(row.key_hash)) for row in rows}
-        winners = {id(first[place]) for place in won}
-        return [p for p in group if p.key is None or id(p) in winners]
-
-    async def _insert_new(self, conn: AsyncConnection, group: Sequence[Prepared]) -> list[Prepared]:
-        if not group:
-            return []
-        rows = await conn.execute(_SUBMISSIONS, _submission_columns(group))
-        new = {row.submission_id for row in rows}
-        fresh = [p for p in group if p.submission_id in new]
-        if fresh:
-            await self._insert_parts(conn, fresh)
-        return fresh
-
-    async def _insert_parts(self, conn: AsyncConnection, fresh: Sequence[Prepared]) -> None:
+            for p in tried
+            for s in (p.submission,)
+        ]
         cases = [
             (case_id, p.submission_id, ref, p.organisation)
-            for p in fresh
+            for p in tried
             for case_id, ref in zip(p.submission.case_ids, p.person_refs, strict=True)
         ]
-        await conn.execute(_CASES, _columns("csro", cases))
-        subjects = [(s, p.submission_id) for p in fresh for s in p.subjects]
-        if subjects:
-            rows = [
-                (
-                    *(s.subject_id, s.case_id, sid, s.kind, s.ref, s.wrapped_key, s.commitment),
-                    *(s.kek, s.marks.phone, s.marks.name),
-                )
-                for s, sid in subjects
-            ]
-            await conn.execute(_SUBJECTS, _columns("icskrwmfpn", rows))
-            sealed = [
-                (s.subject_id, f.name, f.version, f.ciphertext)
-                for s, _ in subjects
-                for f in s.fields
-            ]
-            await conn.execute(_SEALED, _columns("invc", sealed))
-        await self._outbox.append(
-            conn,
-            [(p.draft, Stamp(p.submission.received_at, p.actor, p.traceparent)) for p in fresh],
-            fresh=True,
+        subjects = [
+            (
+                *(s.subject_id, s.case_id, p.submission_id, s.kind, s.ref, s.wrapped_key),
+                *(s.commitment, s.kek, s.marks.phone, s.marks.name),
+            )
+            for p in tried
+            for s in p.subjects
+        ]
+        sealed = [
+            (p.submission_id, s.subject_id, f.name, f.version, f.ciphertext)
+            for p in tried
+            for s in p.subjects
+            for f in s.fields
+        ]
+        events = self._outbox.encode(
+            [(p.draft, Stamp(p.submission.received_at, p.actor, p.traceparent)) for p in tried], {}
         )
+        return [
+            *_turned(4, [(k.scope, k.digest, k.body, k.close(answer)) for k, answer in keys]),
+            OPEN_AFTER,
+            *_turned(17, submissions),
+            *_turned(4, cases),
+            *_turned(10, subjects),
+            *_turned(5, sealed),
+            [p.submission_id for p in tried],
+            *events.values(),
+        ]
 
     @staticmethod
     async def _first(conn: AsyncConnection, prepared: Prepared) -> bytes | Exception:
@@ -210,37 +236,37 @@ class SubmissionStore:
             )
         return found is not None
 
-    async def find_submissions(self, ids: Iterable[UUID]) -> set[UUID]:
-        """Return which of these submissions are stored."""
+    async def look_up(self, ids: Iterable[UUID], pid: int) -> tuple[set[UUID], bool]:
+        """Return which of these submissions are stored, and whether process `pid` still runs."""
         async with self._engine.connect() as conn:
+            running = await conn.scalar(  # asked first: what ends between the two is found
+                text("SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = :pid)"),
+                {"pid": pid},
+            )
             rows = await conn.execute(
                 text("SELECT submission_id FROM submissions WHERE submission_id = ANY(:ids)"),
                 {"ids": list(ids)},
             )
-            return {row.submission_id for row in rows}
+            return {row.submission_id for row in rows}, bool(running)
 
 
-def _columns(names: str, rows: Sequence[Sequence[object]]) -> dict[str, list[object]]:
-    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+async def _driver_of(conn: AsyncConnection) -> Any:  # noqa: ANN401  (asyncpg has no types)
+    """Return the asyncpg connection below; one that was lost while it lay idle is replaced."""
+    driver: Any = (await conn.get_raw_connection()).driver_connection
+    if driver.is_closed():
+        await conn.invalidate()
+        driver = (await conn.get_raw_connection()).driver_connection
+    return driver
 
 
-def _submission_columns(group: Sequence[Prepared]) -> dict[str, object]:
-    subs = [p.submission for p in group]
-    return {
-        "id": [s.submission_id for s in subs],
-        "channel": [s.channel for s in subs],
-        "gateway": [p.gateway for p in group],
-        "mkey": [p.message_key for p in group],
-        "mid": [p.message_id for p in group],
-        "at": [s.received_at for s in subs],
-        "org": [p.organisation for p in group],
-        "actor": [p.actor for p in group],
-        "entitled": [s.entitled for s in subs],
-        "cases": [",".join(map(str, s.case_ids)) for s in subs],
-        "report": [msgspec.json.encode(s.report).decode() for s in subs],
-        "receipt": [p.receipt_hash for p in group],
-        "sender": [p.sender for p in group],
-        "trace": [p.traceparent for p in group],
-        "test": [s.test for s in subs],
-        "open_after": OPEN_AFTER,
-    }
+def _rolled_back(error: Exception) -> bool:
+    """Say whether the server itself said that it stored nothing, or was not asked."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return False
+    state = sqlstate_of(error)
+    return state is not None and state[:2] not in ("08", "57", "XX")
+
+
+def _turned(width: int, rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """Return rows as so many columns."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["reporter", "person", "alleged"]
 
+KEY: Final = 32
+"""Bytes of a data key."""
+
 NONCE: Final = 12
 """Bytes of an AES-GCM nonce."""
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class VaultError(Exception):
@@ -58,7 +63,11 @@ class Subject:
 
 
 def _aad(case_id: UUID, subject_id: UUID, name: str, version: int) -> bytes:
-    return b"pashe\x00" + case_id.bytes + subject_id.bytes + f"{name}\x00{version}".encode()
+    return _bound(case_id, subject_id) + f"{name}\x00{version}".encode()
+
+
+def _bound(case_id: UUID, subject_id: UUID) -> bytes:
+    return b"pashe\x00" + case_id.bytes + subject_id.bytes
 
 
 def _commitment(key: bytes) -> bytes:
@@ -82,15 +91,15 @@ class Vault:
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
         subject_id = uuid4()
-        key = os.urandom(32)
+        drawn = os.urandom(KEY + NONCE * len(fields))  # one call of the system for all
+        key = drawn[:KEY]
         box = AESGCM(key)
+        bound = _bound(case_id, subject_id)
         sealed = []
-        for name, value in fields.items():
-            nonce = os.urandom(NONCE)
-            aad = _aad(case_id, subject_id, name, 1)
-            sealed.append(
-                SealedField(name, nonce + box.encrypt(nonce, msgspec.json.encode(value), aad))
-            )
+        for at, (name, value) in zip(range(KEY, len(drawn), NONCE), fields.items(), strict=True):
+            nonce = drawn[at : at + NONCE]
+            aad = bound + f"{name}\x001".encode()
+            sealed.append(SealedField(name, nonce + box.encrypt(nonce, _encode(value), aad)))
         epoch, wrapped = self._wrap(case_id, subject_id, key)
         return Subject(
             subject_id,
@@ -130,9 +139,7 @@ class Vault:
         nonce = os.urandom(NONCE)
         aad = _aad(subject.case_id, subject.subject_id, name, version)
         box = AESGCM(self._key_of(subject))
-        return SealedField(
-            name, nonce + box.encrypt(nonce, msgspec.json.encode(value), aad), version
-        )
+        return SealedField(name, nonce + box.encrypt(nonce, _encode(value), aad), version)
 
     def open(self, subject: Subject, sealed: SealedField) -> object:
         """Open one field.

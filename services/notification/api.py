@@ -16,6 +16,7 @@ from services.notification.notice_list import list_notices, render_notice
 from services.notification.service import Subscriptions, organisation, render_subscription
 from services.notification.targets import MAX_URL
 from shared.access import Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
@@ -162,7 +163,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         Staff see notices to persons too: what was told about which case, never to whom.
         """
         place = commit_place(after)
-        async with transaction(service.web, organisation(caller)) as conn:
+        async with transaction(service.web, scope_of(caller, Verb.NOTICE, now())) as conn:
             rows = await list_notices(
                 conn, place, limit, case_id=case_id, subscription_id=subscription_id, state=state
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.notification.reach import CaseReach
 from shared.consumer import DurableConsumer
-from shared.erasure import Erasures
 from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
@@ -29,12 +29,12 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
     )
 
 
-def make_eraser(service: Service) -> DurableConsumer[Any]:
-    """Make the consumer that has the events of an erased case blanked here too."""
+def make_cases(service: Service) -> DurableConsumer[Any]:
+    """Make the consumer that keeps who may see a case, and has an erased one's events blanked."""
     return DurableConsumer(
-        "notification.erasure",
+        "notification.cases",
         (CASES,),
-        Erasures(),
+        CaseReach(),
         service.flow,
         guards=True,
         on_parked=tell_of_parked(service.outbox, NOTICES),

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.notification import api
-from services.notification.consumers import make_consumer, make_eraser
+from services.notification.consumers import make_cases, make_consumer
 from services.notification.dispatch import Dispatch
 from services.notification.notifiers import Desk, make_notifiers
 from services.notification.outbound import Outbound
@@ -74,7 +74,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     service.checks.append(subscriptions.check_key)
     service.consumers += [make_consumer(service, notifier) for notifier in notifiers]
-    service.consumers.append(make_eraser(service))
+    service.consumers.append(make_cases(service))
     service.timers.append(make_blanker())
     service.tasks += [*(notifier.run for notifier in notifiers), measure, keep_house]
     app = make_app(

@@ -7,15 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.notification import person_store, store
 from services.notification.dispatch import WEBHOOK
 from services.notification.domain import REFERRAL_TYPES, USEFUL, Standing
 from services.notification.signature import make_secret, render_secret
 from services.notification.targets import TargetRefused
 from shared.access import PROVIDERS, Caller, organisation_of
-from shared.database import transaction
+from shared.access_rules import Scope
+from shared.database import set_reach, transaction
 from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, SettingsError
 from shared.telemetry import Log
 
@@ -186,9 +185,7 @@ class Subscriptions:
         if row.standing != Standing.ACTIVE:
             message = "enable the subscription first"
             raise Conflict(message, state=row.standing)
-        await conn.execute(
-            text("SELECT set_config('pashe.organisation', :o, true)"), {"o": row.organisation}
-        )
+        await set_reach(conn, Scope(row.organisation, (row.organisation,)))
         found = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
         _log.info("replayed", subscription=subscription_id, count=len(found))
         return {"notices": len(found), "after": after, "last": found[-1] if found else None}

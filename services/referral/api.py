@@ -13,7 +13,8 @@ from sse_starlette import EventSourceResponse
 from services.referral import notes_store, store, stream
 from services.referral.bodies import BODIES, order_of
 from services.referral.domain import VERBS, Actor, shown
-from shared.access import PROVIDERS, Caller, organisation_of, require
+from shared.access import PROVIDERS, Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.bodies import parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
@@ -83,7 +84,7 @@ def _add_stream(router: APIRouter, service: Service, bell: stream.Bell) -> None:
         if provider_id is not None and provider_id != name:
             raise Forbidden
         start = _number(request.headers.get("last-event-id") or after)
-        events = stream.follow(service.web, bell, name, organisation_of(caller), start)
+        events = stream.follow(service.web, bell, name, caller, start)
         return stream.respond(events)
 
 
@@ -106,7 +107,7 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
             raise Forbidden
         wanted = store.Filter(case_id, caller.org if own else provider_id, state)
         place = commit_place(after)
-        async with transaction(service.web, organisation_of(caller)) as conn:
+        async with transaction(service.web, scope_of(caller, Verb.REFERRAL, now())) as conn:
             if own:
                 rows = await store.list_own(conn, wanted, place[1], limit)
             else:
@@ -119,15 +120,15 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
         referral_id: UUID, caller: Annotated[Caller, Depends(require(*_READERS))]
     ) -> Response:
         """Read one referral: what a provider must know to answer, and nothing that names anyone."""
-        referral = await referrals.show(referral_id, organisation_of(caller))
+        referral = await referrals.show(referral_id, caller, now())
         return json_of(shown(referral, actor_of(caller)), {"ETag": f'"{referral.version}"'})
 
     @router.get("/referrals/{referral_id}/explanation", response_model=None)
     async def explanation(
-        referral_id: UUID, _: Annotated[Caller, Depends(require(*_STAFF))]
+        referral_id: UUID, caller: Annotated[Caller, Depends(require(*_STAFF))]
     ) -> Response:
         """Read why this offer: every one considered with `in` or the rule that put it out."""
-        async with transaction(service.web, "*") as conn:
+        async with transaction(service.web, scope_of(caller, Verb.EXPLAIN, now())) as conn:
             found = await notes_store.find_explanation(conn, referral_id)
         if found is None:
             raise NotFound
@@ -143,9 +144,8 @@ def _add_transition(router: APIRouter, service: Service, referrals: Referrals, v
         raw = await read_bytes(request)
         body = validate(BODIES[verb], parse_json(raw) if raw.strip() else {})
         order = order_of(verb, body, version_of(request))
-        if caller.role in PROVIDERS:  # what row-level security hides is not there
-            await referrals.show(referral_id, organisation_of(caller))
         async with service.flow.begin() as conn:
+            await referrals.must(conn, referral_id, caller, Verb.ANSWER, now())
 
             async def act() -> tuple[int, Any]:
                 actor = actor_of(caller)

@@ -23,6 +23,7 @@ from services.referral.world import (
 )
 from shared import places
 from shared.access import PROVIDERS, Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.bodies import parse_json, read_body, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
@@ -201,12 +202,12 @@ def _add_capacity(router: APIRouter, service: Service) -> None:
 def _add_preview(router: APIRouter, service: Service, referrals: Referrals) -> None:
     @router.post("/routing/preview", response_model=None)
     async def preview(
-        request: Request, _: Annotated[Caller, Depends(require(*_EDITORS, Role.AUDITOR))]
+        request: Request, caller: Annotated[Caller, Depends(require(*_EDITORS, Role.AUDITOR))]
     ) -> Response:
         """Say what routing would decide now for a case or for facts; nothing is changed."""
         body = await read_body(request, PreviewIn)
         at = now()
-        async with transaction(service.web, "*") as conn:
+        async with transaction(service.web, scope_of(caller, Verb.EXPLAIN, at)) as conn:
             case = await _case_of(conn, body)
             world = World(referrals.rules)
             pairs = {(str(body.need), area) for area in areas_to_load(case.facts)}

@@ -147,6 +147,14 @@ async def list_providers(
     return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name)
 
 
+async def kinds_of_provider(conn: AsyncConnection, provider_id: str | None) -> frozenset[str]:
+    """Return of which kinds a provider is; none where the directory does not know it."""
+    found = await conn.scalar(
+        text("SELECT kinds FROM providers WHERE provider_id = :id"), {"id": provider_id}
+    )
+    return frozenset(found or ())
+
+
 async def find_provider(conn: AsyncConnection, provider_id: str) -> dict[str, Any] | None:
     """Read one provider, or None."""
     rows = await conn.execute(

@@ -18,6 +18,7 @@ from services.referral.telling import Step, announce, number
 from services.referral.world import Change, World, areas_to_load
 from shared import telemetry, timers
 from shared.access import PROVIDERS
+from shared.access_rules import Verb, decide, matter_of, scope_of
 from shared.database import transaction
 from shared.errors import NotFound
 from shared.outbox import Stamp
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from services.referral.domain import Actor, Order
     from services.referral.rules import Rule
+    from shared.access import Caller
     from shared.events import CaseFacts
     from shared.outbox import Outbox
 
@@ -173,18 +175,38 @@ class Referrals:
             raise NotFound
         return now
 
-    async def show(self, referral_id: UUID, organisation: str) -> Referral:
-        """Read one referral as an organisation may see it.
+    async def show(self, referral_id: UUID, caller: Caller, at: datetime) -> Referral:
+        """Read one referral, if the caller may see it.
 
         Raises:
-            NotFound: there is none for this organisation.
+            NotFound: there is none for this caller.
 
         """
-        async with transaction(self.web, organisation) as conn:
+        async with transaction(self.web, scope_of(caller, Verb.REFERRAL, at)) as conn:
             found = await store.find_referral(conn, referral_id)
         if found is None:
             raise NotFound
         return found
+
+    async def must(
+        self, conn: AsyncConnection, referral_id: UUID, caller: Caller, verb: Verb, at: datetime
+    ) -> None:
+        """Lock the case of a referral, and refuse whoever may not do this with it.
+
+        Raises:
+            NotFound: there is no such referral, or not for this caller; it is not told which.
+
+        """
+        found = await store.find_referral(conn, referral_id)
+        if found is None:
+            raise NotFound
+        cases = await store.lock_cases(conn, [found.case_id])
+        kinds = await offers_store.kinds_of_provider(conn, found.provider_id)
+        seen = found.provider_id if found.heard else None
+        case = cases.get(found.case_id)
+        facts = case.facts if case is not None else None
+        if not decide(caller, verb, matter_of(facts, provider=seen, provider_kinds=kinds), at):
+            raise NotFound
 
     # --- What silence does --------------------------------------------------------------------
 

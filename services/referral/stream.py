@@ -17,6 +17,8 @@ import asyncpg
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from services.referral import feeds_store
+from shared.access_rules import Verb, scope_of
+from shared.clock import now
 from shared.database import CONNECT_TIMEOUT, Blame, blame, transaction
 from shared.telemetry import Log
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from shared.access import Caller
 
 POLL: Final = 1.0
 """Seconds after which the bell looks although nobody notified."""
@@ -105,17 +109,18 @@ class Bell:
 
 
 async def follow(
-    web: AsyncEngine, bell: Bell, provider_id: str, organisation: str, after: int
+    web: AsyncEngine, bell: Bell, provider_id: str, caller: Caller, after: int
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the entries of a feed after a number, for ever; end when the database is away.
 
-    The client comes back with `Last-Event-ID` and misses nothing.
+    The client comes back with `Last-Event-ID` and misses nothing. What the caller may not see any
+    more is left out from then on.
     """
     with bell.reading(provider_id) as grown:
         while True:
             grown.clear()
             try:
-                async with transaction(web, organisation) as conn:
+                async with transaction(web, scope_of(caller, Verb.REFERRAL, now())) as conn:
                     found = await feeds_store.read_entries(conn, provider_id, after, PAGE)
             except Exception as error:
                 if blame(error) is Blame.UNKNOWN:

@@ -54,7 +54,7 @@ class Plan:
     rounds: int = 5
     seconds: float = 5.0
     warm: float = 2.0
-    connections: int = 32
+    connections: int = 64
     relayed: bool = True
     apart: bool = True
 

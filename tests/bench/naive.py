@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-POOL = 32
+POOL = 64
 """Database connections."""
 
 

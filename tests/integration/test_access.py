@@ -8,7 +8,6 @@ may ask is the business of row-level security and of each verb: the second half.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -17,6 +16,7 @@ import pytest
 
 from shared.access import PROVIDERS, service_token
 from shared.vocabulary import Role
+from tests.support.matrix import NOBODY, read_endpoints
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
@@ -24,25 +24,12 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-MATRIX = Path(__file__).parents[2] / "docs" / "access.md"
 SERVICES = ("intake", "referral", "notification", "audit")
-NOBODY = "anyone"
 REFUSED = (401, 403)
 FILLED = {"provider_id": "example-shelter-keraniganj", "index": "0", "path": "0/000"}
 
 
-def read_matrix() -> dict[str, dict[str, bool]]:
-    """Return for each endpoint who may ask it."""
-    lines = [line for line in MATRIX.read_text("utf-8").splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    heads, rows = cells[0][1:], cells[2:]
-    return {
-        row[0].strip("`"): {head: cell == "✓" for head, cell in zip(heads, row[1:], strict=True)}
-        for row in rows
-    }
-
-
-ROWS = read_matrix()
+ROWS = read_endpoints()
 ROLES = [NOBODY, *map(str, Role)]
 
 

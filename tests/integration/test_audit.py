@@ -361,7 +361,7 @@ async def test_gaps_and_inversions_are_found_and_a_filled_gap_is_closed(log: Log
     assert gap.closed_at is not None
     late = [["inversion"], [], ["inversion"], ["inversion"]]
     assert (await log.flags())[2:] == late
-    shown = await log.reading.overview()
+    shown = await log.reading.overview(AUDITOR)
     assert shown["gaps"]["open"] == 0
     assert shown["flags"]["inversion"] == 3
 

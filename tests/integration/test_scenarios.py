@@ -364,7 +364,7 @@ async def test_10_a_third_time(desk: Desk) -> None:
     assert desk.tasks(first)["review_closing"]["level"] == "supervisor"
     back = (datetime.now(UTC) + timedelta(hours=4)).isoformat()
     visit = desk.done(again, "visits", {"who": "c1", "expected_back": back})["visit_id"]
-    desk.done(again, f"visits/{visit}/back")
+    desk.done(again, "visit-back", {"visit_id": visit})
     assert SEEN in desk.status(receipt).decode()
     assert "police" not in str(desk.referrals(again))
 

@@ -17,6 +17,7 @@ from services.referral.directory_bodies import OfferIn, ProviderIn
 from services.referral.domain import Actor, Order
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
+from shared.access import Caller
 from shared.clock import new_event_id
 from shared.database import make_engine
 from shared.events import Event
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from services.referral.referral import Referral
     from tests.support.platform import Database
 
+STAFF = Caller("test", Role.COORDINATOR)
 NEED = "medical"
 """T1: released by its rule, to be answered within a day, and the person seen within another."""
 
@@ -132,7 +134,7 @@ class Office:
                 {"c": case_id},
             )
             ids = list(rows.scalars())
-        return [await self.referrals.show(key, "*") for key in ids]
+        return [await self.referrals.show(key, STAFF, self.now) for key in ids]
 
     async def events(self, case_id: UUID | None = None) -> list[dict[str, Any]]:
         """Return the events of a case, or of all, in the order in which they were appended."""

@@ -22,12 +22,15 @@ from deploy.local.control import find_status
 from deploy.local.home import Home, find_state
 from deploy.local.keys import KAFKA_ADMIN
 from shared.access import make_token
+from shared.access_rules import memberships_for
 from shared.kafka import KafkaLogin
 
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from shared.membership import Membership
     from shared.vocabulary import Role
 
 SERVICES = ("intake", "referral", "notification", "audit")
@@ -174,9 +177,18 @@ class Stack:
         return bytes.fromhex((self.home / "keys" / "pashe" / "tokens.key").read_text().strip())
 
     def bearer(
-        self, role: Role, org: str | None = None, subject: str | None = None
+        self,
+        role: Role,
+        org: str | None = None,
+        subject: str | None = None,
+        places: Sequence[str] = (),
+        memberships: Sequence[Membership] | None = None,
     ) -> dict[str, str]:
-        token = make_token(self.seed, role, org=org, subject=subject)
+        """Return the header of a caller; a committee member's is a member unless told otherwise."""
+        held = memberships_for(role) if memberships is None else memberships
+        token = make_token(
+            self.seed, role, org=org, subject=subject, places=places, memberships=held
+        )
         return {"authorization": f"Bearer {token}"}
 
     def logs(self) -> list[Path]:

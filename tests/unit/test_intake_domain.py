@@ -20,6 +20,7 @@ from services.intake.domain import (
 from services.intake.preparing import _coarse
 from services.intake.reading import read
 from services.intake.report import ReportIn
+from shared import places
 from shared.errors import Conflict
 from shared.events import CaseFacts
 
@@ -131,6 +132,13 @@ def test_an_alleged_office_is_a_conflict_and_is_routed_around() -> None:
     )
     assert facts.conflict is True
     assert set(facts.excluded) == {"police", "thana-x", "up-u1"}
+
+
+def test_an_excluded_area_is_no_finer_than_an_upazila() -> None:
+    upazila = "BD30260038"
+    union = next(p.pcode for p in places.all_places().values() if p.parent == upazila)
+    for area in (upazila, union):
+        assert one(submission(exclude={"area": area})).excluded == [f"area:{upazila}"]
 
 
 def test_danger_now_and_self_harm_are_t0() -> None:

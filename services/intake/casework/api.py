@@ -15,8 +15,10 @@ from services.intake.casework import store
 from services.intake.casework.review import Closing, ClosingReason
 from services.intake.report import Pcode
 from shared.access import Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
+from shared.database import transaction
 from shared.errors import InvalidBody, NotFound
 from shared.http import once
 from shared.paging import decode_cursor, page, version_of
@@ -96,7 +98,7 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
 
     @router.get("/tasks", response_model=None)
     async def tasks(
-        _: Annotated[Caller, Depends(require(*_SEES))],
+        caller: Annotated[Caller, Depends(require(*_SEES))],
         state: Literal["open", "claimed", "done"] | None = None,
         kind: Annotated[str | None, Query(max_length=60)] = None,
         case_id: UUID | None = None,
@@ -104,7 +106,7 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
         limit: Limit = 50,
     ) -> Response:
         """List tasks, worst first, then the oldest; without `state` what is not done."""
-        async with service.flow.connect() as conn:
+        async with transaction(service.web, scope_of(caller, Verb.SEE, now())) as conn:
             rows = await store.list_tasks(
                 conn, state=state, kind=kind, case_id=case_id, after=_place(after), limit=limit
             )

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from services.intake.casework import handover, word
 from services.intake.casework.api_stages import DESK, act, read, shown
 from services.intake.casework.bodies import (
+    BackIn,
     HandoverIn,
     LinkIn,
     SaidIn,
@@ -147,18 +148,15 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/visits/{visit_id}/back", response_model=None)
+    @router.post("/cases/{case_id}/visit-back", response_model=None)
     async def back(
-        request: Request,
-        case_id: UUID,
-        visit_id: UUID,
-        caller: Annotated[Caller, Depends(require(*DESK))],
+        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
         """Note that whoever went is back."""
-        asked = Asked(case_id, caller, now())
+        asked = Asked(case_id, caller, now(), version_of(request))
 
-        async def do(conn: AsyncConnection, _: bytes) -> tuple[int, Any]:
-            await visits.back(conn, asked, visit_id)
+        async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
+            await visits.back(conn, asked, read(BackIn, raw).visit_id)
             return 200, {"status": "back"}
 
         return await act(service, request, do)

@@ -15,7 +15,9 @@ from services.intake.casework.api_stages import DESK, shown
 from services.intake.casework.rules import DHAKA, rules_on
 from services.intake.casework.stages import Asked
 from shared.access import Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.clock import now
+from shared.database import set_reach
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -33,14 +35,13 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
     @router.get("/cases/{case_id}/work", response_model=None)
-    async def work(
-        case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK, Role.AUDITOR))]
-    ) -> Response:
+    async def work(case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]) -> Response:
         """Show the stages of a case, what falls due, what may be done next, and previous cases."""
         asked = Asked(case_id, caller, now())
         async with service.flow.begin() as conn:
             row, facts = await stages.lock(conn, asked)
             taken = await steps.steps_of(conn, case_id)
+            await set_reach(conn, scope_of(caller, Verb.WORK, asked.at))
             answer = shown(
                 row,
                 next=course.next_steps(facts),

@@ -150,3 +150,9 @@ class VisitIn(Model):
 
     who: Pseudonym
     expected_back: AwareDatetime
+
+
+class BackIn(Model):
+    """Which visit has ended."""
+
+    visit_id: UUID

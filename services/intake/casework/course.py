@@ -121,6 +121,7 @@ def assign(case_id: UUID, facts: CaseFacts, worker: str, supervisor: str) -> Don
     if is_excluded(facts, worker) or is_excluded(facts, supervisor):
         raise Conflict("this person cannot have the case", rule="conflict_of_interest")
     new = _with(facts, worker=worker, supervisor=supervisor)
+    new = msgspec.structs.replace(new, worker=worker)  # whoever has it sees it wherever it lies
     orders = Orders(ends=(("assign", NO_ONE),))
     return Done(new, (told(case_id, "case-assigned", new, Step(to=worker)),), orders)
 
@@ -249,7 +250,7 @@ def reopen(case_id: UUID, facts: CaseFacts, reason: str) -> Done:
         raise Conflict("the case is not closed", state=facts.status)
     again = facts.work.reopened + 1
     new = _with(facts, reopened=again, finding=None, handover=None, handed_to=None)
-    new = msgspec.structs.replace(new, status=OPEN, reason=None)
+    new = msgspec.structs.replace(new, status=OPEN, reason=None, worker=facts.work.worker)
     opens = [Task("assess", urgency=facts.urgency)]
     if reason == Reopening.RETURNED_TO_HARM:
         new = _with(new, risk="high", instrument=None)

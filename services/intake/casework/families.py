@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -10,7 +10,6 @@ from services.intake import store as cases
 from services.intake.blind import blind_of
 from services.intake.casework import kin, kin_store
 from services.intake.casework.desk import carry_out
-from services.intake.casework.stages import Stages, may_see
 from services.intake.casework.steps import Taken, add_step
 from services.intake.consent.store import add_sealed, person_ref_of
 from services.intake.disclosure.store import known_of
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from services.intake.casework.stages import Asked
+    from services.intake.casework.stages import Asked, Stages
     from services.intake.store import CaseRow
     from services.intake.vault import Subject
     from shared.events import CaseFacts, Draft
@@ -144,11 +143,9 @@ class Families:
         kind: str,
         decide: Callable[[CaseFacts, CaseFacts], _Linking],
     ) -> dict[str, Any]:
-        known = await cases.lock_facts(conn, sorted({asked.case_id, other}))
+        await cases.lock_facts(conn, sorted({asked.case_id, other}))
         row, facts = await self.stages.lock(conn, asked)
-        second = known.get(other)
-        if second is None or not may_see(second, asked.caller):
-            raise NotFound
+        _, second = await self.stages.lock(conn, replace(asked, case_id=other, version=None))
         made = decide(facts, second)
         await cases.save_cases(conn, sorted((key, new) for key, new, _ in made))
         stamp = Stamp(asked.at, asked.caller.actor)

@@ -123,7 +123,6 @@ def _born(
         consent=ConsentState(),
         entitled=True,
         reason=None,
-        worker=None,
         feedback=None,
         read=None,
         work=work,

@@ -11,7 +11,9 @@ from services.intake.casework.desk import carry_out
 from services.intake.casework.paging import PAGES
 from services.intake.casework.review import Closing, close
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task, after_case
+from services.intake.reach import must, must_reach
 from services.intake.reporters.store import mark_seen
+from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
 from shared.outbox import Stamp
 from shared.vocabulary import Urgency
@@ -39,10 +41,10 @@ class Casework:
         """Take a task on; taking one's own again changes nothing.
 
         Raises:
-            NotFound: no such task. Conflict: somebody else has it, or it is done.
+            NotFound: no such task for this caller. Conflict: somebody else has it, or it is done.
 
         """
-        task = await self._task(conn, task_id)
+        task = await self._task(conn, task_id, caller, at)
         if task["claimed_by"] == caller.actor and task["state"] == "claimed":
             return task
         if task["state"] != "open":
@@ -60,10 +62,10 @@ class Casework:
         """Say that a task is done, and with what outcome; ending one's own again changes nothing.
 
         Raises:
-            NotFound: no such task. Conflict: somebody else has it or ended it.
+            NotFound: no such task for this caller. Conflict: somebody else has it or ended it.
 
         """
-        task = await self._task(conn, task_id)
+        task = await self._task(conn, task_id, caller, at)
         if task["state"] == "done" and task["ended_by"] == caller.actor:
             return task
         held = task["claimed_by"] not in (None, caller.actor)
@@ -75,10 +77,13 @@ class Casework:
         return task
 
     @staticmethod
-    async def _task(conn: AsyncConnection, task_id: UUID) -> dict[str, Any]:
+    async def _task(
+        conn: AsyncConnection, task_id: UUID, caller: Caller, at: datetime
+    ) -> dict[str, Any]:
         task = await store.lock_task(conn, task_id)
         if task is None:
             raise NotFound
+        await must_reach(conn, [task["case_id"]], caller, Verb.WORK, at)
         return task
 
     async def close_case(
@@ -97,8 +102,8 @@ class Casework:
                 see `review.close`.
 
         """
-        row = await cases.lock_case(conn, case_id)
-        if row is None or row.facts is None:
+        row, _ = must(caller, Verb.WORK, await cases.lock_case(conn, case_id), at)
+        if row.facts is None:
             raise NotFound
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)

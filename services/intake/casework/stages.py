@@ -10,13 +10,14 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.casework import due
-from services.intake.casework.course import Done, is_excluded
 from services.intake.casework.desk import carry_out
 from services.intake.casework.steps import Taken, add_step, steps_of
 from services.intake.consent.gate import is_caregiver_alleged
 from services.intake.consent.store import add_sealed, add_subject, person_ref_of
 from services.intake.disclosure.store import known_of
+from services.intake.reach import must
 from services.intake.reporters.store import mark_seen, sealed_of
+from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
 from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.casework.course import Done
     from services.intake.store import CaseRow
     from services.intake.vault import Subject, Vault
     from shared.access import Caller
@@ -97,11 +99,12 @@ class Stages:
         return found, step
 
     async def lock(
-        self, conn: AsyncConnection, asked: Asked, kind: str = ""
+        self, conn: AsyncConnection, asked: Asked, kind: str = "", verb: Verb = Verb.WORK
     ) -> tuple[CaseRow, CaseFacts]:
         """Lock a case for somebody, on the version they saw; whom it names does not find it."""
-        row = await cases.lock_case(conn, asked.case_id)
-        if row is None or row.facts is None or not may_see(row.facts, asked.caller):
+        locked = await cases.lock_case(conn, asked.case_id)
+        row, _ = must(asked.caller, verb, locked, asked.at)
+        if row.facts is None:
             raise NotFound
         if asked.version is not None and asked.version != row.version:
             last = await steps_of(conn, asked.case_id)
@@ -175,7 +178,7 @@ class Stages:
             NotFound: no such case for this caller.
 
         """
-        row, facts = await self.lock(conn, asked)
+        row, facts = await self.lock(conn, asked, verb=Verb.KNOW)
         steps = await steps_of(conn, asked.case_id)
         known = await known_of(conn, asked.case_id)
         told = await self._opened(conn, known.person, steps) if known.person else {}
@@ -200,12 +203,6 @@ class Stages:
         sealed = await sealed_of(conn, person.subject_id)
         names = [s.note for s in steps if s.note in sealed]
         return {name: self.vault.open(person, sealed[name]) for name in names if name}
-
-
-def may_see(facts: CaseFacts, caller: Caller) -> bool:
-    """Say whether a case may come before somebody; whom it names loses sight at once."""
-    named = {caller.subject, caller.actor, caller.org} & set(facts.excluded)
-    return not named and not is_excluded(facts, caller.actor)
 
 
 async def _timers(conn: AsyncConnection, asked: Asked, entry: Entry, done: Done) -> None:

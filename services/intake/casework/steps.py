@@ -121,14 +121,17 @@ async def due_of(conn: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
 async def previous_of(
     conn: AsyncConnection, submission_id: UUID, linked: Sequence[UUID], case_id: UUID
 ) -> list[dict[str, Any]]:
-    """Return the cases that belong to a case: of the same report, and linked by a person."""
+    """Return the cases that belong to a case: of the same report, and linked by a person.
+
+    The caller has set how far it reaches (`set_reach`).
+    """
     rows = await conn.execute(
         text(
             "SELECT case_id, status, facts ->> 'reason' AS reason, changed_at,"
             " submission_id = :s AS same_report FROM cases WHERE case_id <> :c"
             " AND facts IS NOT NULL AND status <> 'erased'"
             " AND (submission_id = :s OR case_id = ANY(CAST(:l AS uuid[])))"
-            " ORDER BY changed_at, case_id"
+            " AND in_reach(facts) ORDER BY changed_at, case_id"
         ),
         {"s": submission_id, "c": case_id, "l": list(linked)},
     )

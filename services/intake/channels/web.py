@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from services.intake.preparing import prepare
 from services.intake.report import ReportIn
 from shared import telemetry
-from shared.access import Caller, any_caller
+from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
 from shared.errors import Forbidden, InvalidBody
+from shared.http import direct
 from shared.idempotency import Key
 from shared.vocabulary import Channel, Role
 
 if TYPE_CHECKING:
     from services.intake.channels import Desk
+    from shared.access import Caller
 
 REPORTERS: Final = frozenset(
     {
@@ -59,10 +61,10 @@ def make_router(desk: Desk) -> APIRouter:
             }
         },
     )
-    async def submit(
-        request: Request, caller: Annotated[Caller | None, Depends(any_caller)]
-    ) -> Response:
+    @direct
+    async def submit(request: Request) -> Response:
         """Take a report; answer 201 with its receipt once it is stored and in the outbox."""
+        caller = await any_caller(request)
         if caller is not None and caller.role not in REPORTERS:
             raise Forbidden
         desk.committer.check_room()

@@ -13,12 +13,13 @@ from pydantic import AwareDatetime, Field
 from services.intake.consent import store
 from services.intake.consent.decide import Wish
 from services.intake.consent.record import state_of
+from services.intake.reach import must
 from services.intake.report import MAX_LIST, Short
 from services.intake.store import find_case
 from shared.access import Caller, require
+from shared.access_rules import Verb
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
-from shared.errors import NotFound
 from shared.http import once
 from shared.paging import version_of
 from shared.vocabulary import Need, Role
@@ -136,12 +137,11 @@ def make_router(service: Service, consents: Consents) -> APIRouter:
 
     @router.get("/cases/{case_id}/consent", response_model=None)
     async def consent(
-        case_id: UUID, _: Annotated[Caller, Depends(require(*_DESK, Role.AUDITOR))]
+        case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK, Role.AUDITOR))]
     ) -> Response:
         """List every consent of a case and how it stands, without who said it."""
         async with service.flow.connect() as conn:
-            if await find_case(conn, case_id) is None:
-                raise NotFound
+            must(caller, Verb.CONSENTS, await find_case(conn, case_id), now())
             items = await store.list_consents(conn, case_id)
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 

@@ -15,7 +15,9 @@ from services.intake.consent.expiry import KIND, keep_consents
 from services.intake.consent.gate import is_caregiver_alleged
 from services.intake.consent.record import state_of
 from services.intake.disclosure.store import Known, known_of
+from services.intake.reach import must
 from services.intake.reporters.store import mark_seen
+from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
 from shared.events import CASES, Draft
 from shared.outbox import Stamp
@@ -59,12 +61,8 @@ class Consents:
             Conflict: the case is closed or erased. ConsentRefused: see `decide.decide`.
 
         """
-        row = await cases.lock_case(conn, case_id)
-        if (
-            row is None
-            or row.facts is None
-            or {caller.subject, caller.actor} & set(row.facts.excluded)
-        ):
+        row, _ = must(caller, Verb.WORK, await cases.lock_case(conn, case_id), at)
+        if row.facts is None:
             raise NotFound
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)

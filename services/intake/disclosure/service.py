@@ -13,7 +13,9 @@ from services.intake.consent.store import consents_of
 from services.intake.disclosure import store
 from services.intake.disclosure.cut import may_know, reported_in, safe_phone
 from services.intake.preparing import number_index
+from services.intake.reach import must
 from services.intake.reporters.store import is_stopped, mark_seen
+from shared.access_rules import Verb
 from shared.errors import NotFound
 from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
@@ -55,8 +57,10 @@ class Disclosures:
         case_id = await store.case_of_referral(conn, referral_id)
         if case_id is None or caller.org is None:
             raise NotFound
-        row = await self._lock(conn, case_id, caller)
+        found = await cases.lock_case(conn, case_id)
         attempt = (await attempts_of(conn, [case_id]))[case_id].get(referral_id)
+        provider = attempt.provider_id if attempt is not None else None
+        row, _ = must(caller, Verb.KNOW, found, at, provider=provider)
         known = await store.known_of(conn, case_id)
         reported = reported_in(known.report)
         consents = await consents_of(conn, case_id)
@@ -89,7 +93,9 @@ class Disclosures:
             NotFound: no such case for this caller.
 
         """
-        row = await self._lock(conn, case_id, caller)
+        row, _ = must(caller, Verb.KNOW, await cases.lock_case(conn, case_id), at)
+        if row.facts is None:
+            raise NotFound
         known = await store.known_of(conn, case_id)
         people = [known.person] if known.person is not None else []
         answer: dict[str, Any] = {
@@ -107,16 +113,6 @@ class Disclosures:
         await self._note(conn, row, "person-data-read", read, caller, at)
         await mark_seen(conn, case_id, at)
         return answer
-
-    @staticmethod
-    async def _lock(conn: AsyncConnection, case_id: UUID, caller: Caller) -> CaseRow:
-        """Lock a case; whoever it excludes does not learn that it is there (SAFETY 6)."""
-        row = await cases.lock_case(conn, case_id)
-        if row is None or row.facts is None:
-            raise NotFound
-        if {caller.subject, caller.actor, caller.org} & set(row.facts.excluded):
-            raise NotFound
-        return row
 
     def _opened(self, subject: Subject | None) -> dict[str, Any]:
         if subject is None:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import text
 
+from services.intake.reach import must
 from services.intake.store import find_case
 from shared import telemetry
+from shared.access_rules import Verb, scope_of
 from shared.clock import now
+from shared.database import set_reach
 from shared.errors import NotFound, Problem
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ SELECT o.case_id, array_agg(DISTINCT o.kind ORDER BY o.kind) AS kinds,
 FROM mine m JOIN subjects o ON o.submission_id <> m.submission_id
   AND (o.phone_mark = m.phone_mark OR o.name_mark = m.name_mark)
 JOIN cases k ON k.case_id = o.case_id
-WHERE NOT coalesce(k.facts -> 'excluded' ?| CAST(:who AS text[]), false)
+WHERE in_reach(k.facts)
 GROUP BY o.case_id ORDER BY phone DESC NULLS LAST, o.case_id LIMIT :n
 """)
 
@@ -89,12 +92,13 @@ async def find_similar(
         NotFound: no such case for this caller. TooManyLookUps: see `LookUps`.
 
     """
-    who = [caller.subject, caller.actor]
-    row = await find_case(conn, case_id)
-    if row is None or row.facts is None or set(who) & set(row.facts.excluded):
+    at = now()
+    row, _ = must(caller, Verb.KNOW, await find_case(conn, case_id), at)
+    if row.facts is None:
         raise NotFound
     look_ups.count(caller.actor)
-    rows = await conn.execute(_SIMILAR, {"c": case_id, "who": who, "n": MANY})
+    await set_reach(conn, scope_of(caller, Verb.KNOW, at))
+    rows = await conn.execute(_SIMILAR, {"c": case_id, "n": MANY})
     return [
         {
             "case_id": row.case_id,

@@ -12,8 +12,10 @@ from fastapi.responses import JSONResponse, Response
 from services.intake.erasure.retention import list_due
 from services.intake.erasure.rules import Proposal
 from shared.access import Caller, require
+from shared.access_rules import Verb, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
+from shared.database import set_reach
 from shared.http import once
 from shared.vocabulary import Role
 
@@ -107,9 +109,10 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
         return await _act(service, request, do)
 
     @router.get("/retention", response_model=None)
-    async def retention(_: Annotated[Caller, Depends(require(Role.SUPERVISOR))]) -> Response:
+    async def retention(caller: Annotated[Caller, Depends(require(Role.SUPERVISOR))]) -> Response:
         """List closed cases that were kept long enough, as a dry run: two persons erase each."""
-        async with service.flow.connect() as conn:
+        async with service.flow.begin() as conn:
+            await set_reach(conn, scope_of(caller, Verb.WORK, now()))
             items = await list_due(conn, now())
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 

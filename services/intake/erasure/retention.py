@@ -47,13 +47,17 @@ def kept_for(reason: str | None) -> timedelta:
 
 
 async def list_due(conn: AsyncConnection, at: datetime) -> list[Due]:
-    """List closed cases that were kept long enough at a time; changes nothing: a dry run."""
+    """List closed cases that were kept long enough at a time; changes nothing: a dry run.
+
+    Of those alone that are in the reach that the transaction was given (`set_reach`).
+    """
     shortest = min(kept_for(reason) for reason in load_retention()["days"])
     rows = await conn.execute(
         text(
             "SELECT c.case_id, c.facts ->> 'reason' AS reason, c.changed_at, EXISTS (SELECT 1"
             " FROM holds h WHERE h.case_id = c.case_id AND h.lifted_at IS NULL) AS held"
-            " FROM cases c WHERE c.status = 'closed' AND c.changed_at <= :at ORDER BY c.changed_at"
+            " FROM cases c WHERE c.status = 'closed' AND c.changed_at <= :at"
+            " AND in_reach(c.facts) ORDER BY c.changed_at"
         ),
         {"at": at - shortest},
     )

@@ -11,6 +11,8 @@ from services.intake.casework.tasks import SUPERVISOR, Orders, Task, after_case
 from services.intake.consent.expiry import KIND
 from services.intake.erasure import store
 from services.intake.erasure.rules import ERASED, Proposal, erase, must_propose, without_person
+from services.intake.reach import must
+from shared.access_rules import Verb
 from shared.erasure import schedule_blanking
 from shared.errors import Conflict, NotFound
 from shared.outbox import Stamp
@@ -56,7 +58,7 @@ class Erasures:
             NotFound: no such case for this caller. Conflict, Forbidden: see `rules.must_propose`.
 
         """
-        place, row = await self._lock(conn, case_id, caller)
+        place, row = await self._lock(conn, case_id, caller, at)
         if row.facts is None:
             raise NotFound
         proposed = await store.proposal_of(conn, case_id)
@@ -90,7 +92,7 @@ class Erasures:
             NotFound: no such case for this caller. Conflict: it is erased.
 
         """
-        _, row = await self._lock(conn, case_id, caller)
+        _, row = await self._lock(conn, case_id, caller, at)
         if row.status == ERASED:
             raise Conflict("the case is erased", state=row.status)
         await store.place_hold(conn, case_id, reason, caller.actor, at)
@@ -104,17 +106,17 @@ class Erasures:
             NotFound: no such case for this caller, or no hold.
 
         """
-        await self._lock(conn, case_id, caller)
+        await self._lock(conn, case_id, caller, at)
         if not await store.lift_hold(conn, case_id, caller.actor, at):
             raise NotFound
 
     @staticmethod
-    async def _lock(conn: AsyncConnection, case_id: UUID, caller: Caller) -> tuple[Place, CaseRow]:
+    async def _lock(
+        conn: AsyncConnection, case_id: UUID, caller: Caller, at: datetime
+    ) -> tuple[Place, CaseRow]:
         """Lock report and case; whoever the case excludes does not learn that it is there."""
         place = await store.lock_place(conn, case_id)
-        row = await cases.lock_case(conn, case_id)
-        if place is None or row is None:
-            raise NotFound
-        if row.facts and {caller.subject, caller.actor} & set(row.facts.excluded):
+        row, _ = must(caller, Verb.WORK, await cases.lock_case(conn, case_id), at)
+        if place is None:
             raise NotFound
         return place, row

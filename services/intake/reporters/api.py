@@ -158,7 +158,7 @@ def make_desk_router(service: Service, reporters: Reporters) -> APIRouter:
         body = validate(QuestionIn, parse_json(raw))
 
         async def do(conn: AsyncConnection) -> tuple[int, Any]:
-            await reporters.ask(conn, submission_id, body.text, caller.actor, now())
+            await reporters.ask(conn, submission_id, body.text, caller, now())
             return 200, {"status": "question"}
 
         return await _act(service, request, raw, do)
@@ -171,7 +171,7 @@ def make_desk_router(service: Service, reporters: Reporters) -> APIRouter:
         raw = await read_bytes(request)
 
         async def do(conn: AsyncConnection) -> tuple[int, Any]:
-            await reporters.end(conn, submission_id, caller.actor, now())
+            await reporters.end(conn, submission_id, caller, now())
             return 200, {"status": "ended"}
 
         return await _act(service, request, raw, do)

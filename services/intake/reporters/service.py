@@ -12,9 +12,11 @@ from services.intake import store as cases
 from services.intake.casework.desk import carry_out
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
+from services.intake.reach import must_reach
 from services.intake.reading import read
 from services.intake.reporters import store
 from services.intake.reporters.status import TEXTS, Said, answer_of
+from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound
 from shared.events import CASES, Draft
 from shared.outbox import Stamp
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from services.intake.reporters.store import Report
     from services.intake.vault import Vault
+    from shared.access import Caller
     from shared.outbox import Outbox
 
 REPORTER: Final = "reporter:receipt"
@@ -100,34 +103,37 @@ class Reporters:
         await self._tell(conn, report, task, "feedback-received", at, feedback.helped)
 
     async def ask(
-        self, conn: AsyncConnection, submission_id: UUID, question: str, actor: str, at: datetime
+        self, conn: AsyncConnection, submission_id: UUID, question: str, by: Caller, at: datetime
     ) -> None:
         """Put a question of the desk behind the receipt.
 
         Raises:
-            NotFound: no such report. Conflict: what it held was erased.
+            NotFound: no such report for this caller. Conflict: what it held was erased.
 
         """
-        report = await self._report(conn, submission_id)
-        await self._say(conn, report, question, way="out", kind="question", at=at, actor=actor)
+        report = await self._report(conn, submission_id, by, at)
+        await self._say(conn, report, question, way="out", kind="question", at=at, actor=by.actor)
 
     async def end(
-        self, conn: AsyncConnection, submission_id: UUID, actor: str, at: datetime
+        self, conn: AsyncConnection, submission_id: UUID, by: Caller, at: datetime
     ) -> None:
         """Say that the report has come to its end for now; the reporter can write again.
 
         Raises:
-            NotFound: no such report. Conflict: what it held was erased.
+            NotFound: no such report for this caller. Conflict: what it held was erased.
 
         """
-        report = await self._report(conn, submission_id)
-        await self._say(conn, report, None, way="out", kind="end", at=at, actor=actor)
+        report = await self._report(conn, submission_id, by, at)
+        await self._say(conn, report, None, way="out", kind="end", at=at, actor=by.actor)
 
     @staticmethod
-    async def _report(conn: AsyncConnection, submission_id: UUID) -> Report:
+    async def _report(
+        conn: AsyncConnection, submission_id: UUID, by: Caller, at: datetime
+    ) -> Report:
         report = await store.find_submission(conn, submission_id, lock=True)
         if report is None:
             raise NotFound
+        await must_reach(conn, report.case_ids, by, Verb.WORK, at)
         return report
 
     async def _say(

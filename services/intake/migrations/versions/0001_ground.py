@@ -4,12 +4,43 @@ from __future__ import annotations
 
 from alembic import op
 
-from shared.migrate import create_kernel
+from shared.migrate import create_kernel, create_reach
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+_TABLES = (
+    *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
+    *(
+        "case_steps",
+        "consents",
+        "tasks",
+        "duty",
+        "closings",
+        "holds",
+        "erasures",
+        "further_receipts",
+    ),
+    *("messages", "stopped_numbers", "replies"),
+)
+"""Every table of intake: row-level security is forced on each, and a request sees none of them
+but by a policy of `_SEEN`."""
+
+_OWN = "current_setting('pashe.organisation', true)"
+_MINE = f"({_OWN} = '*' OR (organisation <> '' AND organisation = {_OWN}))"
+_EACH_CASE = """
+cardinality(case_ids) =
+  (SELECT count(*) FROM cases c WHERE c.submission_id = submissions.submission_id)
+"""
+_SEEN = {
+    "cases": f"{_MINE} AND in_reach(facts)",
+    # a report is seen by whoever sees each of its cases
+    "submissions": f"{_MINE} AND {_EACH_CASE}",
+    "tasks": f"{_OWN} = '*' AND case_in_reach(case_id)",
+}
+"""Which rows of a table a request sees."""
 
 _STATEMENTS = (
     """
@@ -268,30 +299,17 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
-    "ALTER TABLE cases ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE cases FORCE ROW LEVEL SECURITY",
-    """
-    CREATE POLICY cases_web ON cases TO intake_web
-    USING (current_setting('pashe.organisation', true) = '*'
-      OR (organisation <> '' AND organisation = current_setting('pashe.organisation', true)))
-    """,
-    "CREATE POLICY cases_flow ON cases TO intake_flow USING (true) WITH CHECK (true)",
-    "ALTER TABLE submissions ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE submissions FORCE ROW LEVEL SECURITY",
-    """
-    CREATE POLICY submissions_web ON submissions TO intake_web
-    USING (current_setting('pashe.organisation', true) = '*'
-      OR (organisation <> '' AND organisation = current_setting('pashe.organisation', true)))
-    """,
-    "CREATE POLICY submissions_flow ON submissions TO intake_flow USING (true) WITH CHECK (true)",
-    """
-    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, submissions, cases, subjects, sealed,
-      case_referrals, case_steps, consents, tasks, duty, closings, further_receipts, messages,
-      stopped_numbers, replies, holds, erasures
-    TO intake_flow
-    """,
-    "GRANT SELECT ON case_referrals, tasks, duty, closings TO intake_web",
-    "GRANT SELECT, UPDATE ON cases, submissions TO intake_web",
+    *(
+        statement
+        for table in _TABLES
+        for statement in (
+            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY {table}_flow ON {table} TO intake_flow USING (true) WITH CHECK (true)",
+        )
+    ),
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(_TABLES)} TO intake_flow",
+    f"GRANT SELECT ON {', '.join(_SEEN)} TO intake_web",
 )
 
 
@@ -300,6 +318,10 @@ def upgrade() -> None:
     create_kernel(op, "intake")
     for statement in _STATEMENTS:
         op.get_bind().exec_driver_sql(statement)
+    create_reach(op, "intake")
+    for table, seen in _SEEN.items():
+        policy = f"CREATE POLICY {table}_web ON {table} FOR SELECT TO intake_web USING ({seen})"
+        op.get_bind().exec_driver_sql(policy)
 
 
 def downgrade() -> None:

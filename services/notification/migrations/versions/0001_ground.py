@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from shared.migrate import create_kernel
+from shared.migrate import create_kernel, create_reach
 
 revision = "0001"
 down_revision = None
@@ -20,7 +20,25 @@ _OWN = """
 organisation NOT IN ('', '*') AND organisation = current_setting('pashe.organisation', true)
 """
 
+_SEEN = {
+    "subscriptions": _SEES,
+    "notices": _SEES,
+    "feed": f"({_SEES}) AND case_in_reach(case_id)",
+    "person_notices": (
+        "current_setting('pashe.organisation', true) = '*' AND case_in_reach(case_id)"
+    ),
+}
+"""Which rows of a table a request sees; a notice to a system is shown with its entry of the feed"""
+
 _STATEMENTS = (
+    # what says who may see the notices of a case, and no more of it (services.notification.reach)
+    """
+    CREATE TABLE cases (
+      case_id uuid PRIMARY KEY,
+      sequence bigint NOT NULL,
+      facts jsonb NOT NULL
+    )
+    """,
     """
     CREATE TABLE key_fingerprints (
       kind text NOT NULL,
@@ -161,18 +179,13 @@ _STATEMENTS = (
     "ALTER TABLE person_notices ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE person_notices FORCE ROW LEVEL SECURITY",
     "CREATE POLICY person_notices_flow ON person_notices TO notification_flow USING (true)",
-    """
-    CREATE POLICY person_notices_see ON person_notices FOR SELECT TO notification_web
-    USING (current_setting('pashe.organisation', true) = '*')
-    """,
     *(
         statement
-        for table in ("feed", "subscriptions", "notices")
+        for table in ("cases", "feed", "subscriptions", "notices")
         for statement in (
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
             f"CREATE POLICY {table}_flow ON {table} TO notification_flow USING (true)",
-            f"CREATE POLICY {table}_see ON {table} FOR SELECT TO notification_web USING ({_SEES})",
         )
     ),
     *(
@@ -184,8 +197,8 @@ _STATEMENTS = (
         )
     ),
     """
-    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, feed, feed_heads, subscriptions,
-      notices, person_notices TO notification_flow
+    GRANT SELECT, INSERT, UPDATE, DELETE ON key_fingerprints, cases, feed, feed_heads,
+      subscriptions, notices, person_notices TO notification_flow
     """,
     "GRANT USAGE ON SEQUENCE notice_seq TO notification_flow, notification_web",
     "GRANT SELECT ON feed TO notification_web",
@@ -218,6 +231,10 @@ def upgrade() -> None:
     create_kernel(op, "notification")
     for statement in _STATEMENTS:
         op.get_bind().exec_driver_sql(statement)
+    create_reach(op, "notification")
+    for table, seen in _SEEN.items():
+        policy = f"CREATE POLICY {table}_see ON {table} FOR SELECT TO {_WEB} USING ({seen})"
+        op.get_bind().exec_driver_sql(policy)
 
 
 def downgrade() -> None:

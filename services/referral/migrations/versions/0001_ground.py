@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from shared.migrate import create_kernel
+from shared.migrate import create_kernel, create_reach
 
 revision = "0001"
 down_revision = None
@@ -12,26 +12,45 @@ branch_labels = None
 depends_on = None
 
 _OWN = "current_setting('pashe.organisation', true)"
+_THEIRS = f"({_OWN} = '*' OR provider_id = {_OWN})"
 _SEEN = {
-    "referrals": f"provider_id = {_OWN} AND NOT test",
-    "referral_texts": f"provider_id = {_OWN}",
-    "feed_entries": f"provider_id = {_OWN}",
-    "feeds": f"provider_id = {_OWN}",
-    "explanations": "false",
-    "cases": "false",
+    "referrals": f"({_OWN} = '*' OR (provider_id = {_OWN} AND NOT test))"
+    " AND referral_in_reach(referral_id)",
+    "referral_texts": f"{_THEIRS} AND referral_in_reach(referral_id)",
+    "feed_entries": f"{_THEIRS} AND referral_in_reach(referral_id)",
+    "feeds": _THEIRS,
+    "explanations": f"{_OWN} = '*' AND referral_in_reach(referral_id)",
+    "cases": f"{_OWN} = '*' AND in_reach(facts)",
 }
-"""Which rows of a table an organisation sees; staff (`*`) see all."""
+"""Which rows of a table a request sees: the organisation's, of cases in reach (`reach.sql`)."""
 
 _POLICY = """
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
-CREATE POLICY {table}_web ON {table} FOR SELECT TO referral_web USING ({own} = '*' OR ({seen}));
+CREATE POLICY {table}_web ON {table} FOR SELECT TO referral_web USING ({seen});
 CREATE POLICY {table}_flow ON {table} TO referral_flow USING (true) WITH CHECK (true)
 """
 _POLICIES = tuple(
     statement
     for table, seen in _SEEN.items()
-    for statement in _POLICY.format(table=table, own=_OWN, seen=seen).split(";")
+    for statement in _POLICY.format(table=table, seen=seen).split(";")
+)
+
+# Runs as the owner: a provider must not see a case's facts to see its own referral of it. A case
+# may exclude a kind of provider too.
+_REFERRAL_IN_REACH = (
+    """
+    CREATE FUNCTION referral_in_reach(id uuid) RETURNS boolean LANGUAGE sql STABLE
+    SECURITY DEFINER SET search_path = referral, pg_temp AS $$
+      SELECT coalesce((SELECT in_reach(c.facts) AND NOT EXISTS (SELECT 1 FROM providers p
+          WHERE p.provider_id = current_setting('pashe.organisation', true)
+          AND c.facts -> 'excluded' ?| p.kinds)
+        FROM referrals r JOIN cases c USING (case_id) WHERE r.referral_id = id), true)
+    $$
+    """,
+    "CREATE POLICY referrals_owner ON referrals FOR SELECT TO referral_owner USING (true)",
+    "REVOKE ALL ON FUNCTION referral_in_reach(uuid) FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION referral_in_reach(uuid) TO referral_web",
 )
 _STATEMENTS = (
     """
@@ -170,7 +189,6 @@ _STATEMENTS = (
       PRIMARY KEY (provider_id, seq)
     )
     """,
-    *_POLICIES,
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
       explanations, referral_texts, feeds, feed_entries TO referral_flow
@@ -187,6 +205,9 @@ def upgrade() -> None:
     """Make the tables of referral."""
     create_kernel(op, "referral")
     for statement in _STATEMENTS:
+        op.get_bind().exec_driver_sql(statement)
+    create_reach(op, "referral")
+    for statement in (*_REFERRAL_IN_REACH, *_POLICIES):
         op.get_bind().exec_driver_sql(statement)
 
 

@@ -1,0 +1,143 @@
+"""Traces: one from the channel to the audit entry, by the W3C `traceparent` that the outbox stores.
+
+Whether a trace is sampled is decided once, where it begins. One that is not costs no span at all:
+only its `traceparent` goes along, so that nobody downstream begins another.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Self
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace.status import Status, StatusCode
+
+from shared.errors import describe
+
+if TYPE_CHECKING:
+    from contextvars import Token
+    from types import TracebackType
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from shared.settings import Settings
+
+_propagator: Final = TraceContextTextMapPropagator()
+_tracer: Final = trace.get_tracer("pashe")
+_ratio = 1.0
+"""Of all traces that begin here, how many are sampled."""
+
+_unsampled: Final[ContextVar[str | None]] = ContextVar("pashe_unsampled", default=None)
+"""The `traceparent` of the trace we are in, if it is one that is not sampled."""
+
+_PARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(?:-.*)?"
+)
+
+
+def setup(settings: Settings) -> None:
+    """Send spans to the collector if one is named. Once a process."""
+    global _ratio  # noqa: PLW0603  (once a process)
+    _ratio = settings.trace_ratio
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
+        sampler=ParentBased(ALWAYS_ON),  # a span is only begun in a trace that is sampled
+        shutdown_on_exit=False,
+    )
+    if settings.otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    trace.set_tracer_provider(provider)
+
+
+def flush_spans(timeout_ms: int = 1000) -> None:
+    """Send what spans are left, for at most `timeout_ms`; called at the end of a process."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush(timeout_ms)
+
+
+def current_traceparent() -> str | None:
+    """Return the W3C `traceparent` of the present trace, or None outside of one."""
+    if (unsampled := _unsampled.get()) is not None:
+        return unsampled
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def current_trace_id() -> str | None:
+    """Return the 32 hexadecimal digits of the present trace, or None outside of one."""
+    found = current_traceparent()
+    return None if found is None else found[3:35]
+
+
+class span:  # noqa: N801  (used as a statement)
+    """Run a block in a span, below `traceparent` if given, else below the present span.
+
+    Attributes are names and counts, never about a person.
+    """
+
+    __slots__ = ("_attributes", "_inner", "_name", "_parent", "_span", "_tokens")
+
+    def __init__(self, name: str, traceparent: str | None = None, **attributes: str | int) -> None:
+        """Name the span, its parent if it is not the present span, and its attributes."""
+        self._name = name
+        self._parent = traceparent
+        self._attributes = attributes
+        self._span: Span | None = None
+        self._tokens: tuple[Token[str | None], Token[Context] | None]
+
+    def __enter__(self) -> Self:
+        """Begin it, unless its trace is not sampled."""
+        parent = _PARENT.fullmatch(self._parent) if self._parent else None
+        if (unsampled := _unsampled_of(parent)) is not None:
+            self._tokens = _unsampled.set(unsampled), None
+            return self
+        above = _propagator.extract({"traceparent": parent[0]}) if parent else None
+        self._span = _tracer.start_span(self._name, above, attributes=self._attributes)
+        within = trace.set_span_in_context(self._span, above)
+        self._tokens = _unsampled.set(None), otel_context.attach(within)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """End it; of an error only its type is kept."""
+        before, attached = self._tokens
+        if attached is not None:
+            otel_context.detach(attached)
+        _unsampled.reset(before)
+        if self._span is not None:
+            if error is not None:
+                self._span.set_status(Status(StatusCode.ERROR, describe(error)))
+            self._span.end()
+
+
+def _unsampled_of(parent: re.Match[str] | None) -> str | None:
+    """Return the `traceparent` of a trace that is not sampled, or None for one that is.
+
+    Without a parent and a present span a trace begins, and it is decided here.
+    """
+    if parent is not None:
+        return None if int(parent[2], 16) & 1 else f"00-{parent[1]}-00"
+    present = _unsampled.get()
+    if present is not None or trace.get_current_span().get_span_context().is_valid:
+        return present
+    if random.random() < _ratio:
+        return None
+    ids = f"{random.getrandbits(192) or 1:048x}"  # no secret
+    return f"00-{ids[:32]}-{ids[32:]}-00"
