@@ -6,6 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 READY := .venv/.ready
 PYTEST := .venv/bin/python -m pytest
+WORKERS := 2
+# Workers must collect the same tests in the same order, so they share the seed of hashes.
+SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadgroup
 export PYTHON
 
 .PHONY: help
@@ -36,8 +39,9 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 
 .PHONY: test
 test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
-	@$(PYTEST) tests/unit tests/contract
-	@$(PYTEST) tests/integration tests/bench tests/faults -m "not long"
+	@$(SPREAD) tests/unit tests/contract
+	@$(SPREAD) tests/integration -m "not long"
+	@$(PYTEST) tests/bench tests/faults -m "not long"
 
 .PHONY: test-all
 test-all: $(READY) ## Run every test, the long ones too
@@ -50,6 +54,10 @@ test-unit: $(READY) ## Run the tests that need no process
 .PHONY: test-integration
 test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
 	@$(PYTEST) tests/integration
+
+.PHONY: test-keycloak
+test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
+	@PASHE_TEST_KEYCLOAK=1 $(PYTEST) tests/keycloak -s
 
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost

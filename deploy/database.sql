@@ -30,4 +30,13 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I, %I',
       service, service || '_flow', service || '_web');
   END LOOP;
+  -- The small issuer of the embedded stack has a schema of its own, and one role that owns it.
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'accounts') THEN
+    CREATE ROLE accounts LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+      NOINHERIT;
+  END IF;
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO accounts', current_database());
+  EXECUTE format('ALTER ROLE accounts IN DATABASE %I SET search_path = accounts',
+    current_database());
+  CREATE SCHEMA IF NOT EXISTS accounts AUTHORIZATION accounts;
 END $$;

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -197,7 +197,7 @@ def _below() -> Mapping[str, frozenset[str]]:
     return {code: frozenset(codes) for code, codes in found.items()}
 
 
-@cache
+@lru_cache(maxsize=1024)
 def codes_of(given: tuple[str, ...]) -> frozenset[str] | None:
     """Return the codes that some places touch: within them, and above; None: the whole centre.
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
+Hint: TypeAlias = tuple[str, frozenset[str]]
+"""What the headers of a record tell: the event's type and the needs it names."""
+
 _log = Log("consumer")
 
 
@@ -84,6 +87,24 @@ def place_of(record: Record) -> tuple[str, int, int]:
     return record.topic, record.partition, record.offset
 
 
+def hint_of(record: Record) -> Hint | None:
+    """Read type and needs from a record's headers; None if they do not tell both."""
+    event_type = needs = None
+    for name, value in record.headers:
+        if name == "type" and isinstance(value, bytes):
+            event_type = value.decode("ascii", "replace")
+        elif name == "needs" and isinstance(value, bytes):
+            needs = value.decode("ascii", "replace")
+    if event_type is None or needs is None:
+        return None
+    return event_type, frozenset(needs.split(",")) - {""}
+
+
+def may_want(hint: Hint | None, handler: Handler[Any], *, guards: bool) -> bool:
+    """Say whether a record must be read; not only if its headers say that nobody cares."""
+    return guards or hint is None or handler.wants(*hint)
+
+
 def take_apart(
     records: Iterable[Record], handler: Handler[Any], *, guards: bool, consumer: str
 ) -> Batch:
@@ -115,21 +136,13 @@ def take_apart(
 
 def _read(record: Record, handler: Handler[Any], *, guards: bool) -> Event | None:
     """Decode a record that this consumer wants; None for one it does not."""
-    event_type = needs = None
-    for name, value in record.headers:
-        if name == "type" and isinstance(value, bytes):
-            event_type = value.decode("ascii", "replace")
-        elif name == "needs" and isinstance(value, bytes):
-            needs = value.decode("ascii", "replace")
-    told = event_type is not None and needs is not None
-    if told and not guards:
-        asked = frozenset((needs or "").split(",")) - {""}
-        if not handler.wants(event_type or "", asked):
-            return None
+    hint = hint_of(record)
+    if not may_want(hint, handler, guards=guards):
+        return None
     try:
         event = decode(record.value)
     except RecordInvalid:
-        if guards or told:
+        if guards or hint is not None:
             raise
         return None  # the guard of this service parks it
     wanted = handler.wants(event.type, frozenset(getattr(event.data, "needs", ())))

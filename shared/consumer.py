@@ -2,7 +2,7 @@
 
 The rules it keeps are DECISIONS 10 and 26–31; the facts they answer are KAFKA-FACTS 1–8. A service
 writes a `Handler` (load, decide purely, flush); reading is `shared.batch`, storing is
-`shared.delivery`.
+`shared.delivery`, and `shared.tap` spares many consumers of one process what they would skip.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared import telemetry
-from shared.batch import Handler
+from shared.batch import Handler, may_want
 from shared.clock import now
 from shared.delivery import Delivery
+from shared.follower import MAX_RECORDS, Follower, position_of
 from shared.patience import be_patient
 from shared.telemetry import Log
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from faststream.kafka import KafkaBroker
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from shared.batch import Record
+    from shared.batch import Hint, Record
     from shared.parked import OnParked
+    from shared.tap import Tap
 
 __all__ = ["DurableConsumer", "Handler"]
 
-MAX_RECORDS: Final = 200
-"""Records in one batch, always set (DECISIONS 10)."""
+COMMIT_EVERY: Final = 1.0
+"""Seconds between two commits of offsets; the inbox drops what a dead process did since."""
 
-POLL_MS: Final = 1000
-"""Length of one poll; it returns as soon as there is a record."""
+SKIPS_EVERY: Final = 3.0
+"""Seconds between two commits of a group that only skipped: many groups skip much."""
 
 HOLD_SLICE: Final = 45.0
 """Seconds to hold inside a handler before the batch is given back; far below the poll limit."""
@@ -68,22 +69,43 @@ class DurableConsumer(Generic[S]):
         guards: bool = False,
         on_parked: OnParked | None = None,
         wake: Callable[[], None] = lambda: None,
+        wake_relay: Callable[[], None] = lambda: None,
         clock: Callable[[], Any] = now,
     ) -> None:
-        """Take the group's name, its topics, what to do, and where to store; see `Delivery`."""
+        """Take the group's name, its topics, what to do, and where to store; see `Delivery`.
+
+        `wake` is called after each batch that was handled, `wake_relay` after one that appended
+        to the outbox.
+        """
         self.name = name
         self.topics = tuple(topics)
         self.guards = guards
+        self._handler = handler
         self._delivery = Delivery(
             name, handler, engine, guards=guards, on_parked=on_parked, clock=clock
         )
         self._wake = wake
+        self._wake_relay = wake_relay
         self._log = Log("consumer")
         self._stopping = asyncio.Event()
         self._pause = 0.0
         self._subscriber: Any = None
-        self._positions: dict[TopicPartition, int] = {}
+        self._done: dict[TopicPartition, int] = {}
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._commit_at = self._skips_at = 0.0
+        self._follower = Follower(self._may_want)
         self.held = False
+
+    def follow(self, tap: Tap) -> None:
+        """Take records from the tap of this process where it holds them; before `attach`."""
+        self._follower = Follower(self._may_want, tap)
+
+    def _may_want(self, hint: Hint | None) -> bool:
+        try:
+            return may_want(hint, self._handler, guards=self.guards)
+        except Exception:  # noqa: BLE001  (reading the record comes to the same, and parks it)
+            return True
 
     def attach(self, broker: KafkaBroker, replica: str) -> None:
         """Make the FastStream subscriber; its parser and decoder touch nothing and cannot raise."""
@@ -100,12 +122,12 @@ class DurableConsumer(Generic[S]):
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,
             no_reply=True,
-            listener=_Listener(self._on_revoked),
+            listener=_Listener(self._on_revoked, self._on_assigned),
             parser=self._parse,
             decoder=self._decode,
         )
         subscriber(self.handle)
-        subscriber.get_msg = _poll  # type: ignore[method-assign]  # its own sleeps after each poll
+        subscriber.get_msg = self._poll  # type: ignore[method-assign]  # its own sleeps
         self._subscriber = subscriber
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:  # noqa: ANN401  (FastStream's)
@@ -117,14 +139,38 @@ class DurableConsumer(Generic[S]):
     async def _decode(message: KafkaAckableMessage) -> Any:  # noqa: ANN401
         return message.raw_message
 
+    async def _poll(self, consumer: Any) -> tuple[Record, ...]:  # noqa: ANN401
+        """Commit what is due, and get the next batch; nothing is in hand when this is called."""
+        at = asyncio.get_running_loop().time()
+        self._done.update(self._follower.next)  # what was skipped is done, too
+        if at >= self._skips_at:
+            self._skips_at = at + SKIPS_EVERY
+            skips = self._follower.next.items() - self._committed.items()
+            self._uncommitted |= dict(skips)
+        if skipped := self._follower.skipped:
+            telemetry.CONSUMED.labels(self.name, "skipped").inc(skipped)
+            self._follower.skipped = 0
+        if self._uncommitted and at >= self._commit_at:
+            await self.commit()
+        if self._stopping.is_set():  # what was given back is not taken again
+            await asyncio.sleep(0.1)
+            return ()
+        return await self._follower.poll(consumer)
+
     def _on_revoked(self) -> None:
-        self._positions.clear()
+        self._done.clear()
+        self._uncommitted.clear()
+        self._committed.clear()
+        self._follower.next.clear()
         self._delivery.forget()
+
+    def _on_assigned(self) -> None:
+        self._follower.woken.set()
 
     def paused(self) -> set[TopicPartition]:
         """Return the partitions that wait for a newer version of this program."""
         consumer = self._subscriber.consumer if self._subscriber is not None else None
-        return set(consumer.paused()) if consumer is not None else set()
+        return self._follower.held(consumer) if consumer is not None else set()
 
     async def progress(self) -> dict[TopicPartition, int | None]:
         """Return the next offset of every partition that this process reads; None: not yet known.
@@ -136,14 +182,11 @@ class DurableConsumer(Generic[S]):
             return {}
         found: dict[TopicPartition, int | None] = {}
         for place in consumer.assignment():
-            found[place] = self._positions.get(place)
+            found[place] = self._done.get(place)
             if found[place] is None:
-                try:
-                    async with asyncio.timeout(LOOK_TIMEOUT):
-                        position = await consumer.position(place)
-                except (TimeoutError, IllegalStateError):
-                    continue
-                found[place] = self._positions.setdefault(place, position)
+                position = await position_of(consumer, place, LOOK_TIMEOUT)
+                if position is not None:
+                    found[place] = self._done.setdefault(place, position)
         return found
 
     def stop(self) -> None:
@@ -163,30 +206,36 @@ class DurableConsumer(Generic[S]):
                     continue
                 break
             self._pause, self.held = 0.0, False
-            self._wake()
-            await self._commit(consumer, batch.ends)
-            self._go_to(consumer, batch.held, wait=True)
+            if batch.records:
+                self._wake()
+            if self._delivery.appended:
+                self._delivery.appended = False
+                self._wake_relay()
+            self._done.update(batch.ends)
+            self._uncommitted.update(batch.ends)
+            for place in batch.held.keys() & consumer.assignment():
+                self._follower.hold(consumer, place, batch.held[place])
             telemetry.CONSUMER_HELD.labels(self.name).set(1 if self.paused() else 0)
             return
         firsts: dict[TopicPartition, int] = {}
         for record in records:
             firsts.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-        self._go_to(consumer, firsts, wait=False)
+        for place in firsts.keys() & consumer.assignment():  # one that has left is let go
+            self._follower.go_back(consumer, place, firsts[place])
 
-    @staticmethod
-    def _go_to(consumer: Any, offsets: dict[TopicPartition, int], *, wait: bool) -> None:  # noqa: ANN401
-        """Read on from these offsets, or wait before them; a partition that has left is let go."""
-        for place in offsets.keys() & consumer.assignment():
-            consumer.seek(place, offsets[place])
-            if wait:
-                consumer.pause(place)
-
-    async def _commit(self, consumer: Any, ends: dict[TopicPartition, int]) -> None:  # noqa: ANN401
-        self._positions.update(ends)
+    async def commit(self) -> None:
+        """Commit the offsets of what is done; called now and then, and at the end."""
+        consumer = self._subscriber.consumer if self._subscriber is not None else None
+        if consumer is None:
+            return
+        self._commit_at = asyncio.get_running_loop().time() + COMMIT_EVERY
+        ends, self._uncommitted = self._uncommitted, {}
+        ends = {place: ends[place] for place in ends.keys() & consumer.assignment()}
         if not ends:
             return
         try:
             await consumer.commit(ends)
+            self._committed |= ends
         except Exception as error:  # noqa: BLE001  (a rebalance; the inbox drops what comes again)
             telemetry.COMMIT_FAILURES.labels(self.name).inc()
             self._log.warning(
@@ -213,10 +262,11 @@ class DurableConsumer(Generic[S]):
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells the consumer when partitions are taken away."""
+    """Tells the consumer when partitions are taken away and when others are given."""
 
-    def __init__(self, on_revoked: Callable[[], None]) -> None:
+    def __init__(self, on_revoked: Callable[[], None], on_assigned: Callable[[], None]) -> None:
         self._on_revoked = on_revoked
+        self._on_assigned = on_assigned
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ANN401
         del revoked
@@ -224,9 +274,4 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ANN401
         del assigned
-
-
-async def _poll(consumer: Any) -> tuple[Record, ...]:  # noqa: ANN401
-    """Poll once; unlike FastStream's own, do not sleep after an empty answer (DECISIONS 31)."""
-    found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
-    return tuple(record for records in found.values() for record in records)
+        self._on_assigned()

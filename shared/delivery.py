@@ -20,7 +20,7 @@ from shared.course import Course, in_order
 from shared.database import Blame, blame, sqlstate_of
 from shared.errors import RecordInvalid
 from shared.inbox import Parking
-from shared.outbox import Stamp
+from shared.outbox import APPENDED, Stamp
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Delivery(Generic[S]):
         self._noted: dict[Place, int] = {}
         self._suspects: set[Place] = set()
         self._world: Counter[object] = Counter()
+        self.appended = False
 
     def forget(self) -> None:
         """Partitions come and go: the next batch of each is looked at for process deaths again."""
@@ -204,10 +205,12 @@ class Delivery(Generic[S]):
     async def _transact(self, batch: Batch) -> None:
         noted = [r for r in batch.records if place_of(r) in self._noted]
         async with self._engine.begin() as conn:
-            await inbox.share_consumer(conn, self.name)
+            conn.info.pop(APPENDED, None)
             outcome = await self._handle(conn, batch)
             if noted:
                 await inbox.end_attempts(conn, self.name, noted)
+            appended = conn.info.pop(APPENDED, False)
+        self.appended = self.appended or appended
         for record in noted:
             self._noted.pop(place_of(record), None)
         for name, count in outcome.items():
@@ -218,14 +221,12 @@ class Delivery(Generic[S]):
         self, conn: AsyncConnection, batch: Batch, *, replay: bool = False
     ) -> dict[str, int]:
         """Inbox, order, blocks, load, decide, flush, park: all inside the caller's transaction."""
-        fresh = await inbox.take(conn, self.name, (e.id for _, e in batch.events))
+        begun = await inbox.begin(conn, self.name, batch.events)
+        fresh = begun.fresh
         todo = [(r, e) for r, e in batch.events if e.id in fresh and not fresh.discard(e.id)]  # type: ignore[func-returns-value]
-        placed = [(record.topic, event) for record, event in todo]
-        heads = await inbox.heads_of(conn, self.name, placed) if todo else {}
-        keys = [r.key for r, _ in todo if r.key is not None]
-        blocked = await inbox.blocked_keys(conn, self.name, keys) if keys and not replay else set()
+        blocked = set() if replay else begun.blocked
         state = await self._handler.load(conn, [e for _, e in todo]) if todo else None
-        course = Course(heads, blocked, judge=not replay)
+        course = Course(begun.heads, blocked, judge=not replay)
         for record, event, parking in in_order(todo, batch.parkings):
             found = parking
             if event is not None:

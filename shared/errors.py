@@ -43,7 +43,13 @@ class TooLarge(Problem):
 class Unauthenticated(Problem):
     """No token, or one that does not verify."""
 
-    slug, status, title = "unauthenticated", 401, "A valid bearer token is needed"
+    slug, status, title = "unauthenticated", 401, "Sign in, or send a valid bearer token"
+
+
+class StepUpNeeded(Problem):
+    """The second factor is too old for this; members say what is needed and where to give it."""
+
+    slug, status, title = "step-up-needed", 401, "Sign in again with your second factor first"
 
 
 class Forbidden(Problem):

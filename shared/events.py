@@ -56,13 +56,24 @@ class ReportSubmitted(_Data, frozen=True, kw_only=True):
     test: bool = False
 
 
+class ConsentGrant(_Data, frozen=True, kw_only=True):
+    """One consent: for which needs, to which providers (ids); empty means every one."""
+
+    purposes: list[str] = []
+    providers: list[str] = []
+
+
 class ConsentState(_Data, frozen=True, kw_only=True):
-    """Whether the person agreed to be referred. `purposes` are needs; empty means every need."""
+    """Whether the person agreed to be referred. `purposes` are needs; empty means every need.
+
+    `grants` has each consent when one of them names providers: nobody else is agreed to.
+    """
 
     given: bool = False
     purposes: list[str] = []
     share_identity: bool = False
     basis: str = "none"
+    grants: list[ConsentGrant] = []
 
 
 class DataRead(_Data, frozen=True, kw_only=True):
@@ -276,6 +287,7 @@ _CASE_TYPES: Final = (
     "case-closed",
     "case-reopened",
     "case-erased",
+    "subject-erased",
 )
 _REFERRAL_TYPES: Final = (
     "referral-planned",

@@ -255,6 +255,8 @@ def make_app(service: Service, title: str, description: str) -> App:
         lifespan=lifespan,
     )
     app.state.tokens = service.tokens
+    app.state.sessions = getattr(service, "sessions", None)
+    app.state.issuers = getattr(service, "issuers", None)
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, error: Problem) -> Response:

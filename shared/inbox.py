@@ -15,7 +15,7 @@ from sqlalchemy import text
 from shared.clock import time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from aiokafka import ConsumerRecord
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from shared.events import Event
 
+_BEGIN: Final = text(
+    "SELECT * FROM begin_batch(:c, CAST(:ids AS uuid[]), CAST(:days AS date[]),"
+    " CAST(:subjects AS text[]), CAST(:keys AS bytea[]))"
+)
 _ELSE: Final = date(1970, 1, 1)
 _UUID7: Final = 7
 
@@ -49,13 +53,6 @@ def _day(event_id: UUID) -> date:
         return _ELSE
 
 
-async def share_consumer(conn: AsyncConnection, consumer: str) -> None:
-    """Keep the replay of this consumer out until the end of the transaction."""
-    await conn.execute(
-        text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:c, 7))"), {"c": consumer}
-    )
-
-
 async def own_consumer(conn: AsyncConnection, consumer: str) -> None:
     """Keep batches of this consumer out until the end of the transaction."""
     await conn.execute(
@@ -63,20 +60,41 @@ async def own_consumer(conn: AsyncConnection, consumer: str) -> None:
     )
 
 
-async def take(conn: AsyncConnection, consumer: str, ids: Iterable[UUID]) -> set[UUID]:
-    """Enter event ids into the inbox; return those that were not there: only they are handled."""
-    wanted = sorted(set(ids))
-    if not wanted:
-        return set()
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the database says of a batch: unseen ids, heads by (stream, subject), blocked keys."""
+
+    fresh: set[UUID]
+    heads: dict[tuple[str, str], int]
+    blocked: set[bytes]
+
+
+async def begin(
+    conn: AsyncConnection, consumer: str, events: Sequence[tuple[ConsumerRecord[Any, Any], Event]]
+) -> Begun:
+    """Enter events into the inbox, and keep the consumer's replay out until the transaction ends.
+
+    Only the ids that were not there are handled. A key is blocked while an earlier record of it
+    waits for a person; a head is the sequence last handled.
+    """
+    ids = sorted({event.id for _, event in events})
     rows = await conn.execute(
-        text(
-            "INSERT INTO inbox (consumer, event_id, happened_on)"
-            " SELECT :c, id, day FROM unnest(CAST(:ids AS uuid[]), CAST(:days AS date[]))"
-            " AS t (id, day) ORDER BY id ON CONFLICT DO NOTHING RETURNING event_id"
-        ),
-        {"c": consumer, "ids": wanted, "days": [_day(i) for i in wanted]},
+        _BEGIN,
+        {
+            "c": consumer,
+            "ids": ids,
+            "days": [_day(i) for i in ids],
+            "subjects": sorted({event.subject for _, event in events}),
+            "keys": sorted({record.key for record, _ in events if record.key is not None}),
+        },
     )
-    return {row.event_id for row in rows}
+    found = rows.one()
+    heads = zip(found.heads or (), found.sequences or (), strict=True)
+    return Begun(
+        set(found.fresh or ()),
+        {(stream, subject): sequence for (stream, subject), sequence in heads},
+        {bytes(key) for key in found.blocked or ()},
+    )
 
 
 async def give_back(conn: AsyncConnection, consumer: str, ids: Sequence[UUID]) -> None:
@@ -86,20 +104,6 @@ async def give_back(conn: AsyncConnection, consumer: str, ids: Sequence[UUID]) -
             text("DELETE FROM inbox WHERE consumer = :c AND event_id = ANY(CAST(:ids AS uuid[]))"),
             {"c": consumer, "ids": list(ids)},
         )
-
-
-async def heads_of(
-    conn: AsyncConnection, consumer: str, events: Sequence[tuple[str, Event]]
-) -> dict[tuple[str, str], int]:
-    """Return the sequence last handled for each (stream, subject) of the events."""
-    rows = await conn.execute(
-        text(
-            "SELECT stream, subject, sequence FROM inbox_heads WHERE consumer = :c"
-            " AND subject = ANY(CAST(:subjects AS text[]))"
-        ),
-        {"c": consumer, "subjects": sorted({event.subject for _, event in events})},
-    )
-    return {(row.stream, row.subject): row.sequence for row in rows}
 
 
 async def move_heads(
@@ -123,18 +127,6 @@ async def move_heads(
                 "n": [heads[place] for place in places],
             },
         )
-
-
-async def blocked_keys(conn: AsyncConnection, consumer: str, keys: Iterable[bytes]) -> set[bytes]:
-    """Return the keys of which an earlier record waits for a person."""
-    rows = await conn.execute(
-        text(
-            "SELECT DISTINCT key FROM parked WHERE consumer = :c"
-            " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
-        ),
-        {"c": consumer, "k": sorted(set(keys))},
-    )
-    return {bytes(row.key) for row in rows}
 
 
 async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> None:

@@ -110,6 +110,12 @@ CREATE TABLE timers (
 CREATE INDEX timers_due ON timers (due_at)
 
 
+CREATE TABLE erased_cases (
+  case_id text PRIMARY KEY,
+  erased_at timestamptz NOT NULL DEFAULT now()
+)
+
+
 CREATE TABLE idempotency (
   scope text NOT NULL,
   key_hash bytea NOT NULL,
@@ -163,11 +169,33 @@ BEGIN
 END $$
 
 
+-- Each statement in here sees what was committed while the one before it waited: the lock keeps
+-- replay out (exclusively held there), the inbox waits for another process with the same events.
+CREATE FUNCTION begin_batch(c text, ids uuid[], days date[], subjects text[], keys bytea[],
+  OUT fresh uuid[], OUT heads text[], OUT sequences bigint[], OUT blocked bytea[])
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended(c, 7));
+  IF cardinality(ids) = 0 THEN
+    RETURN;
+  END IF;
+  WITH new AS (
+    INSERT INTO inbox (consumer, event_id, happened_on)
+    SELECT c, id, day FROM unnest(ids, days) AS t (id, day) ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING event_id
+  ) SELECT array_agg(event_id) INTO fresh FROM new;
+  SELECT array_agg(ARRAY[stream, subject]), array_agg(sequence) INTO heads, sequences
+    FROM inbox_heads WHERE consumer = c AND subject = ANY (subjects);
+  SELECT array_agg(DISTINCT key) INTO blocked
+    FROM parked WHERE consumer = c AND key = ANY (keys) AND state IN ('waiting', 'replay');
+END $$
+
+
 SELECT keep_partitions(107, 114)
 
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox_heads, outbox, relays, inbox, inbox_heads, attempts,
-  parked, timers, idempotency TO {schema}_flow
+  parked, timers, erased_cases, idempotency TO {schema}_flow
 
 
 -- A request tells of a read and keeps its answer; it never reads what waits or was sent.

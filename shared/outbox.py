@@ -64,6 +64,9 @@ _COLUMNS: Final = (
     "signatures",
 )
 
+APPENDED: Final = "outbox-appended"
+"""In a connection's `info`: its transaction has appended something, so that the relay is woken."""
+
 NOTIFY_EVERY: Final = 0.003
 """Seconds over which wake-ups are joined into one NOTIFY."""
 
@@ -91,8 +94,8 @@ class Outbox:
         drafts: Sequence[tuple[Draft, Stamp]],
         *,
         fresh: bool = False,
-    ) -> list[UUID]:
-        """Append events in the given order inside the caller's transaction; return their ids.
+    ) -> list[tuple[UUID, int]]:
+        """Append events in order inside the caller's transaction; return ids and sequences.
 
         Lock the rows of the cases first, in the order of DECISIONS 14. `fresh` promises that each
         event is the first and last of its subject in its stream: its sequence is 1 and no head is
@@ -108,8 +111,9 @@ class Outbox:
         tails = {} if fresh else await self._heads(conn, [draft for draft, _ in drafts])
         columns = self.encode(drafts, tails)
         await conn.execute(_INSERT, columns)
+        conn.info[APPENDED] = True
         self.count(draft for draft, _ in drafts)
-        return columns["ids"]  # type: ignore[return-value]
+        return list(zip(columns["ids"], columns["sequences"], strict=True))  # type: ignore[arg-type]
 
     def encode(
         self, drafts: Sequence[tuple[Draft, Stamp]], tails: dict[tuple[str, str], int]

@@ -98,6 +98,8 @@ class Relay:
         self._owned: set[Shard] = set()
         self._busy: dict[Shard, asyncio.Task[None]] = {}
         self._acked: list[Record] = []
+        self._missed: set[Shard] = set()
+        self._look = True
         self._since = _BEGINNING
 
     async def run(self) -> None:
@@ -141,7 +143,7 @@ class Relay:
         try:
             async with asyncio.timeout(10):
                 await producer.start()
-            await conn.add_listener(f"outbox_{self._service}", lambda *_: self._wake.set())
+            await conn.add_listener(f"outbox_{self._service}", lambda *_: self._wake_up())
             await self._relay(conn, producer)
         finally:
             await self._let_go(conn, producer)
@@ -152,6 +154,7 @@ class Relay:
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
         self._busy.clear()
         self._acked.clear()
+        self._missed.clear()
         self._owned.clear()
         telemetry.RELAY_SHARDS.set(0)
         with contextlib.suppress(
@@ -163,8 +166,10 @@ class Relay:
                 await producer.stop()
 
     async def _relay(self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer) -> None:
+        """Read only when there may be something: told so, shards finished late, or after `POLL`."""
         loop = asyncio.get_running_loop()
         beat_at = full_at = 0.0
+        self._look = True
         while True:
             if loop.time() >= beat_at:
                 await self._take_and_beat(conn)
@@ -174,11 +179,20 @@ class Relay:
                 full_at = loop.time() + 3600
             self._wake.clear()
             await self._mark(conn)
-            found = await self._read_and_send(conn, producer)
-            if not found and not self._acked:
-                with contextlib.suppress(TimeoutError):
+            if self._look:
+                self._look = False
+                await self._read_and_send(conn, producer)
+            if not self._look and not self._acked:
+                try:
                     async with asyncio.timeout(POLL):
                         await self._wake.wait()
+                except TimeoutError:
+                    self._look = True
+
+    def _wake_up(self) -> None:
+        """Look at the table soon."""
+        self._look = True
+        self._wake.set()
 
     async def _take_and_beat(self, conn: asyncpg.Connection[Any]) -> None:
         """Try for shards that nobody holds, tell that we live, end a holder that does not."""
@@ -205,20 +219,24 @@ class Relay:
         if rows:
             days = [row["created_at"] for row in rows]
             await conn.execute(_MARK, [row["id"] for row in rows], days, min(days), max(days))
-            for row in rows:
-                self._busy.pop((row["topic"], row["partition"]), None)
+            for shard in {(row["topic"], row["partition"]) for row in rows}:
+                self._busy.pop(shard, None)
+                if shard in self._missed:  # the last look could not read it
+                    self._missed.discard(shard)
+                    self._look = True
 
     async def _read_and_send(
         self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer
-    ) -> int:
+    ) -> None:
         for shard, task in list(self._busy.items()):
             if task.done() and task.exception() is not None:
                 self._log.warning("relay-batch-refused", error=telemetry.describe(task.exception()))  # type: ignore[arg-type]
                 telemetry.RELAY_FAILURES.inc()
                 del self._busy[shard]
+        self._missed |= self._busy.keys()
         idle = sorted(self._owned - self._busy.keys())
         if not idle:
-            return 0
+            return
         rows = await conn.fetch(
             _READ, [t for t, _ in idle], [p for _, p in idle], self._since, ROWS_A_SHARD
         )
@@ -226,7 +244,8 @@ class Relay:
             self._since = datetime.now(UTC) - timedelta(days=2)
         for shard, batch in _by_shard(rows).items():
             self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))
-        return len(rows)
+            if len(batch) == ROWS_A_SHARD:
+                self._missed.add(shard)
 
     async def _send(self, producer: AIOKafkaProducer, shard: Shard, rows: list[Record]) -> None:
         """Send the first rows that fit into one batch and wait for its acknowledgement."""
@@ -249,8 +268,10 @@ class Relay:
                 await future
         except BaseException:
             await asyncio.sleep(0.2)  # the same rows are read again: never in a hot loop
-            self._wake.set()
+            self._wake_up()
             raise
+        if taken < len(rows):
+            self._missed.add(shard)
         telemetry.RELAY_SENT.labels(topic).inc(taken)
         self._acked.extend(rows[:taken])
         self._wake.set()

@@ -28,13 +28,18 @@ from shared.broker import make_broker
 from shared.clock import now
 from shared.database import check_role, make_engine, schema_version
 from shared.errors import SettingsError
+from shared.issuers import Issuers
+from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal
+from shared.logs import guard_process
 from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
+from shared.sessions import Sessions, ask_intake
 from shared.settings import Settings, load_settings, read_callers, read_key
 from shared.signing import Signer
+from shared.tap import Tap
 from shared.telemetry import Log
 from shared.timers import TimerKind, TimerLoop
 
@@ -53,6 +58,10 @@ STALL: Final = 30.0
 
 LOOK: Final = 5.0
 """Seconds between looks at lag and gauges."""
+
+CHECK: Final = "--check"
+CHECK_WITHIN: Final = 300.0
+"""Seconds for `--check`, which may have many erasures to go through."""
 
 CANCEL_AGAIN: Final = 4.0
 """Seconds that a cancelled task has to clean up before it is cancelled once more."""
@@ -75,6 +84,8 @@ class Service:
     broker: KafkaBroker
     tokens: TokenReader
     owns: tuple[str, ...]
+    issuers: Issuers
+    sessions: Sessions | None = None
     consumers: list[DurableConsumer[Any]] = field(default_factory=list)
     timers: list[TimerKind] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -83,6 +94,7 @@ class Service:
     started: bool = False
     kafka_up: bool = False
     refusal: str = ""
+    tap: Tap | None = None
     _own: list[asyncio.Task[None]] = field(default_factory=list)
     _flow: list[asyncio.Task[None]] = field(default_factory=list)
     _relay: list[asyncio.Task[None]] = field(default_factory=list)
@@ -98,6 +110,9 @@ class Service:
             await _end(self._own)
             for consumer in self.consumers:
                 consumer.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await asyncio.gather(*(consumer.commit() for consumer in self.consumers))
             with contextlib.suppress(Exception):  # a broker that is gone cannot be left politely
                 async with asyncio.timeout(8):
                     await self.broker.stop()
@@ -107,6 +122,21 @@ class Service:
             await self.web.dispose()
             telemetry.flush_spans()
             _log.info("service-stopped")
+
+    async def check(self) -> None:
+        """Do what comes before working, and end: schema, roles, keys, the list of erasures.
+
+        Raises:
+            SettingsError: the service would refuse to start.
+            TimeoutError: its database is not there.
+
+        """
+        try:
+            async with asyncio.timeout(CHECK_WITHIN):
+                await self._wait_for_schema()
+        finally:
+            await self.flow.dispose()
+            await self.web.dispose()
 
     async def _start(self) -> None:
         """Check schema, roles and keys, then start what works in the background."""
@@ -118,7 +148,13 @@ class Service:
             signal.raise_signal(signal.SIGTERM)
             return
         self._own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
-        self._flow = [
+        if len(self.consumers) > 1:
+            topics = {topic for consumer in self.consumers for topic in consumer.topics}
+            self.tap = Tap(self.settings.kafka, topics)
+            for consumer in self.consumers:
+                consumer.follow(self.tap)
+            self._flow.append(asyncio.create_task(self.tap.run(), name="tap"))
+        self._flow += [
             asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
@@ -208,6 +244,8 @@ class Service:
             if ends is None:
                 still.clear()
                 continue
+            if self.tap is not None:
+                self.tap.check(ends)
             for consumer in self.consumers:
                 progress = await consumer.progress()
                 if _stands_still(consumer, progress, ends, still):
@@ -364,6 +402,12 @@ def make_service(
     telemetry.setup(settings)
     flow = make_engine(settings.database_url, size=flow_size, name=f"{name} flow", wait=10)
     web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
+    centre = read_key(settings, "tokens.pub") if settings.script_tokens else None
+    issuers = Issuers(read_issuers(settings.issuers))
+    sessions = None
+    if issuers.by_name:
+        find_ended = ask_intake(settings.urls["intake"])
+        sessions = Sessions(read_key(settings, "sessions.pub"), settings.public_url, find_ended)
     return Service(
         settings=settings,
         flow=flow,
@@ -371,8 +415,11 @@ def make_service(
         outbox=Outbox(name, Signer(read_key(settings, "signing.key"))),
         waker=Waker(flow, name),
         broker=make_broker(settings.kafka, f"{name}.{settings.replica}"),
-        tokens=TokenReader(read_key(settings, "tokens.pub"), read_callers(settings)),
+        tokens=TokenReader(centre, read_callers(settings)),
         owns=tuple(owns),
+        issuers=issuers,
+        sessions=sessions,
+        tasks=[sessions.run] if sessions else [],
         known=known_revisions(name),
     )
 
@@ -393,11 +440,21 @@ def run(service: Service, app: FastAPI) -> None:
 
 
 def main(build: Callable[[], tuple[Service, FastAPI]]) -> None:
-    """Run a service's `main`: one clear line instead of a traceback when settings are wrong."""
+    """Run a service's `main`: one clear line instead of a traceback when settings are wrong.
+
+    With `--check` it serves nothing: it does what comes before, and ends.
+    """
+    guard_process()
     try:
         service, app = build()
     except SettingsError as error:
         sys.exit(f"pashe: {error}")
+    if CHECK in sys.argv[1:]:
+        try:
+            asyncio.run(service.check())
+        except (SettingsError, TimeoutError) as error:
+            sys.exit(f"pashe: {error or 'the database is not there'}")
+        return
     run(service, app)
     if service.refusal:
         sys.exit(f"pashe: {service.refusal}")

@@ -82,6 +82,11 @@ class Home:
         return self.path / "kafka-passwords.json"
 
     @property
+    def issuers(self) -> Path:
+        """Whose sign-ins and tokens count (TOML)."""
+        return self.path / "issuers.toml"
+
+    @property
     def profile(self) -> Path:
         """The profile whose directory was loaded."""
         return self.path / "profile"

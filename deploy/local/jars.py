@@ -30,17 +30,18 @@ TIMEOUT: Final = 60
 
 
 class Jar(msgspec.Struct, frozen=True):
-    """One jar of the lock: `group:artifact:version`, sha256 in hex, bytes."""
+    """One file of a lock: `group:artifact:version`, sha256 in hex, bytes, `jar` or `zip`."""
 
     gav: str
     sha256: str
     size: int
+    packaging: str = "jar"
 
     @property
     def name(self) -> str:
         """The file's name in the cache."""
         _, artifact, version = self.gav.split(":")
-        return f"{artifact}-{version}.jar"
+        return f"{artifact}-{version}.{self.packaging}"
 
 
 def cache_folder(fallback: Path, env: Mapping[str, str] | None = None) -> Path:
@@ -70,18 +71,19 @@ def _usable(folder: Path, *, given: bool) -> Path | None:
         return None
 
 
-def fetch_jars(cache: Path, told: Callable[[int, int], None]) -> list[Path]:
-    """Return the jars of the lock, fetched when the cache lacks them; blocks.
+def fetch_jars(cache: Path, told: Callable[[int, int], None], lock: Path = LOCK) -> list[Path]:
+    """Return the jars of a lock (Kafka's), fetched when the cache lacks them; blocks.
 
     Args:
         cache: the folder that stacks share.
         told: called with (bytes there, bytes in all) as it goes on, from this thread.
+        lock: the file that says which.
 
     Raises:
         StackError: a jar cannot be fetched, or has another sha256 than the lock says.
 
     """
-    jars = msgspec.json.decode(LOCK.read_bytes(), type=list[Jar])
+    jars = msgspec.json.decode(lock.read_bytes(), type=list[Jar])
     folder = cache / "jars"
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(jar.size for jar in jars)
@@ -124,7 +126,8 @@ def _fetch(jar: Jar, work: Path, folder: Path) -> None:
             timeout=TIMEOUT,
         )
         try:
-            found = context.project(group, artifact).at_version(version).artifact().resolve()
+            project = context.project(group, artifact).at_version(version)
+            found = project.artifact(packaging=jar.packaging).resolve()
         except OSError as error:  # network errors of requests are OSErrors, and so is a full disk
             problem = error.strerror or type(error).__name__
             continue

@@ -33,13 +33,20 @@ KAFKA_ADMIN: Final = "admin"
 KAFKA_BROKER: Final = "broker"
 """As whom brokers and controllers speak to one another."""
 
+ACCOUNTS: Final = "accounts"
+"""The small issuer: its database role, its folder of keys, its path below the origin."""
+
 _SECRET: Final = {
     "pashe": ("tokens.key",),
+    ACCOUNTS: ("secrets.key",),
     "intake": ("signing.key", "kek.key", "pepper.key", "index.key"),
-    "referral": ("signing.key",),
+    "referral": ("signing.key", "seal.key"),
     "notification": ("signing.key", "seal.key"),
     "audit": ("signing.key", "log.key"),
 }
+
+_SHORT_LIVED: Final = (("intake", "sessions.key"), (ACCOUNTS, "desk.secret"))
+"""Keys of what lasts half an hour: a lost one is made anew, and people sign in again."""
 
 _CALLERS: Final = {"intake": ("notification",)}
 """Which services may call which by HTTP: one synchronous call in all (DECISIONS 18)."""
@@ -68,15 +75,20 @@ def make_keys(folder: Path, *, beside_data: bool) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     for owner in _SECRET:
         (folder / owner).mkdir(mode=0o700, exist_ok=True)
-    for path in missing:
+    short = [folder / owner / name for owner, name in _SHORT_LIVED]
+    for path in missing + [path for path in short if not path.is_file()]:
         write_private(path, secrets.token_hex(32).encode())
     _write_public(folder)
 
 
 def _write_public(folder: Path) -> None:
     tokens = _public_of(folder / "pashe" / "tokens.key").encode()
+    sessions = _public_of(folder / "intake" / "sessions.key").encode()
     for service in SERVICES:
         write_private(folder / service / "tokens.pub", tokens)
+        write_private(folder / service / "sessions.pub", sessions)
+    desk = (folder / ACCOUNTS / "desk.secret").read_bytes()
+    write_private(folder / "intake" / "desk.secret", desk)
     signers = {service: _public_of(folder / service / "signing.key") for service in SERVICES}
     write_private(folder / "audit" / "signers.json", msgspec.json.encode(signers))
     for service, callers in _CALLERS.items():
@@ -103,7 +115,7 @@ def make_passwords(path: Path, *, beside_data: bool) -> dict[str, str]:
     if beside_data and not path.is_file():
         message = f"there is a database, but {path} is missing: put it back"
         raise StackError(message)
-    names = [SUPERUSER, *(f"{service}_{role}" for service in SERVICES for role in ROLES)]
+    names = [SUPERUSER, ACCOUNTS, *(f"{name}_{role}" for name in SERVICES for role in ROLES)]
     return _keep_passwords(path, names)
 
 

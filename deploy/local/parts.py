@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from deploy.local.home import HOST, ROOT
+from deploy.local.keys import ACCOUNTS
 from deploy.local.part import Part, http_probe
 from deploy.local.services import service_command
 
@@ -70,6 +71,20 @@ def service_part(home: Home, name: str, port: int, env: Mapping[str, str]) -> Pa
         layer=SERVICE,
         command=partial(service_command, name),
         log=home.log(name),
+        port=port,
+        probe=http_probe(HOST, port, "/ready"),
+        env=env,
+        cwd=ROOT,
+    )
+
+
+def accounts_part(home: Home, port: int, env: Mapping[str, str]) -> Part:
+    """Return the small issuer as a part."""
+    return Part(
+        name=ACCOUNTS,
+        layer=SERVICE,
+        command=lambda: [sys.executable, "-m", "deploy.local.issuer.main"],
+        log=home.log(ACCOUNTS),
         port=port,
         probe=http_probe(HOST, port, "/ready"),
         env=env,

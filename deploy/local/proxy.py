@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from deploy.local.home import HOST
-from deploy.local.keys import SERVICES
+from deploy.local.keys import ACCOUNTS, SERVICES
+from shared.logs import guard_process, setup_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,6 +51,9 @@ _HOP: Final = frozenset(
     }
 )
 """Headers of one hop only (RFC 9110, 7.6.1)."""
+
+_INTAKES: Final = ("sign-in", "sign-out")
+"""First segments beside its own name that intake serves."""
 
 _CLAIMED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip")
 _INSIDE: Final = frozenset({"metrics", "ready"})
@@ -122,7 +126,9 @@ class Proxy:
         if what == "live":
             return JSONResponse({"status": "live"})
         items = "".join(
-            f'<li><a href="/{name}/v1/openapi.json">{name}</a></li>' for name in self._routes
+            f'<li><a href="/{name}/v1/openapi.json">{name}</a></li>'
+            for name in self._routes
+            if name in SERVICES
         )
         return HTMLResponse(PAGE.format(items=items))
 
@@ -214,7 +220,7 @@ class _InOneLine(logging.Filter):
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         if isinstance(error, BrokeOff):
-            record.msg, record.args = f"a service broke off in mid-answer ({error})", ()
+            record.msg, record.args = "a service broke off in mid-answer", ()
             record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
         return True
 
@@ -228,9 +234,12 @@ def problem(status: int, kind: str, title: str) -> JSONResponse:
 
 def main() -> None:
     """Serve on the listening socket whose file descriptor is the first argument."""
-    routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in SERVICES}
+    names = (*SERVICES, ACCOUNTS)
+    routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in names}
+    routes |= dict.fromkeys(_INTAKES, routes["intake"])
     listener = socket.socket(fileno=int(sys.argv[1]))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    setup_logs("proxy", "WARNING")
+    guard_process()
     say_in_one_line()
     config = uvicorn.Config(
         Proxy({name: url for name, url in routes.items() if url}),

@@ -83,6 +83,7 @@ def service_env(
     return {
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
         "SMS_OUTBOX_DIR": str(keys.parent / "sms"),
+        "ERASURES_FILE": str(keys.parent / "erasures" / "erasures.jsonl"),
         **inherited,
         **databases,
         **urls,
@@ -94,6 +95,7 @@ def service_env(
         "REPLICA": "1",
         "KEYS_DIR": str(keys / service),
         "PASHE_PUBLIC_URL": origin,
+        "PASHE_SCRIPT_TOKENS": source.get("PASHE_SCRIPT_TOKENS", ""),
         "PYTHONUNBUFFERED": "1",
     }
 

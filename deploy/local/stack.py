@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.local import control, keys, parts, ports, services, topics
+from deploy.local import accounts, control, keys, parts, ports, services, topics
 from deploy.local.database import DATABASE, prepare_database, with_database
 from deploy.local.errors import StackError
 from deploy.local.home import HOST, ROOT, Home, State, save_state, write_private
@@ -64,6 +64,8 @@ class Stack:
     passwords: dict[str, str] = field(default_factory=dict)
     kafka_passwords: dict[str, str] = field(default_factory=dict)
     service_ports: dict[str, int] = field(default_factory=dict)
+    accounts_port: int = 0
+    issuers: Path | None = None
     listener: socket.socket | None = None
     state: State | None = None
 
@@ -87,11 +89,12 @@ class Stack:
             raise StackError(message)
         self.listener = listener = ports.listen(HOST, self.port)
         self.service_ports = {name: self.held.reserve() for name in keys.SERVICES}
+        self.accounts_port = self.held.reserve()
         self.state = State(
             supervisor=own,
             origin=f"http://{HOST}:{self.port}",
             socket=str(control.socket_place(self.home)),
-            ports={**self.service_ports, "proxy": self.port},
+            ports={**self.service_ports, keys.ACCOUNTS: self.accounts_port, "proxy": self.port},
         )
         save_state(self.home, self.state)
         return self.state, listener
@@ -107,7 +110,8 @@ class Stack:
         await self._start_platform(state, chosen)
         await self._start_services(state, chosen)
         with self.teller.step("proxy", "The origin"):
-            proxy = parts.proxy_part(self.home, listener, self.service_ports)
+            there = {**self.service_ports, keys.ACCOUNTS: self.accounts_port}
+            proxy = parts.proxy_part(self.home, listener, there)
             await self._start_parts(state, [proxy])
         await self._load_directory(state, chosen)
 
@@ -202,14 +206,23 @@ class Stack:
             self.teller.tell("note", text=f"{name} is not part of this installation")
         if there:
             with self.teller.step("services", "Services: " + ", ".join(there)):
+                issuer = self._issuer(state)
                 ports_ = self.service_ports
-                await self._start_parts(
-                    state,
-                    [
-                        parts.service_part(self.home, n, ports_[n], self._env(state, n))
-                        for n in there
-                    ],
-                )
+                running = [
+                    parts.service_part(self.home, n, ports_[n], self._env(state, n)) for n in there
+                ]
+                await self._start_parts(state, [*running, *issuer])
+
+    def _issuer(self, state: State) -> list[Part]:
+        """Return the small issuer, unless others are believed in its place."""
+        self.issuers = accounts.other_issuers()
+        if self.issuers is not None:
+            return []
+        self.issuers = accounts.write_issuers(self.home, state.origin)
+        admin = with_database(self.admin_url or "", DATABASE)
+        password = self.passwords[keys.ACCOUNTS]
+        env = accounts.issuer_env(self.home, admin, password, state.origin, self.accounts_port)
+        return [parts.accounts_part(self.home, self.accounts_port, env)]
 
     async def _load_directory(self, state: State, chosen: Sequence[str]) -> None:
         """Load the directory of the profile, once; again only when another profile is asked for."""
@@ -245,6 +258,8 @@ class Stack:
             origin=state.origin,
             migrate=migrate,
         )
+        if self.issuers is not None:
+            env["PASHE_ISSUERS"] = str(self.issuers)
         if self._profile() == "demonstration":
             env.setdefault("REFERRAL_CLOCKS", str(DEMONSTRATION_CLOCKS))
         return env

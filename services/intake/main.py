@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels
+from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
 from services.intake.casework import api_help, api_kin, api_stages, api_work
 from services.intake.casework.consumer import DeskHandler
@@ -27,6 +27,7 @@ from services.intake.contacts import api as contacts_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
+from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
@@ -36,9 +37,12 @@ from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
 from services.intake.service import Intake
+from services.intake.sign_in import api as sign_in_api
+from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from shared import runtime
+from services.intake.work import work_from
+from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
@@ -85,6 +89,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     committer = Committer(store, service.waker.wake)
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
+    erasures = Erasures(service.outbox)
     replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
     service.consumers.append(
         DurableConsumer(
@@ -94,7 +99,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
     service.consumers.append(
@@ -105,7 +110,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
             service.flow,
             guards=True,
             on_parked=put_on_desk(service.outbox),
-            wake=service.waker.wake,
+            wake_relay=service.waker.wake,
         )
     )
 
@@ -130,10 +135,19 @@ def build() -> tuple[runtime.Service, FastAPI]:
         visits.timer(),
         expiry.make_timer(service.outbox),
         make_blanker(),
+        daily.make_timer(erasures),
         Rotation(vault, provider).timer(),
     ]
     service.checks.append(lambda: check_keys(service.flow, vault, now()))
-    service.tasks += [committer.run, sweep, replies.run, measure]
+
+    async def catch_up() -> None:
+        await erasure_list.catch_up(service.flow, erasures.again)
+
+    async def keep_list() -> None:
+        await listing.keep_list(service.flow)
+
+    service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
+    service.tasks += [committer.run, sweep, replies.run, measure, keep_list]
     app = make_app(
         service,
         "Pashe intake",
@@ -142,7 +156,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
     try:
         routers = channels.routers(
             channels.Desk(
-                committer, store, vault, secrets, replies, os.environ.get("TWILIO_AUTH_TOKEN", "")
+                committer,
+                store,
+                vault,
+                secrets,
+                replies,
+                work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+                os.environ.get("TWILIO_AUTH_TOKEN", ""),
             ),
             sorted(settings.only),
         )
@@ -165,7 +185,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         contacts_api.make_router(service, vault, service.outbox, secrets),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
-        erasure_api.make_router(service, Erasures(service.outbox)),
+        erasure_api.make_router(service, erasures),
+        sign_in_api.make_router(service, make_sign_in(service)),
     )
     for router in (*routers, *rooms):
         app.include_router(router)

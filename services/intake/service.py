@@ -11,6 +11,7 @@ from services.intake.casework.due import debrief_later
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import TRIAGED, after_case
 from services.intake.consent.expiry import keep_consents, look_again
+from services.intake.consent.of_age import has_turned
 from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
@@ -212,7 +213,9 @@ class Intake:
         stamp = Stamp(at, caller.actor)
         drafts: list[tuple[Draft, Stamp]] = []
         if facts.age != row.facts.age:
-            facts, drafts = await look_again(conn, case_id, facts, stamp)
+            since = await store.received_at(conn, row.submission_id)
+            turned = has_turned(row.facts.age, facts.age, since, at)
+            facts, drafts = await look_again(conn, case_id, facts, stamp, turned=turned)
             draft = replace(draft, data=facts)
         await store.save_cases(conn, [(case_id, facts)])
         await mark_seen(conn, case_id, at)

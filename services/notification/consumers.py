@@ -10,8 +10,6 @@ from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from services.notification.notifiers import Notifier
     from shared.runtime import Service
 
@@ -25,7 +23,8 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
         service.flow,
         guards=notifier.guards,
         on_parked=tell_of_parked(service.outbox, NOTICES),
-        wake=_both(service.waker.wake, notifier.wake),
+        wake=notifier.wake,
+        wake_relay=service.waker.wake,
     )
 
 
@@ -38,13 +37,5 @@ def make_cases(service: Service) -> DurableConsumer[Any]:
         service.flow,
         guards=True,
         on_parked=tell_of_parked(service.outbox, NOTICES),
-        wake=service.waker.wake,
+        wake_relay=service.waker.wake,
     )
-
-
-def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
-    def wake() -> None:
-        first()
-        second()
-
-    return wake

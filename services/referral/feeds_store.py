@@ -80,17 +80,3 @@ async def read_heads(conn: AsyncConnection, providers: Sequence[str]) -> dict[st
         {"p": list(providers)},
     )
     return {row.provider_id: row.seq for row in rows}
-
-
-async def sequences_of(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the sequences of events that were appended in this transaction."""
-    if not ids:
-        return {}
-    rows = await conn.execute(
-        text(
-            "SELECT event_id, sequence FROM outbox"
-            " WHERE event_id = ANY(CAST(:ids AS uuid[])) AND created_at = now()"
-        ),
-        {"ids": list(ids)},
-    )
-    return {row.event_id: row.sequence for row in rows}

@@ -87,7 +87,10 @@ async def announce(conn: AsyncConnection, outbox: Outbox, steps: Sequence[Step])
         )
         for step in steps
     ]
-    ids = await outbox.append(conn, drafts)
-    heard = [(key, step) for key, step in zip(ids, steps, strict=True) if step.numbered]
-    sequences = await feeds_store.sequences_of(conn, [key for key, _ in heard])
-    await feeds_store.save_entries(conn, [_entry(key, step, sequences[key]) for key, step in heard])
+    appended = await outbox.append(conn, drafts)
+    entries = [
+        _entry(event_id, step, sequence)
+        for (event_id, sequence), step in zip(appended, steps, strict=True)
+        if step.numbered
+    ]
+    await feeds_store.save_entries(conn, entries)

@@ -21,14 +21,11 @@ from tests.support.stack import SERVICES, Stack, StackError, gone, send_signal
 if TYPE_CHECKING:
     import random
 
-BACK_WITHIN = 60.0
+BACK_WITHIN = 120.0
 """Seconds after which a part that is not ready again counts as never back."""
 
 FROZEN = 4.0
 """Seconds that a frozen process stands still: longer than a relay's holder may be silent."""
-
-BETWEEN = (1.5, 4.5)
-"""Seconds between two faults, drawn evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,8 @@ class Plan:
     freezes: int = 0
     brokers: int = 1
     databases: int = 1
+    between: tuple[float, float] = (0.8, 2.4)
+    """Seconds between two faults, drawn evenly."""
 
     def __len__(self) -> int:
         """Return how many faults there are in all."""
@@ -69,6 +68,7 @@ class Nemesis:
     stack: Stack
     plan: list[tuple[str, str]]
     rng: random.Random
+    between: tuple[float, float]
     faults: list[Fault] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -76,7 +76,7 @@ class Nemesis:
         under_way: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             for what, part in self.plan:
-                await asyncio.sleep(self.rng.uniform(*BETWEEN))
+                await asyncio.sleep(self.rng.uniform(*self.between))
                 if part in under_way:
                     await under_way[part]
                 under_way[part] = group.create_task(self._record(what, part))

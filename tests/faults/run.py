@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from tests.faults.truth import Truth
     from tests.support.stack import Stack
 
-SETTLE = 60.0
+SETTLE = 180.0
 """Seconds that a run may take to settle after the last fault."""
 
 QUIET = 3.0
 """Seconds without a new event, delivery or attempt that count as settled."""
 
 SHORT = Plan()
-LONG = Plan(kills=20, terms=20, freezes=5, brokers=20, databases=20)
+LONG = Plan(kills=20, terms=20, freezes=5, brokers=20, databases=20, between=(1.5, 4.5))
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> R
         providers = await scout(load)
         async with listening(caller, providers, seed) as cast:
             rng = random.Random(seed)
-            nemesis = Nemesis(stack, plan.rounds(rng), rng)
+            nemesis = Nemesis(stack, plan.rounds(rng), rng, plan.between)
             working = asyncio.create_task(load.run())
             await nemesis.run()
             load.stopping.set()

@@ -30,7 +30,7 @@ async def strike(home: Path, plan: Plan, rate: float, limit: int) -> None:
     assert not [fault for fault in result.faults if fault.ready_at is None]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_each_service_killed_five_times_and_broker_and_database_restarted(
     tmp_path: Path,
 ) -> None:

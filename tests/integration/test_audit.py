@@ -411,10 +411,9 @@ async def test_no_role_of_the_service_can_change_the_log(log: Log, role: str) ->
     verbs = ("UPDATE {t} SET idx = idx", "DELETE FROM {t}", "TRUNCATE {t}", "DROP TABLE {t}")
     for table in ("entries", "nodes", "event_bytes"):
         for verb in verbs:
-            with pytest.raises(DBAPIError) as refused:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 async with engine.begin() as conn:
                     await conn.execute(text(verb.format(t=table)))
-            assert getattr(refused.value.orig, "sqlstate", "") == "42501", (table, verb)
 
 
 async def test_the_web_role_reads_events_for_staff_only_and_writes_nothing(log: Log) -> None:
@@ -428,7 +427,7 @@ async def test_the_web_role_reads_events_for_staff_only_and_writes_nothing(log: 
         "INSERT INTO nodes VALUES (1, 9, sha256(''))",
         "UPDATE log_head SET size = 0",
     ):
-        with pytest.raises(DBAPIError, match="InsufficientPrivilege"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with log.web.begin() as conn:
                 await conn.execute(text(statement))
 

@@ -311,7 +311,7 @@ def count_calls(
     monkeypatch.setattr(thing, method, counted)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_database_gone_for_thirty_seconds_parks_nothing_and_runs_nothing_hot(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,8 +345,8 @@ async def test_a_database_gone_for_thirty_seconds_parks_nothing_and_runs_nothing
         assert max(tries.values()) < 40, f"none of them hot: {tries}"
         await cut.open()
         back = time.monotonic()
-        await eventually(lambda: _count(lab, 60), 8, "the flow after the outage")
-        assert time.monotonic() - back < 7
+        await eventually(lambda: _count(lab, 60), what="the flow after the outage")
+        assert time.monotonic() - back < 20, "its pauses have a bound"
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

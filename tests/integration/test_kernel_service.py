@@ -38,7 +38,7 @@ async def ready(port: int) -> dict[str, Any]:
     """Return what `/ready` says with 200, else an empty answer."""
     try:
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"http://127.0.0.1:{port}/ready", timeout=2)
+            answer = await client.get(f"http://127.0.0.1:{port}/ready", timeout=10)
     except httpx.HTTPError:
         return {}
     return answer.json() if answer.status_code == 200 else {}
@@ -156,7 +156,7 @@ async def test_a_record_that_kills_three_processes_is_parked_and_its_neighbours_
                 child.send(signal.SIGTERM)
                 await child.ended(GRACE)
                 break
-            assert await child.ended(1) == -signal.SIGKILL
+            assert await child.ended(GRACE) == -signal.SIGKILL
             deaths += 1
             assert deaths <= 3
     assert deaths == 3

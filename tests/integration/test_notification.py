@@ -366,7 +366,7 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
         began = time.monotonic()
         await publish(centre, referral(quick, 1))
         await eventually(lambda: hook.got, what="the webhook of the quick one")
-        assert hook.got[0].at - began < 2.5
+        assert hook.got[0].at - began < 5  # they are cut after 6 s
         [notice] = await centre.notices(slow[0])
         assert notice["state"] == "waiting"
 
@@ -603,6 +603,7 @@ async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Cen
     sealed = await admin.fetchval("SELECT secret FROM notification.subscriptions LIMIT 1")
     await admin.close()
     assert {row["relname"] for row in forced} == {
+        "cases",
         "subscriptions",
         "notices",
         "feed",
@@ -725,7 +726,7 @@ async def bench(ground: Ground, running_centre: Centre) -> AsyncIterator[Bench]:
     engine = make_engine(env["DATABASE_URL"], size=8, name="bench")
     clock = Clock(datetime.now(UTC) + timedelta(days=30))
     outbox = Outbox("notification", Signer(b"s" * 32))
-    settings = load_settings({"NOTIFICATION_SCHEDULE": "0,5,300", "NOTIFICATION_TIMEOUT": "1"})
+    settings = load_settings({"NOTIFICATION_SCHEDULE": "0,5,300", "NOTIFICATION_TIMEOUT": "2"})
     first, second = [Dispatch(engine, outbox, settings, name, clock) for name in ("a", "b")]
     yield Bench(clock, first, second, outbox, engine, Sealer(b"b" * 32))
     async with engine.begin() as conn:
@@ -740,7 +741,7 @@ async def test_a_claim_is_one_workers_until_its_lease_runs_out(bench: Bench) -> 
     [job] = [j for j in await bench.first.claim(500, slow=False) if j.held.id == sub]
     assert (job.head.entry.feed_seq, job.attempt) == (1, 1)
     assert [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub] == []
-    bench.clock.at += timedelta(seconds=17)
+    bench.clock.at += timedelta(seconds=18)
     [again] = [j for j in await bench.second.claim(500, slow=False) if j.held.id == sub]
     assert again.head.entry.event_id == job.head.entry.event_id
     assert again.attempt == 2
@@ -780,7 +781,7 @@ async def test_two_replicas_never_have_one_subscription_at_once(bench: Bench) ->
 
 
 async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None:
-    outbound = Outbound(timeout=timedelta(seconds=1), connections=6, allow_loopback=True)
+    outbound = Outbound(timeout=timedelta(seconds=2), connections=6, allow_loopback=True)
     worker = WebhookWorker(
         dispatch=bench.first,
         outbound=outbound,
@@ -802,7 +803,7 @@ async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None
             began = time.monotonic()
             worker.wake()
             await eventually(lambda: len(hook.got) >= before + 4, what="four of the quick one")  # noqa: B023
-            assert hook.got[-1].at - began < 2  # in one lane nine that hang, three at once: 3 s
+            assert hook.got[-1].at - began < 5  # in one lane nine that hang, three at once: 6 s
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await outbound.close()

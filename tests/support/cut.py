@@ -21,6 +21,7 @@ class Cut:
         self._flows = asyncio.Event()
         self._flows.set()
         self._to_swallow = 0
+        self._mark = _COMMIT
         self.swallowed = 0
         self.connections = 0
         self.port = 0
@@ -59,12 +60,14 @@ class Cut:
         """Let nothing through in either direction, and tell nobody."""
         self._flows.clear()
 
-    def swallow_commits(self, count: int) -> None:
+    def swallow_commits(self, count: int, mark: bytes = _COMMIT) -> None:
         """Cut the connection in place of the answer to each of the next `count` COMMITs.
 
-        The server has committed by then: the proxy waits for its answer and drops it.
+        The server has committed by then: the proxy waits for its answer and drops it. `mark` is
+        what tells such a request, where it is not a COMMIT of its own.
         """
         self._to_swallow = count
+        self._mark = mark
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -86,7 +89,7 @@ class Cut:
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
                 await self._flows.wait()
-                if self._to_swallow and _COMMIT in data:
+                if self._to_swallow and self._mark in data:
                     self._to_swallow -= 1
                     link.doomed = True
                 sink.write(data)

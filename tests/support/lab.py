@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from shared.tap import Tap
+
 REVISION = "lab"
 PASSWORD = "lab"
 _PROBE = b"probe"
@@ -94,10 +96,11 @@ class Recorder:
     pause: float = 0.0
     tries: int = 0
     gate: asyncio.Event | None = None
+    only: frozenset[str] = frozenset(DATA_TYPES)
     batches: list[int] = field(default_factory=list)
 
     def wants(self, event_type: str, _: frozenset[str]) -> bool:
-        return event_type in DATA_TYPES
+        return event_type in self.only
 
     async def load(self, _: AsyncConnection, events: Sequence[Event]) -> list[Event]:
         self.batches.append(len(events))
@@ -258,9 +261,10 @@ class Lab:
     async def append(self, *drafts: Draft) -> list[UUID]:
         """Append events to the outbox in one transaction."""
         async with self.engine.begin() as conn:
-            return await self.outbox.append(
+            appended = await self.outbox.append(
                 conn, [(draft, Stamp(AT, "service:lab")) for draft in drafts]
             )
+        return [event_id for event_id, _ in appended]
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
         """Read as the flow role, on a connection of its own: never by a proxy."""
@@ -290,9 +294,18 @@ class Lab:
 
     @asynccontextmanager
     async def consuming(
-        self, handler: Recorder, *, replica: str = "1", port: int | None = None, guards: bool = True
+        self,
+        handler: Recorder,
+        *,
+        replica: str = "1",
+        port: int | None = None,
+        guards: bool = True,
+        tap: Tap | None = None,
     ) -> AsyncIterator[DurableConsumer[Any]]:
-        """Run one durable consumer in this process; `port`: reach the database by a proxy."""
+        """Run one durable consumer in this process; `port`: reach the database by a proxy.
+
+        With a `tap` it takes its records from there, as far as the test runs that.
+        """
         engine = make_engine(self.url(port=port), size=4, name=f"lab {replica}")
         broker = KafkaBroker(
             self.kafka,
@@ -304,6 +317,8 @@ class Lab:
         consumer: DurableConsumer[Any] = DurableConsumer(
             handler.consumer, (self.topic,), handler, engine, guards=guards
         )
+        if tap is not None:
+            consumer.follow(tap)
         consumer.attach(broker, replica)
         await broker.start()
         try:

@@ -162,7 +162,7 @@ class Centre:
         async def look() -> bool:
             assert self.child is not None
             assert self.child.running(), self.child.said()
-            async with httpx.AsyncClient(timeout=2) as client:
+            async with httpx.AsyncClient(timeout=10) as client:
                 with contextlib.suppress(httpx.HTTPError):
                     report = (await client.get(f"{self.url}/ready")).json()
                     return bool(report["ready"] and report["kafka"])
@@ -305,7 +305,7 @@ def environment(ground: Ground, replica: str, **more: str) -> dict[str, str]:
         "REPLICA": replica,
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
         "NOTIFICATION_SCHEDULE": "0,0.2,0.4,0.4",
-        "NOTIFICATION_TIMEOUT": "3",
+        "NOTIFICATION_TIMEOUT": "6",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "",
         **more,
     }

@@ -28,7 +28,7 @@ import pytest
 from deploy.local.database import prepare_database, service_urls, with_database
 from deploy.local.jars import cache_folder, fetch_jars
 from deploy.local.kafka import EmbeddedKafka, reserve_brokers
-from deploy.local.keys import ROLES, SERVICES
+from deploy.local.keys import ACCOUNTS, ROLES, SERVICES
 from deploy.local.ports import Ports
 from deploy.local.postgres import EmbeddedPostgres
 from deploy.local.process import tail_of
@@ -37,7 +37,9 @@ from deploy.local.topics import provision_topics
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-PASSWORDS = {f"{service}_{role}": "test" for service in SERVICES for role in ROLES}
+PASSWORDS = dict.fromkeys(
+    [ACCOUNTS, *(f"{service}_{role}" for service in SERVICES for role in ROLES)], "test"
+)
 """Of every role in a test's database; roles belong to the server, so all tests share them."""
 
 POSTGRES_IMAGE = os.environ.get("PASHE_TEST_POSTGRES_IMAGE", "postgres:18")

@@ -135,7 +135,7 @@ class Stack:
             return False
         with contextlib.suppress(httpx.HTTPError):
             address = f"http://127.0.0.1:{state.ports[name]}/ready"
-            return httpx.get(address, timeout=1).status_code == 200
+            return httpx.get(address, timeout=5).status_code == 200
         return False
 
     def pid(self, name: str) -> int:

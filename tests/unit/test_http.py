@@ -9,14 +9,15 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from fastapi import FastAPI, Request  # noqa: TC002  (FastAPI reads annotations)
+from fastapi import APIRouter, FastAPI, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.bodies import MAX_BODY, Model, parse_json, read_body
+from shared import telemetry
+from shared.bodies import MAX_BODY, Model, parse_json, read_body, read_bytes
 from shared.errors import Conflict, InvalidBody, MalformedBody
-from shared.http import PROBLEM, make_app
+from shared.http import PROBLEM, direct, make_app
 from shared.paging import decode_cursor, encode_cursor, page
 
 SECRET = "Rahima-01711223344"
@@ -57,6 +58,19 @@ def app(*, started: bool = True) -> FastAPI:
         }
         raise problems[what]
 
+    router = APIRouter()
+
+    @router.post("/lab/v1/direct", response_model=None)
+    @direct
+    async def post_directly(request: Request) -> Response:
+        raw = await read_bytes(request)
+        if raw == b"bug":
+            raise ZeroDivisionError(SECRET)
+        if raw == b"conflict":
+            raise Conflict("it is closed", state="closed")
+        return Response(raw, 201)
+
+    made.include_router(router)
     return made
 
 
@@ -189,3 +203,25 @@ def test_a_page_says_whether_there_is_more() -> None:
     assert page([1], None) == {"items": [1], "next": None}
     assert decode_cursor(page([1], [3, "x"])["next"]) == [3, "x"]
     assert msgspec.json.encode(page([], None))
+
+
+async def test_a_direct_endpoint_answers_as_any_other_does() -> None:
+    def count(status: int) -> float:
+        labels = {"method": "POST", "route": "/lab/v1/direct", "status": str(status)}
+        return telemetry.REGISTRY.get_sample_value("pashe_http_requests_total", labels) or 0.0
+
+    before = {status: count(status) for status in (201, 409, 500)}
+    path = "/lab/v1/direct"
+    taken = await call("POST", path, content=b"x" * 70_000)
+    assert (taken.status_code, len(taken.content)) == (201, 70_000)
+    refused = await call("POST", path, content=b"conflict")
+    assert (refused.status_code, refused.json()["state"]) == (409, "closed")
+    assert refused.headers["content-type"] == PROBLEM
+    broken = await call("POST", path, content=b"bug")
+    assert broken.status_code == 500
+    assert SECRET not in broken.text
+    assert (await call("POST", path, content=b"x" * (MAX_BODY + 1))).status_code == 413
+    assert (await call("GET", path)).status_code == 405
+    assert (await call("POST", path, started=False)).status_code == 503
+    assert {status: count(status) - before[status] for status in before} == {201: 1, 409: 1, 500: 1}
+    assert "post" in (await call("GET", "/lab/v1/openapi.json")).json()["paths"][path]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.receipts import DIGITS, Receipt, parse_receipt
+from services.intake.receipts import DIGITS, Receipt, parse_receipt, sign_receipt
 
 numbers = st.integers(0, 10**DIGITS - 1).map(Receipt)
 
@@ -48,3 +54,19 @@ def test_the_stored_digest_depends_on_the_pepper() -> None:
     receipt = Receipt(7)
     assert receipt.digest(b"a" * 32) != receipt.digest(b"b" * 32)
     assert receipt.code.encode() not in receipt.digest(b"a" * 32)
+
+
+def test_a_signed_receipt_is_a_jws_that_any_library_verifies() -> None:
+    seed, at = b"s" * 32, datetime(2026, 11, 25, 6, 0, 7, tzinfo=UTC)
+    signed = sign_receipt(seed, Receipt(7), at, "https://example.org")
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+    claims = jwt.decode(signed, public, algorithms=["EdDSA"], options={"verify_iat": False})
+    assert claims == {
+        "iss": "https://example.org",
+        "iat": int(at.timestamp()),
+        "receipt_sha256": hashlib.sha256(Receipt(7).code.encode()).hexdigest(),
+    }
+    assert jwt.get_unverified_header(signed) == {"alg": "EdDSA", "typ": "JWT"}
+    other = Ed25519PrivateKey.from_private_bytes(b"o" * 32).public_key()
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(signed, other, algorithms=["EdDSA"], options={"verify_iat": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,13 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
     assert unicodedata.is_normalized("NFC", once)
+
+
+def test_every_two_and_three_signs_of_bangla_are_nfc() -> None:
+    block = [chr(code) for code in range(0x0980, 0x0A00)]
+    hot = [*"\u09bc\u09be\u09c7\u09cd\u09d7\u09dc\u09dd\u09df\u09fe", "ড", "।", "a"]
+    for text in map("".join, [*product(block, block), *product(hot, block, hot)]):
+        assert normalise(text) == unicodedata.normalize("NFC", text), ascii(text)
 
 
 def test_bangla_letters_with_a_nukta_have_one_form() -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.disclosure.similar import LookUps, find_similar
-from shared.access import Caller, require
+from shared.access import Caller, require, require_fresh
 from shared.clock import now
 from shared.vocabulary import Role
 
@@ -29,7 +29,7 @@ Why = Literal["triage", "contact", "safety", "plan", "referral", "consent", "rev
 def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
     """Make the routes that answer who a person is; each answer is an event of the case."""
     router = APIRouter(prefix="/intake/v1", tags=["disclosures"])
-    look_ups = LookUps()
+    look_ups = LookUps(disclosures.index_key)
 
     @router.get("/disclosures/{referral_id}", response_model=None)
     async def disclose(
@@ -45,7 +45,7 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
     async def persons(
         case_id: UUID,
         reason: Why,
-        caller: Annotated[Caller, Depends(require(*_DESK))],
+        caller: Annotated[Caller, Depends(require_fresh(*_DESK))],
         also: Annotated[list[Literal["reporter", "alleged"]], Query(max_length=2)] = [],  # noqa: B006
     ) -> Response:
         """Tell the desk who the person of a case is; `also` who reported and who is alleged."""
@@ -59,7 +59,7 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
         case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:
         """List cases that may be of the same person: to be looked at, never joined by a machine."""
-        async with service.flow.connect() as conn:
+        async with service.flow.begin() as conn:
             items = await find_similar(conn, case_id, caller, look_ups)
         answer = msgspec.to_builtins({"items": items, "next": None})
         return JSONResponse(answer, headers=_NOT_KEPT)

@@ -13,17 +13,9 @@ depends_on = None
 
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
-    *(
-        "case_steps",
-        "consents",
-        "tasks",
-        "duty",
-        "closings",
-        "holds",
-        "erasures",
-        "further_receipts",
-    ),
-    *("messages", "stopped_numbers", "replies"),
+    *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
+    *("further_receipts", "messages", "stopped_numbers", "replies"),
+    *("sign_ins", "staff_sessions", "limits"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -130,6 +122,7 @@ _STATEMENTS = (
       PRIMARY KEY (subject_id, field, version)
     )
     """,
+    "CREATE INDEX submissions_answers ON submissions (answers) WHERE answers IS NOT NULL",
     "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
     """
     CREATE TABLE case_referrals (
@@ -249,14 +242,32 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX holds_one ON holds (case_id) WHERE lifted_at IS NULL",
     """
     CREATE TABLE erasures (
-      case_id uuid PRIMARY KEY REFERENCES cases (case_id),
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      subject text NOT NULL CHECK (subject IN ('case', 'reporter', 'alleged')),
       proposed_by text NOT NULL,
       asked_by text NOT NULL,
       checked_how text NOT NULL,
       shared boolean NOT NULL,
       proposed_at timestamptz NOT NULL,
       approved_by text,
-      erased_at timestamptz
+      erased_at timestamptz,
+      epochs bytea[] NOT NULL DEFAULT '{}',
+      listed_at timestamptz,
+      PRIMARY KEY (case_id, subject)
+    )
+    """,
+    """
+    CREATE INDEX erasures_unlisted ON erasures (erased_at)
+    WHERE erased_at IS NOT NULL AND listed_at IS NULL
+    """,
+    # What somebody does too often: a keyed mark of who, for no longer than the window.
+    """
+    CREATE TABLE limits (
+      kind text NOT NULL,
+      who bytea NOT NULL,
+      slot bigint NOT NULL,
+      n integer NOT NULL,
+      PRIMARY KEY (kind, who, slot)
     )
     """,
     """
@@ -299,6 +310,29 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
+    """
+    CREATE TABLE sign_ins (
+      state bytea PRIMARY KEY,
+      browser bytea NOT NULL,
+      issuer text NOT NULL,
+      nonce text NOT NULL,
+      verifier text NOT NULL,
+      back text NOT NULL,
+      max_age integer,
+      expires_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX sign_ins_over ON sign_ins (expires_at)",
+    """
+    CREATE TABLE staff_sessions (
+      mark text PRIMARY KEY,
+      issuer text NOT NULL,
+      issuer_sid text,
+      expires_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )
+    """,
+    "CREATE INDEX staff_sessions_over ON staff_sessions (expires_at)",
     *(
         statement
         for table in _TABLES

@@ -1,0 +1,176 @@
+"""Group commit on a real PostgreSQL: every answer is true, whatever becomes of the group."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from services.intake.committer import LOOK_UP, Committer
+from services.intake.preparing import prepare
+from services.intake.report import ReportIn
+from services.intake.submissions import SubmissionStore
+from shared.database import make_engine
+from shared.errors import IdempotencyConflict, Unavailable
+from shared.idempotency import Key
+from tests.support.cut import Cut
+from tests.support.room import Room, open_room
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.intake.submissions import Prepared
+
+TOLD = {"channel": "web", "narrative": "Invented.", "persons": [{"ref": "a", "name": "Example"}]}
+
+
+@dataclass(slots=True)
+class Counter:
+    """A committer on one connection that can be cut."""
+
+    room: Room
+    cut: Cut
+    committer: Committer
+
+    def prepare(self, key: Key | None = None) -> Prepared:
+        report = ReportIn.model_validate(TOLD)
+        room = self.room
+        return prepare(
+            report, channel="web", caller=None, vault=room.vault, secrets=room.secrets, key=key
+        )
+
+    async def together(self, *group: Prepared) -> list[bytes | BaseException]:
+        """Commit submissions as one group."""
+        waiting = [asyncio.create_task(self.committer.commit(one)) for one in group]
+        await asyncio.sleep(0)  # all of them are in the queue before the committer turns
+        running = asyncio.create_task(self.committer.run())
+        try:
+            return await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def stored(self, *group: Prepared) -> list[bool]:
+        found = {
+            row.submission_id
+            for row in await self.room.rows("SELECT submission_id FROM submissions")
+        }
+        return [one.submission_id in found for one in group]
+
+
+@pytest.fixture
+async def counter(postgres_admin_dsn: str) -> AsyncIterator[Counter]:
+    async with open_counter(postgres_admin_dsn) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_counter(postgres_admin_dsn: str) -> AsyncIterator[Counter]:
+    async with open_room(postgres_admin_dsn) as room:
+        url = urlsplit(room.database.urls("intake")["DATABASE_URL"])
+        async with Cut(str(url.hostname), int(url.port or 5432)) as cut:
+            there = url._replace(netloc=url.netloc.rpartition(":")[0] + f":{cut.port}").geturl()
+            engine = make_engine(there, size=2, name="counter")
+            try:
+                store = SubmissionStore(engine, room.outbox)
+                yield Counter(room, cut, Committer(store, lambda: None))
+            finally:
+                await engine.dispose()
+
+
+def key_of(value: str, body: bytes = b"{}") -> Key:
+    return Key.of(value, scope="anonymous", body=body)
+
+
+async def test_a_group_is_stored_with_all_that_belongs_to_it(counter: Counter) -> None:
+    group = [counter.prepare() for _ in range(5)]
+    assert await counter.together(*group) == [one.answer for one in group]
+    counts = await counter.room.rows(
+        "SELECT (SELECT count(*) FROM submissions) AS submissions,"
+        " (SELECT count(*) FROM cases) AS cases, (SELECT count(*) FROM subjects) AS subjects,"
+        " (SELECT count(*) FROM sealed) AS sealed, (SELECT count(*) FROM outbox) AS events"
+    )
+    fields = sum(len(subject.fields) for one in group for subject in one.subjects)
+    assert tuple(counts[0]) == (5, 5, 10, fields, 5)
+    events = await counter.room.rows("SELECT key, value FROM outbox ORDER BY id")
+    assert [bytes(event.key).decode() for event in events] == [p.draft.subject for p in group]
+    assert {json.loads(event.value)["sequence"] for event in events} == {f"{1:020d}"}
+
+
+async def test_one_key_in_a_group_is_one_submission(counter: Counter) -> None:
+    value = str(uuid4())
+    first, again = counter.prepare(key_of(value)), counter.prepare(key_of(value))
+    other = counter.prepare(key_of(value, b"another body"))
+    answers = await counter.together(first, again, other)
+    assert answers[:2] == [first.answer, first.answer]
+    assert isinstance(answers[2], IdempotencyConflict)
+    assert await counter.stored(first, again, other) == [True, False, False]
+    later = counter.prepare(key_of(value))
+    assert await counter.together(later, counter.prepare()) != [later.answer, None]
+    assert await counter.stored(later) == [False]
+    assert len(await counter.room.rows("SELECT 1 FROM outbox")) == 2
+
+
+async def test_a_row_that_the_database_refuses_fails_nobody_else(counter: Counter) -> None:
+    good = [counter.prepare(), counter.prepare()]
+    bad = replace(counter.prepare(), message_id="no text of PostgreSQL: \x00")
+    answers = await counter.together(good[0], bad, good[1])
+    assert [answers[0], answers[2]] == [good[0].answer, good[1].answer]
+    assert isinstance(answers[1], Exception)
+    assert await counter.stored(good[0], bad, good[1]) == [True, False, True]
+
+
+async def test_what_was_stored_is_answered_though_the_connection_was_lost(
+    counter: Counter,
+) -> None:
+    before, lost = counter.prepare(), counter.prepare()
+    assert await counter.together(before) == [before.answer]  # the statement is prepared
+    counter.cut.swallow_commits(1, lost.submission_id.bytes)
+    assert await counter.together(lost) == [lost.answer]
+    assert counter.cut.swallowed == 1
+    assert await counter.stored(lost) == [True]
+
+
+async def test_what_was_not_stored_is_refused_as_soon_as_that_is_sure(counter: Counter) -> None:
+    room, lost = counter.room, counter.prepare()
+    async with room.engine.begin() as conn:
+        await conn.exec_driver_sql("LOCK TABLE sealed IN SHARE MODE")
+
+        async def end() -> bool:
+            ended = await room.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'counter' AND wait_event_type = 'Lock'"
+            )
+            return bool(ended)
+
+        ending = asyncio.create_task(eventually(end, 4, "a statement that waits"))
+        begun = time.monotonic()
+        (answer,) = await counter.together(lost)
+        await ending
+    assert isinstance(answer, Unavailable)
+    assert time.monotonic() - begun < 4 + LOOK_UP
+    assert await counter.stored(lost) == [False]
+
+
+async def test_a_connection_that_was_lost_while_idle_costs_nobody_an_answer(
+    counter: Counter,
+) -> None:
+    before, after = counter.prepare(), counter.prepare()
+    assert await counter.together(before) == [before.answer]
+    counter.cut.cut()
+
+    async def ended() -> bool:
+        return not await counter.room.rows(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'counter'"
+        )
+
+    await eventually(ended, 10, "the end of the connection")
+    assert await counter.together(after) == [after.answer]

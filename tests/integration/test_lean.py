@@ -1,0 +1,116 @@
+"""The short way from a statement to asyncpg: rows, errors and transactions as SQLAlchemy's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
+
+from shared.database import Blame, blame, make_engine
+from tests.support.cut import Cut
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from tests.support.lab import Lab
+
+_TWO = text("SELECT n, n * 10 AS tens FROM generate_series(1, :upto) AS n ORDER BY n")
+_PUT = text(
+    "INSERT INTO effects (consumer, subject, sequence, event_id, process, note)"
+    " SELECT 'c', s, 1, :id, 'p', :note FROM unnest(CAST(:subjects AS text[])) AS s"
+)
+
+
+async def put(conn: AsyncConnection, *subjects: str, note: str | None = None) -> int:
+    values = {"id": uuid4(), "note": note, "subjects": list(subjects)}
+    return (await conn.execute(_PUT, values)).rowcount
+
+
+async def _put_two(lab: Lab) -> None:
+    async with lab.engine.begin() as conn:
+        await put(conn, "before")
+        await put(conn, "bad", note="refuse")
+
+
+async def test_rows_are_tuples_with_names(lab: Lab) -> None:
+    async with lab.engine.begin() as conn:
+        rows = await conn.execute(_TWO, {"upto": 2})
+        assert [(row.n, row.tens) for row in rows] == [(1, 10), (2, 20)]
+        first, second = rows.all()
+        assert tuple(first) == (1, 10)
+        assert second[1] == 20
+        assert dict(second._mapping) == {"n": 2, "tens": 20}
+        with pytest.raises(AttributeError):
+            _ = first.hundreds
+        assert list(rows.scalars()) == [1, 2]
+        assert (await conn.execute(_TWO, {"upto": 1})).scalar_one() == 1
+        assert await conn.scalar(_TWO, {"upto": 0}) is None
+        assert await conn.scalar(_TWO, {"upto": 1}) == 1
+        with pytest.raises(MultipleResultsFound):
+            rows.one()
+        with pytest.raises(NoResultFound):
+            (await conn.execute(_TWO, {"upto": 0})).one()
+
+
+async def test_a_statement_without_rows_tells_how_many_it_changed(lab: Lab) -> None:
+    async with lab.engine.begin() as conn:
+        assert await put(conn, "a", "b", "c") == 3
+        gone = await conn.execute(text("DELETE FROM timers WHERE subject = :s"), {"s": "nobody"})
+        assert gone.rowcount == 0
+
+
+async def test_a_transaction_ends_as_it_should(lab: Lab) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await _put_two(lab)
+    assert blame(refused.value) is Blame.RECORD
+    async with lab.engine.connect() as conn:
+        await put(conn, "forgotten")
+    async with lab.engine.connect() as conn:
+        await put(conn, "kept")
+        await conn.commit()
+    async with lab.engine.connect() as conn:
+        await put(conn, "taken back")
+        await conn.rollback()
+    assert [effect.subject for effect in await lab.effects()] == ["kept"]
+
+
+async def test_a_connection_that_was_cut_is_not_used_again(lab: Lab) -> None:
+    async with Cut(*lab.database()) as cut:
+        engine = make_engine(lab.url(port=cut.port), size=1, name="lab cut")
+        async with engine.begin() as conn:
+            await put(conn, "one")
+        cut.cut()
+        with pytest.raises(Exception) as lost:  # noqa: PT011  (whose fault it is, is the question)
+            async with engine.begin() as conn:
+                await put(conn, "lost")
+        assert blame(lost.value) is Blame.WORLD
+        async with engine.begin() as conn:
+            await put(conn, "two")
+        await engine.dispose()
+    assert [effect.subject for effect in await lab.effects()] == ["one", "two"]
+
+
+async def test_a_statement_that_was_cancelled_leaves_no_transaction_behind(lab: Lab) -> None:
+    engine = make_engine(lab.url(), size=1, name="lab cancelled")
+
+    async def sleep() -> None:
+        async with engine.begin() as conn:
+            await put(conn, "cancelled")
+            await conn.execute(text("SELECT pg_sleep(60)"))
+
+    task = asyncio.create_task(sleep())
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'"
+    await eventually(lambda: lab.fetch(asleep), what="the statement")
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    async with engine.begin() as conn:
+        await put(conn, "after")
+    await engine.dispose()
+    assert [effect.subject for effect in await lab.effects()] == ["after"]

@@ -1,0 +1,100 @@
+"""Traces: what is not sampled goes along and costs no span; what is, is one trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared import tracing
+from shared.tracing import current_trace_id, current_traceparent, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+SAMPLED = UNSAMPLED[:-1] + "1"
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+    yield exporter
+    provider.shutdown()
+
+
+def test_a_trace_that_is_not_sampled_goes_along_without_a_span(spans: InMemorySpanExporter) -> None:
+    with span("outer", UNSAMPLED):
+        with span("inner"):
+            assert current_traceparent() == UNSAMPLED
+        assert current_trace_id() == UNSAMPLED[3:35]
+    assert current_traceparent() is None
+    assert not spans.get_finished_spans()
+
+
+def test_what_begins_here_is_decided_once(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_ratio", 0.0)
+    with span("outer"):
+        first = current_traceparent()
+        with span("inner"):
+            assert current_traceparent() == first
+    assert first is not None
+    assert first.endswith("-00")
+    with span("another"):
+        assert current_traceparent() != first
+    assert not spans.get_finished_spans()
+
+
+def test_a_sampled_trace_has_its_spans_below_one_another(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_ratio", 0.0)
+    with span("outer", SAMPLED, count=1), span("inner"):
+        told = current_traceparent()
+    inner, outer = spans.get_finished_spans()
+    assert outer.parent is not None
+    assert f"{outer.parent.span_id:016x}" == SAMPLED[36:52]
+    assert inner.parent is not None
+    assert inner.context is not None
+    assert inner.parent.span_id == outer.context.span_id
+    assert told == f"{SAMPLED[:36]}{inner.context.span_id:016x}-01"
+    assert dict(outer.attributes or {}) == {"count": 1}
+
+
+def test_each_of_two_traces_is_its_own_inside_the_other(spans: InMemorySpanExporter) -> None:
+    with span("batch"):
+        with span("handled", UNSAMPLED):
+            assert current_traceparent() == UNSAMPLED
+            with span("of another", SAMPLED):
+                assert str(current_traceparent()).startswith(SAMPLED[:36])
+            assert current_traceparent() == UNSAMPLED
+        assert current_trace_id() not in (None, UNSAMPLED[3:35])
+    assert [done.name for done in spans.get_finished_spans()] == ["of another", "batch"]
+
+
+def test_an_error_is_named_without_what_it_says(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(ZeroDivisionError), span("failing"):
+        raise ZeroDivisionError("Example Person")
+    (failed,) = spans.get_finished_spans()
+    assert failed.status.description == "ZeroDivisionError"
+    assert not failed.events
+
+
+@pytest.mark.parametrize(
+    "parent", ["", "x", "00-0-0-01", SAMPLED.replace("0af", "0AF"), "ff" + SAMPLED[2:]]
+)
+def test_a_parent_that_is_none_is_as_if_there_were_none(
+    parent: str, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "_ratio", 0.0)
+    with span("outer", parent):
+        assert str(current_traceparent()).endswith("-00")
+    assert not spans.get_finished_spans()
