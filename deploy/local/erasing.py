@@ -151,6 +151,8 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         404: "there is no such case for you",
     }
     why = words.get(response.status_code) or found.get("detail") or found.get("title")
+    if "step-up" in str(found.get("type")):
+        why = "sign in again with your second factor: the last time is too long ago"
     message = f"nothing was erased: {why}"
     raise StackError(message)
 

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -84,6 +85,8 @@ class Proxy:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=False,
             follow_redirects=False,
+            # A client of httpx keeps cookies: without this everybody would have everybody's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

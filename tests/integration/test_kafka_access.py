@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
@@ -59,7 +60,7 @@ from shared.kafka import KafkaLogin, find_refusal
 from tests.support.guarded import guarded_kafka
 from tests.support.processes import Child
 from tests.support.stack import free_port
-from tests.support.wait import eventually
+from tests.support.wait import eventually, eventually_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -323,7 +324,8 @@ def test_the_matrix_of_principals_and_groups(kafka: EmbeddedKafka) -> None:
     cells: Cells = {}
     boss = Principal(kafka.admin)
     for group in GROUPS:
-        assert boss.commit(group, "elsewhere") == "ok"
+        committed = partial(boss.commit, group, "elsewhere")
+        eventually_now(lambda: committed() == "ok", 60, "its coordinator")  # noqa: B023  (at once)
     for service in USERS:
         principal = Principal(login_of(kafka, service))
         readable = min(READS[service] or WRITES[service])

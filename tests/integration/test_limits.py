@@ -55,7 +55,8 @@ async def test_whoever_guesses_waits_in_every_process_and_is_let_in_again(room: 
     with pytest.raises(TooManyGuesses):
         await right(room, "192.0.2.9")
     await right(room, "192.0.2.10")
-    assert "192.0.2" not in str(await room.rows("SELECT convert_from(who, 'latin1') FROM limits"))
+    rows = await room.rows("SELECT who FROM limits")
+    assert not any(b"192.0.2" in bytes(row.who) for row in rows)
     room.now += WINDOW + timedelta(seconds=11)
     await right(room, "192.0.2.9")
     await wrong(room, "192.0.2.9")

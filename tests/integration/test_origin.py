@@ -106,6 +106,19 @@ async def test_forwarded_headers_are_the_proxys_and_those_of_one_hop_stay_behind
     assert "x-inner" not in got.headers
 
 
+async def test_what_one_client_is_given_no_other_client_sends() -> None:
+    service = Service(answer)
+    await service.start()
+    async with origin(service) as url:
+        async with httpx.AsyncClient() as one:
+            await one.get(f"{url}/intake/v1/a")
+            await one.get(f"{url}/intake/v1/a")
+        async with httpx.AsyncClient() as other:
+            await other.get(f"{url}/intake/v1/a")
+    assert "cookie: a=1; b=2\r\n" in service.heads[1].lower()
+    assert "cookie" not in service.heads[2].lower()
+
+
 async def test_events_pass_as_they_come_and_a_client_that_leaves_is_noticed() -> None:
     gate = asyncio.Event()
 

@@ -29,14 +29,18 @@ def words_of(tag: str) -> dict[str, str]:
 class Browser:
     """One person's browser at one origin."""
 
-    def __init__(self, origin: str, address: str | None = None) -> None:
+    def __init__(self, origin: str) -> None:
         self.origin = origin
-        self.client = httpx.AsyncClient(base_url=origin, timeout=30, follow_redirects=False)
-        if address:
-            self.client.headers["x-forwarded-for"] = address
+        hooks = {"response": [self._trust_loopback]}
+        self.client = httpx.AsyncClient(base_url=origin, timeout=60, event_hooks=hooks)
         self.secret = ""
         self.step = 0
         self.codes: list[str] = []
+
+    async def _trust_loopback(self, _: httpx.Response) -> None:
+        """Send a Secure cookie to loopback too, as browsers do."""
+        for cookie in self.client.cookies.jar:
+            cookie.secure = False
 
     async def __aenter__(self) -> Self:
         return self
