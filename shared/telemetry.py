@@ -137,6 +137,9 @@ REPLIES: Final = _counter("pashe_channel_replies", "Replies of a channel, by sta
 TASKS_UNNAMED: Final = _counter(
     "pashe_desk_tasks_unnamed", "Tasks opened while nobody was on duty at their level", "level"
 )
+PAGES: Final = _counter(
+    "pashe_duty_pages", "Pages at T0: paged, unanswered in time, nobody left to page", "outcome"
+)
 TASKS_OPEN: Final = _gauge("pashe_desk_tasks", "Tasks that are not done", "kind", "urgency")
 T0_UNSEEN: Final = _gauge(
     "pashe_t0_unseen_seconds", "Age of the oldest open T0 case that no person has looked at"

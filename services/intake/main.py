@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
+from services.intake.casework import api_help, api_kin, api_stages, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
+from services.intake.casework.due import Due
+from services.intake.casework.families import Families
+from services.intake.casework.pager import Pager
 from services.intake.casework.service import Casework
+from services.intake.casework.stages import Stages
+from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
 from services.intake.consent import api as consent_api
@@ -121,7 +127,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
+    stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
+    visits = Visits(stages, pager)
     service.timers += [
+        *Due(service.outbox).timers(),
+        pager.timer(),
+        visits.timer(),
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
@@ -163,6 +174,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
         desk_api.make_duty_router(service),
+        api_help.make_help_router(service),
+        api_stages.make_stage_router(service, stages),
+        api_stages.make_plan_router(service, stages),
+        api_work.make_reading_router(service, stages),
+        api_kin.make_kin_router(service, Families(stages, secrets.index)),
+        api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets),

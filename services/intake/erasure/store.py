@@ -237,6 +237,7 @@ async def forget_case(conn: AsyncConnection, case_id: UUID) -> Sequence[UUID]:
     for statement in (
         "UPDATE tasks SET detail = NULL WHERE case_id = :c",
         "DELETE FROM closings WHERE case_id = :c",
+        "DELETE FROM case_steps WHERE case_id = :c",
         "DELETE FROM case_referrals WHERE case_id = :c",
         "UPDATE cases SET person_ref = NULL WHERE case_id = :c",
     ):

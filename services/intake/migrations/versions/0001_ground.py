@@ -13,8 +13,9 @@ depends_on = None
 
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
-    *("consents", "tasks", "duty", "closings", "holds", "erasures", "further_receipts"),
-    *("messages", "stopped_numbers", "replies", "sign_ins", "staff_sessions", "limits"),
+    *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
+    *("further_receipts", "messages", "stopped_numbers", "replies"),
+    *("sign_ins", "staff_sessions", "limits"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -206,6 +207,26 @@ _STATEMENTS = (
       reason text NOT NULL,
       proposed_at timestamptz NOT NULL
     )
+    """,
+    # Every step that people take with a case; texts are sealed with the person under `note`.
+    """
+    CREATE TABLE case_steps (
+      step_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      kind text NOT NULL,
+      by text NOT NULL,
+      at timestamptz NOT NULL,
+      version integer NOT NULL,
+      detail jsonb NOT NULL,
+      note text,
+      night boolean NOT NULL
+    )
+    """,
+    "CREATE INDEX case_steps_case ON case_steps (case_id, at)",
+    "CREATE INDEX case_steps_at ON case_steps (at)",
+    """
+    CREATE INDEX cases_worker ON cases ((facts #>> '{work,worker}'))
+    WHERE status IN ('open', 'review_due')
     """,
     # A case under a hold is never erased; who proposed and who approved an erasure stays.
     """
