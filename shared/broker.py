@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from faststream.kafka import KafkaBroker
-from faststream.security import SASLScram512
+from faststream.security import BaseSecurity, SASLScram512
 
 if TYPE_CHECKING:
     from shared.kafka import KafkaLogin
@@ -17,10 +17,16 @@ def make_broker(login: KafkaLogin, client_id: str) -> KafkaBroker:
     return KafkaBroker(
         login.bootstrap.split(","),  # it would take the whole word for one address
         client_id=client_id,
-        security=SASLScram512(login.username, login.password) if login.username else None,
+        security=_security(login),
         apply_types=False,
         allow_auto_create_topics=False,
         request_timeout_ms=10_000,
         graceful_timeout=6,
         logger=logging.getLogger("kafka.client"),
     )
+
+
+def _security(login: KafkaLogin) -> BaseSecurity | None:
+    if login.username:
+        return SASLScram512(login.username, login.password, login.context(), use_ssl=login.tls)
+    return BaseSecurity(login.context(), use_ssl=True) if login.tls else None

@@ -6,9 +6,11 @@ Facts behind it: DECISIONS 12 (whose fault), 20 (roles), 21 (connections); KAFKA
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from sqlalchemy import text
@@ -29,6 +31,8 @@ CONNECT_TIMEOUT: Final = 3.0
 COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
 
+_TLS_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
 STATEMENTS: Final = 300
 """Prepared statements that a connection keeps; a service has more than asyncpg's usual 100."""
 
@@ -36,10 +40,16 @@ STATEMENTS: Final = 300
 def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT) -> AsyncEngine:
     """Make an engine of at most `size` connections; nothing connects before the first use.
 
-    `wait` is the seconds to wait for a free connection.
+    `wait` is the seconds to wait for a free connection. The URL may end with libpq's
+    `?sslmode=verify-full&sslrootcert=FILE`, as it does for connections outside of an engine.
+
+    Raises:
+        SettingsError: `sslmode` is none of libpq's, or the file is not readable.
+
     """
+    bare, tls = split_tls(url)
     engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        bare.replace("postgresql://", "postgresql+asyncpg://", 1),
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait,
@@ -47,6 +57,7 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
         pool_use_lifo=True,  # the connection used last is the one whose plans and caches are warm
         hide_parameters=True,
         connect_args={
+            **({} if tls is None else {"ssl": tls}),
             "timeout": CONNECT_TIMEOUT,
             "command_timeout": COMMAND_TIMEOUT,
             "server_settings": {
@@ -66,6 +77,33 @@ _REACH: Final = text(
     " set_config('pashe.names', CAST(CAST(:n AS text[]) AS text), true),"
     " set_config('pashe.places', coalesce(CAST(CAST(:p AS text[]) AS text), ''), true)"
 )
+
+
+def split_tls(url: str) -> tuple[str, str | ssl.SSLContext | None]:
+    """Return a URL without its TLS parameters, and what asyncpg takes for them; None for none.
+
+    Raises:
+        SettingsError: see `make_engine`; the message never holds the URL.
+
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    mode, authority = query.pop("sslmode", ""), query.pop("sslrootcert", "")
+    bare = urlunsplit(parts._replace(query=urlencode(query)))
+    if not mode and not authority:
+        return bare, None
+    if mode not in _TLS_MODES:
+        raise SettingsError("sslmode of the database's address is none of libpq's")
+    if mode == "require" and authority:  # as libpq has it
+        mode = "verify-ca"
+    if not mode.startswith("verify"):
+        return bare, mode
+    try:
+        context = ssl.create_default_context(cafile=authority or None)
+    except OSError:
+        raise SettingsError("sslrootcert of the database's address is not readable") from None
+    context.check_hostname = mode == "verify-full"
+    return bare, context
 
 
 @asynccontextmanager

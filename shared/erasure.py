@@ -18,7 +18,7 @@ from shared.clock import now
 from shared.timers import Timer, TimerKind, schedule_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,6 +34,10 @@ AGAIN: Final = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), tim
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
+_NOTE = text("""
+INSERT INTO erased_cases (case_id) SELECT * FROM unnest(CAST(:cases AS text[])) ORDER BY 1
+ON CONFLICT (case_id) DO NOTHING
+""")
 _DAYS = text("""
 SELECT substring(c.relname FROM '_([0-9]{8})$') AS day FROM pg_inherits h
 JOIN pg_class c ON c.oid = h.inhrelid WHERE h.inhparent = 'outbox'::regclass ORDER BY 1
@@ -72,15 +76,25 @@ def _spans(days: Iterable[str]) -> Iterator[tuple[datetime, datetime]]:
 async def schedule_blanking(
     conn: AsyncConnection, cases: Collection[str], at: datetime, look: int = 0
 ) -> None:
-    """Let the event bytes of erased cases be blanked, the first time at once."""
+    """Note that cases are erased here, and let their event bytes be blanked, first at once."""
+    if cases:
+        await conn.execute(_NOTE, {"cases": sorted(cases)})
     await schedule_many(conn, KIND, dict.fromkeys(cases, (at, {"look": look})))
 
 
-def make_blanker(clock: Callable[[], datetime] = now) -> TimerKind:
-    """Make the timer that blanks; every service that has an outbox runs one."""
+def make_blanker(
+    clock: Callable[[], datetime] = now,
+    also: Callable[[AsyncConnection, str], Awaitable[int]] | None = None,
+) -> TimerKind:
+    """Make the timer that blanks; every service that has an outbox runs one.
+
+    `also` blanks what the service keeps of a case (its id) beside events.
+    """
 
     async def fire(conn: AsyncConnection, timer: Timer) -> None:
         await blank_events(conn, timer.subject)
+        if also is not None:
+            await also(conn, timer.subject)
         look = int(timer.payload.get("look", 0))
         if look < len(AGAIN):
             await schedule_blanking(conn, [timer.subject], clock() + AGAIN[look], look + 1)

@@ -56,13 +56,24 @@ class ReportSubmitted(_Data, frozen=True, kw_only=True):
     test: bool = False
 
 
+class ConsentGrant(_Data, frozen=True, kw_only=True):
+    """One consent: for which needs, to which providers (ids); empty means every one."""
+
+    purposes: list[str] = []
+    providers: list[str] = []
+
+
 class ConsentState(_Data, frozen=True, kw_only=True):
-    """Whether the person agreed to be referred. `purposes` are needs; empty means every need."""
+    """Whether the person agreed to be referred. `purposes` are needs; empty means every need.
+
+    `grants` has each consent when one of them names providers: nobody else is agreed to.
+    """
 
     given: bool = False
     purposes: list[str] = []
     share_identity: bool = False
     basis: str = "none"
+    grants: list[ConsentGrant] = []
 
 
 class DataRead(_Data, frozen=True, kw_only=True):
@@ -72,6 +83,46 @@ class DataRead(_Data, frozen=True, kw_only=True):
     referral_id: UUID | None = None
     provider_id: str | None = None
     reason: str | None = None
+
+
+class CaseWork(_Data, frozen=True, kw_only=True):
+    """How far people are with a case: pseudonyms, stable words and case ids, never a text.
+
+    `finding` is `substantiated`, `not_substantiated` or `unknown`; `risk` high, medium or low by
+    `instrument`, or null. `linked` are cases that a person said belong together; `handover` is
+    `offered` or `accepted`, to `handed_to`.
+    """
+
+    worker: str | None = None
+    supervisor: str | None = None
+    finding: str | None = None
+    risk: str | None = None
+    instrument: str | None = None
+    planned: bool = False
+    reopened: int = 0
+    split_from: UUID | None = None
+    split_into: list[UUID] = []
+    linked: list[UUID] = []
+    handover: str | None = None
+    handed_to: str | None = None
+
+
+class Step(_Data, frozen=True, kw_only=True):
+    """What one event of case work says beside the state: stable words, counts and dates alone.
+
+    `kind` is the kind of follow-up, visit or link; `due` a day; `to` a pseudonym or a centre's key;
+    `cases` other cases it is about; `nth` the number of an attempt or page; `count` of goals.
+    """
+
+    kind: str | None = None
+    means: str | None = None
+    result: str | None = None
+    reasons: list[str] = []
+    nth: int | None = None
+    count: int | None = None
+    due: str | None = None
+    to: str | None = None
+    cases: list[UUID] = []
 
 
 class CaseFacts(_Data, frozen=True, kw_only=True):
@@ -85,7 +136,8 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     the person's own word (`yes`, `partly`, `no`, `harmed`) in `feedback-received`.
     `contact_stopped`: somebody with the number stopped messages; who that was is not known.
     `read` says in `identity-disclosed` and `person-data-read` what was read and why; `reason` in
-    `consent-withdrawn` whether it was taken back (`withdrawn`), `changed` or has `expired`.
+    `consent-withdrawn` whether it was taken back (`withdrawn`), `changed` or has `expired`. `work`
+    is how far people are with it, `step` what this one event of theirs says.
     """
 
     report_id: UUID
@@ -116,6 +168,8 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     contact_stopped: bool = False
     test: bool = False
     read: DataRead | None = None
+    work: CaseWork = CaseWork()
+    step: Step | None = None
 
 
 class ReferralFacts(_Data, frozen=True, kw_only=True):
@@ -218,6 +272,7 @@ _CASE_TYPES: Final = (
     "plan-agreed",
     "contact-recorded",
     "follow-up-due",
+    "duty-paged",
     "case-split",
     "cases-linked",
     "cases-unlinked",
@@ -232,6 +287,7 @@ _CASE_TYPES: Final = (
     "case-closed",
     "case-reopened",
     "case-erased",
+    "subject-erased",
 )
 _REFERRAL_TYPES: Final = (
     "referral-planned",

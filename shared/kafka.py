@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -40,22 +41,40 @@ def partition_of(key: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KafkaLogin:
-    """Where Kafka is (`host:port[,…]`) and as whom to speak to it; without a user, in plain."""
+    """Where Kafka is (`host:port[,…]`) and as whom to speak to it; without a user, as nobody.
+
+    `tls` encrypts and checks the brokers' names against `ca_file` (PEM), or against the machine's
+    authorities when it is empty.
+    """
 
     bootstrap: str
     username: str = ""
     password: str = field(default="", repr=False)
+    tls: bool = False
+    ca_file: str = ""
 
-    def sign_in(self) -> dict[str, str]:
+    @property
+    def protocol(self) -> str:
+        """The security protocol in Kafka's words."""
+        return f"{'SASL_' if self.username else ''}{'SSL' if self.tls else 'PLAINTEXT'}"
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return what checks the brokers' certificates; None without TLS."""
+        return ssl.create_default_context(cafile=self.ca_file or None) if self.tls else None
+
+    def sign_in(self) -> dict[str, Any]:
         """Return what an aiokafka client or connection is told beside the addresses."""
-        if not self.username:
-            return {}
-        return {
-            "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": MECHANISM,
-            "sasl_plain_username": self.username,
-            "sasl_plain_password": self.password,
-        }
+        words: dict[str, Any] = {}
+        if self.tls:
+            words |= {"security_protocol": self.protocol, "ssl_context": self.context()}
+        if self.username:
+            words |= {
+                "security_protocol": self.protocol,
+                "sasl_mechanism": MECHANISM,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return words
 
     def client(self) -> dict[str, Any]:
         """Return the addresses and the sign-in as keywords of an aiokafka client."""
@@ -64,9 +83,13 @@ class KafkaLogin:
     def native(self) -> dict[str, str | int | float | bool]:
         """Return the same in librdkafka's words, for confluent-kafka."""
         words: dict[str, str | int | float | bool] = {"bootstrap.servers": self.bootstrap}
+        if self.tls:
+            words["security.protocol"] = self.protocol
+            if self.ca_file:
+                words["ssl.ca.location"] = self.ca_file
         if self.username:
             words |= {
-                "security.protocol": "SASL_PLAINTEXT",
+                "security.protocol": self.protocol,
                 "sasl.mechanism": MECHANISM,
                 "sasl.username": self.username,
                 "sasl.password": self.password,

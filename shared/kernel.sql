@@ -110,6 +110,12 @@ CREATE TABLE timers (
 CREATE INDEX timers_due ON timers (due_at)
 
 
+CREATE TABLE erased_cases (
+  case_id text PRIMARY KEY,
+  erased_at timestamptz NOT NULL DEFAULT now()
+)
+
+
 CREATE TABLE idempotency (
   scope text NOT NULL,
   key_hash bytea NOT NULL,
@@ -189,7 +195,7 @@ SELECT keep_partitions(107, 114)
 
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox_heads, outbox, relays, inbox, inbox_heads, attempts,
-  parked, timers, idempotency TO {schema}_flow
+  parked, timers, erased_cases, idempotency TO {schema}_flow
 
 
 -- A request tells of a read and keeps its answer; it never reads what waits or was sent.

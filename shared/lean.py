@@ -69,11 +69,21 @@ class Rows:
             NoResultFound, MultipleResultsFound: there is none, or more.
 
         """
-        if not self._rows:
+        row = self.one_or_none()
+        if row is None:
             raise NoResultFound("No row was found when one was required")
+        return row
+
+    def one_or_none(self) -> Row | None:
+        """Return the only row, or None.
+
+        Raises:
+            MultipleResultsFound: there are more.
+
+        """
         if len(self._rows) > 1:
-            raise MultipleResultsFound("Multiple rows were found when exactly one was required")
-        return self._rows[0]
+            raise MultipleResultsFound("Multiple rows were found when one was required")
+        return self.first()
 
     def scalars(self) -> list[Any]:
         """Return the first column of every row."""

@@ -31,6 +31,7 @@ from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal
+from shared.logs import guard_process
 from shared.migrate import known_revisions
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
@@ -57,6 +58,10 @@ STALL: Final = 30.0
 
 LOOK: Final = 5.0
 """Seconds between looks at lag and gauges."""
+
+CHECK: Final = "--check"
+CHECK_WITHIN: Final = 300.0
+"""Seconds for `--check`, which may have many erasures to go through."""
 
 CANCEL_AGAIN: Final = 4.0
 """Seconds that a cancelled task has to clean up before it is cancelled once more."""
@@ -117,6 +122,21 @@ class Service:
             await self.web.dispose()
             telemetry.flush_spans()
             _log.info("service-stopped")
+
+    async def check(self) -> None:
+        """Do what comes before working, and end: schema, roles, keys, the list of erasures.
+
+        Raises:
+            SettingsError: the service would refuse to start.
+            TimeoutError: its database is not there.
+
+        """
+        try:
+            async with asyncio.timeout(CHECK_WITHIN):
+                await self._wait_for_schema()
+        finally:
+            await self.flow.dispose()
+            await self.web.dispose()
 
     async def _start(self) -> None:
         """Check schema, roles and keys, then start what works in the background."""
@@ -420,11 +440,21 @@ def run(service: Service, app: FastAPI) -> None:
 
 
 def main(build: Callable[[], tuple[Service, FastAPI]]) -> None:
-    """Run a service's `main`: one clear line instead of a traceback when settings are wrong."""
+    """Run a service's `main`: one clear line instead of a traceback when settings are wrong.
+
+    With `--check` it serves nothing: it does what comes before, and ends.
+    """
+    guard_process()
     try:
         service, app = build()
     except SettingsError as error:
         sys.exit(f"pashe: {error}")
+    if CHECK in sys.argv[1:]:
+        try:
+            asyncio.run(service.check())
+        except (SettingsError, TimeoutError) as error:
+            sys.exit(f"pashe: {error or 'the database is not there'}")
+        return
     run(service, app)
     if service.refusal:
         sys.exit(f"pashe: {service.refusal}")

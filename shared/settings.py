@@ -79,7 +79,7 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
         service=service,
         database_url=flow,
         database_web_url=source.get("DATABASE_WEB_URL") or flow,
-        kafka=_kafka_login(need("KAFKA_BOOTSTRAP"), source),
+        kafka=read_kafka_login(need("KAFKA_BOOTSTRAP"), source),
         http_host=source.get("HTTP_HOST") or "127.0.0.1",
         http_port=int(number("HTTP_PORT", "0", int)),
         replica=source.get("REPLICA") or "1",
@@ -99,14 +99,37 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
     )
 
 
-def _kafka_login(bootstrap: str, source: Mapping[str, str]) -> KafkaLogin:
-    """Take the user and its password, both or neither (a Kafka that asks nobody who they are)."""
+def read_kafka_login(bootstrap: str, source: Mapping[str, str]) -> KafkaLogin:
+    """Read as whom and how to speak to Kafka.
+
+    `KAFKA_USERNAME` and `KAFKA_PASSWORD` are both set or neither (a Kafka that asks nobody).
+    `KAFKA_SECURITY` is one of Kafka's four protocols, by default without TLS; `KAFKA_CA_FILE` names
+    the authority of the brokers' certificates (PEM) if the machine does not know it.
+
+    Raises:
+        SettingsError: they contradict one another; the message names them, never their values.
+
+    """
     username, password = source.get("KAFKA_USERNAME", ""), source.get("KAFKA_PASSWORD", "")
     if bool(username) != bool(password):
         missing = "KAFKA_PASSWORD" if username else "KAFKA_USERNAME"
         message = f"{missing} is not set: a Kafka user needs a name and a password"
         raise SettingsError(message)
-    return KafkaLogin(bootstrap, username, password)
+    protocol = (source.get("KAFKA_SECURITY") or "").upper()
+    ca_file = source.get("KAFKA_CA_FILE", "")
+    login = KafkaLogin(bootstrap, username, password, protocol.endswith("SSL"), ca_file)
+    if protocol and protocol != login.protocol:
+        message = f"KAFKA_SECURITY does not fit: with this user it is {_fitting(username)}"
+        raise SettingsError(message)
+    if ca_file and not login.tls:
+        raise SettingsError("KAFKA_CA_FILE is set, but KAFKA_SECURITY asks for no TLS")
+    if ca_file and not Path(ca_file).is_file():
+        raise SettingsError("KAFKA_CA_FILE is not a file")
+    return login
+
+
+def _fitting(username: str) -> str:
+    return "SASL_PLAINTEXT or SASL_SSL" if username else "PLAINTEXT or SSL"
 
 
 def read_key(settings: Settings, name: str) -> bytes:

@@ -1,21 +1,17 @@
 """Logs, metrics and traces; none of them ever holds personal data or an id of a case in a label.
 
-Logs are JSON lines: an event name and fields. Metrics are declared here, all of them, so that a
-name exists once. Traces are OpenTelemetry; the outbox stores the W3C `traceparent`, so that one
+Logs are `shared.logs`. Metrics are declared here, all of them, so that a name exists once. Traces
+are OpenTelemetry, redacted as they leave; the outbox stores the W3C `traceparent`, so that one
 trace runs from the channel to the audit entry.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared import errors, tracing
-from shared.clock import now, rfc3339
+from shared import errors, logs, tracing
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
 describe, where = errors.describe, errors.where
 span, current_traceparent = tracing.span, tracing.current_traceparent
 flush_spans = tracing.flush_spans
+Log = logs.Log
 
 REGISTRY: Final = CollectorRegistry()
 """The one registry of a process."""
@@ -93,79 +90,9 @@ WITHDRAWALS_UNACKNOWLEDGED: Final = _gauge(
 )
 
 
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line. Only our own loggers' fields and library messages' names pass."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": rfc3339(now()),
-            "level": record.levelname,
-            "service": self._service,
-            "logger": record.name,
-            "event": record.getMessage()[:500],
-        }
-        line.update(getattr(record, "fields", {}))
-        if (trace_id := tracing.current_trace_id()) is not None:
-            line["trace_id"] = trace_id
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = describe(record.exc_info[1])
-            line["where"] = where(record.exc_info[1])
-        return msgspec.json.encode(line, enc_hook=str).decode()
-
-
-class _OncePer(logging.Filter):
-    """Lets the same library message through once in `seconds`: a dead broker writes hundreds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._seen: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("pashe"):
-            return True
-        mark = f"{record.name}:{record.lineno}"
-        if record.created - self._seen.get(mark, 0.0) < self._seconds:
-            return False
-        self._seen[mark] = record.created
-        return True
-
-
-class Log:
-    """A logger that takes an event name and fields, never free text about a person."""
-
-    def __init__(self, name: str) -> None:
-        """Name the part of the program that speaks."""
-        self._logger = logging.getLogger(f"pashe.{name}")
-
-    def info(self, event: str, **fields: object) -> None:
-        """Say what happened."""
-        self._logger.info(event, extra={"fields": fields})
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Say what somebody should look at in working hours."""
-        self._logger.warning(event, extra={"fields": fields})
-
-    def error(self, event: str, error: BaseException | None = None, **fields: object) -> None:
-        """Say what needs somebody now; of the error only its type and place are written."""
-        if error is not None:
-            fields |= {"error": describe(error), "where": where(error)}
-        self._logger.error(event, extra={"fields": fields})
-
-
 def setup(settings: Settings) -> None:
     """Send logs to stderr as JSON, and spans to the collector if one is named. Once a process."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(settings.service))
-    handler.addFilter(_OncePer(10.0))
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "kafka.client", "faststream", "asyncio", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").disabled = True
+    logs.setup_logs(settings.service, settings.log_level, tracing.current_trace_id)
     tracing.setup(settings)
 
 
@@ -210,6 +137,9 @@ REPLIES: Final = _counter("pashe_channel_replies", "Replies of a channel, by sta
 TASKS_UNNAMED: Final = _counter(
     "pashe_desk_tasks_unnamed", "Tasks opened while nobody was on duty at their level", "level"
 )
+PAGES: Final = _counter(
+    "pashe_duty_pages", "Pages at T0: paged, unanswered in time, nobody left to page", "outcome"
+)
 TASKS_OPEN: Final = _gauge("pashe_desk_tasks", "Tasks that are not done", "kind", "urgency")
 T0_UNSEEN: Final = _gauge(
     "pashe_t0_unseen_seconds", "Age of the oldest open T0 case that no person has looked at"
@@ -219,6 +149,19 @@ BLIND_LOOKUPS: Final = _counter(
 )
 KEYS_REWRAPPED: Final = _counter(
     "pashe_keys_rewrapped", "Data keys of subjects that were wrapped under a newer key"
+)
+RETENTION_DUE: Final = _gauge(
+    "pashe_retention_due",
+    "What was kept long enough, by kind, and whether a hold keeps it",
+    "kind",
+    "state",
+)
+GUESSES: Final = _counter(
+    "pashe_receipt_guesses", "Receipts that do not exist, and look-ups refused for them", "outcome"
+)
+ERASURES: Final = _counter("pashe_erasures", "Erasures carried out", "subject", "asked_by")
+ERASURES_UNLISTED: Final = _gauge(
+    "pashe_erasures_unlisted", "Erasures that are not in the list kept outside the database"
 )
 UNOPENED: Final = _gauge("pashe_submissions_unopened", "Submissions without a case, overdue")
 EVENTS_DECIDED: Final = _counter(

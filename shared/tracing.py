@@ -22,6 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.trace.status import Status, StatusCode
 
 from shared.errors import describe
+from shared.redaction import Redacting
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -46,7 +47,7 @@ _PARENT: Final = re.compile(
 
 
 def setup(settings: Settings) -> None:
-    """Send spans to the collector if one is named. Once a process."""
+    """Send spans, redacted, to the collector if one is named. Once a process."""
     global _ratio  # noqa: PLW0603  (once a process)
     _ratio = settings.trace_ratio
     provider = TracerProvider(
@@ -55,8 +56,9 @@ def setup(settings: Settings) -> None:
         shutdown_on_exit=False,
     )
     if settings.otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+        sender = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
+        processor = BatchSpanProcessor(Redacting(sender), schedule_delay_millis=500)
+        provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
 
 

@@ -8,6 +8,7 @@ and none touches another's groups.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -30,7 +31,7 @@ from shared.kafka import find_unseen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from deploy.local.topics_file import Topics
+    from deploy.local.topics_file import Topic, Topics
     from shared.kafka import KafkaLogin
 
 TIMEOUT: Final = 20
@@ -39,8 +40,15 @@ TIMEOUT: Final = 20
 Operation = Literal["describe", "read", "write"]
 
 
+_READS: Final[tuple[Operation, ...]] = ("read", "describe")
+_KEY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
 class Grant(msgspec.Struct, frozen=True, order=True):
-    """One thing that one service may do; `prefix`: with all whose names begin so."""
+    """One thing that one user may do; `prefix`: with all whose names begin so.
+
+    `service` is a service, or the user of a partner or provider.
+    """
 
     service: str
     operation: Operation
@@ -75,10 +83,43 @@ def grants_of(topics: Topics) -> frozenset[Grant]:
     return frozenset(found)
 
 
+def grants_of_guest(topics: Topics, kind: str, key: str) -> tuple[str, Topic, frozenset[Grant]]:
+    """Return the topic of one partner or provider, how it is kept, and all that its user may do.
+
+    The user is called `<kind>.<key>`. One that reads has a consumer group of that name, and more
+    that begin with it and a dot.
+
+    Raises:
+        StackError: no family of the file is of this kind, or the key is no key.
+
+    """
+    if not _KEY.fullmatch(key):
+        message = f"{key} is no key: small letters, digits and hyphens"
+        raise StackError(message)
+    user = f"{kind}.{key}"
+    for pattern, topic in topics.families.items() if kind not in SERVICES else ():
+        name = pattern.removesuffix("*") + key
+        if topic.owner == kind:
+            wanted: list[tuple[Operation, Literal["group", "topic"], str, bool]] = [
+                ("write", "topic", name, False),
+                ("describe", "topic", name, False),
+            ]
+        elif kind in topic.readers:
+            wanted = [(operation, *of) for operation in _READS for of in _named(name, user)]
+        else:
+            continue
+        return name, topic, frozenset(Grant(user, *one) for one in wanted)
+    message = f"there is no kind of user {kind} in topics.toml"
+    raise StackError(message)
+
+
+def _named(topic: str, user: str) -> list[tuple[Literal["group", "topic"], str, bool]]:
+    return [("topic", topic, False), ("group", user, False), ("group", f"{user}.", True)]
+
+
 def _of_groups() -> Iterator[Grant]:
-    operations: tuple[Operation, ...] = ("read", "describe")
     for service in SERVICES:
-        for operation in operations:
+        for operation in _READS:
             yield Grant(service, operation, "group", service)
             yield Grant(service, operation, "group", f"{service}.", prefix=True)
 
@@ -101,10 +142,20 @@ def provision_grants(admin: AdminClient, wanted: frozenset[Grant]) -> int:
         StackError: Kafka refused.
 
     """
+    return set_grants(admin, SERVICES, wanted)
+
+
+def set_grants(admin: AdminClient, whose: Iterable[str], wanted: frozenset[Grant]) -> int:
+    """Give these users these grants and take all others from them; return the changes. Blocks.
+
+    Raises:
+        StackError: Kafka refused.
+
+    """
     bindings = {_bind(grant) for grant in wanted}
-    users = {f"User:{service}" for service in SERVICES}
+    users = {f"User:{name}" for name in whose}
     try:
-        found = admin.describe_acls(_EVERYTHING, request_timeout=TIMEOUT).result(TIMEOUT)
+        found = admin.describe_acls(EVERYTHING, request_timeout=TIMEOUT).result(TIMEOUT)
         there = {acl for acl in found if acl.principal in users}
         if new := list(bindings - there):
             for made in admin.create_acls(new, request_timeout=TIMEOUT).values():
@@ -113,7 +164,7 @@ def provision_grants(admin: AdminClient, wanted: frozenset[Grant]) -> int:
             for gone in admin.delete_acls([*map(_only, old)], request_timeout=TIMEOUT).values():
                 gone.result(TIMEOUT)
     except KafkaException as error:
-        message = f"the rights of the services could not be set: {error.args[0].str()}"
+        message = f"rights in Kafka could not be set: {error.args[0].str()}"
         raise StackError(message) from error
     return len(new) + len(old)
 
@@ -141,7 +192,7 @@ async def await_grants(logins: Iterable[KafkaLogin], wanted: frozenset[Grant]) -
         raise StackError(message) from error
 
 
-_EVERYTHING: Final = AclBindingFilter(
+EVERYTHING: Final = AclBindingFilter(
     ResourceType.ANY,
     None,  # type: ignore[arg-type]  # its types forget that None is any
     ResourcePatternType.ANY,
@@ -150,6 +201,7 @@ _EVERYTHING: Final = AclBindingFilter(
     AclOperation.ANY,
     AclPermissionType.ANY,
 )
+"""Every ACL there is."""
 
 
 def _bind(grant: Grant) -> AclBinding:

@@ -15,7 +15,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import accounts_cli, bench, control, key_epoch, parked, tokens
+from deploy.local import (
+    accounts_cli,
+    backup,
+    bench,
+    control,
+    erasing,
+    guests,
+    key_epoch,
+    parked,
+    scrub,
+    tokens,
+)
 from deploy.local.errors import StackError
 from deploy.local.home import Home, erase_home, find_home, load_token_seed, take_lock
 from deploy.local.keys import SERVICES
@@ -47,9 +58,14 @@ app = typer.Typer(
 audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
+app.add_typer(guests.app, name="kafka")
 app.command("replay")(parked.replay_outbox)
 app.add_typer(accounts_cli.client, name="client")
 app.command("sign-in")(accounts_cli.sign_in)
+app.command("erase")(erasing.erase)
+app.command("backup")(backup.back_up)
+app.command("restore")(backup.restore)
+app.command("scrub")(scrub.scrub)
 app.command("rotate-keys")(key_epoch.rotate_keys)
 app.command("token")(tokens.print_token)
 app.command("bench")(bench.measure_speed)

@@ -40,7 +40,7 @@ _SECRET: Final = {
     "pashe": ("tokens.key",),
     ACCOUNTS: ("secrets.key",),
     "intake": ("signing.key", "kek.key", "pepper.key", "index.key"),
-    "referral": ("signing.key",),
+    "referral": ("signing.key", "seal.key"),
     "notification": ("signing.key", "seal.key"),
     "audit": ("signing.key", "log.key"),
 }

@@ -45,6 +45,8 @@ SETTINGS: Final = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
     "log_min_error_statement": "panic",
+    # An error goes to its client, who says its SQLSTATE; its text quotes the value that was wrong.
+    "log_min_messages": "log",
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
 }

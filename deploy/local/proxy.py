@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from deploy.local.home import HOST
 from deploy.local.keys import ACCOUNTS, SERVICES
+from shared.logs import guard_process, setup_logs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -222,7 +223,7 @@ class _InOneLine(logging.Filter):
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         if isinstance(error, BrokeOff):
-            record.msg, record.args = f"a service broke off in mid-answer ({error})", ()
+            record.msg, record.args = "a service broke off in mid-answer", ()
             record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
         return True
 
@@ -240,7 +241,8 @@ def main() -> None:
     routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in names}
     routes |= dict.fromkeys(_INTAKES, routes["intake"])
     listener = socket.socket(fileno=int(sys.argv[1]))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    setup_logs("proxy", "WARNING")
+    guard_process()
     say_in_one_line()
     config = uvicorn.Config(
         Proxy({name: url for name, url in routes.items() if url}),

@@ -83,6 +83,7 @@ def service_env(
     return {
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
         "SMS_OUTBOX_DIR": str(keys.parent / "sms"),
+        "ERASURES_FILE": str(keys.parent / "erasures" / "erasures.jsonl"),
         **inherited,
         **databases,
         **urls,

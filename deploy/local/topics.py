@@ -23,11 +23,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
 from deploy.local.acls import await_grants, grants_of, provision_grants
 from deploy.local.errors import StackError
 from deploy.local.topics_file import FILE, load_topics
-from shared.kafka import KafkaLogin, find_refusal
+from shared.errors import SettingsError
+from shared.kafka import find_refusal
+from shared.settings import read_kafka_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from deploy.local.topics_file import Topic
+    from shared.kafka import KafkaLogin
 
 TIMEOUT: Final = 20
 """Seconds for one request to the brokers."""
@@ -47,13 +52,18 @@ def provision_topics(admin: AdminClient, replication: int, path: Path = FILE) ->
 
     """
     wanted = load_topics(path).topics
+    return make_topics(admin, replication, wanted)
+
+
+def make_topics(admin: AdminClient, replication: int, wanted: Mapping[str, Topic]) -> list[str]:
+    """Make missing topics and set what differs; see `provision_topics`."""
     try:
         there = admin.list_topics(timeout=TIMEOUT).topics
         for name, topic in wanted.items():
             if name in there and len(there[name].partitions) != topic.partitions:
                 message = (
                     f"topic {name} has {len(there[name].partitions)} partitions, "
-                    f"{path.name} says {topic.partitions}: partitions are fixed for life"
+                    f"topics.toml says {topic.partitions}: partitions are fixed for life"
                 )
                 raise StackError(message)
         new = [
@@ -133,9 +143,9 @@ if __name__ == "__main__":
             "usage: [KAFKA_USERNAME=… KAFKA_PASSWORD=…] "
             "python -m deploy.local.topics BOOTSTRAP REPLICATION"
         )
-    user = (os.environ.get("KAFKA_USERNAME", ""), os.environ.get("KAFKA_PASSWORD", ""))
     try:
-        names = asyncio.run(provision(KafkaLogin(sys.argv[1], *user), int(sys.argv[2])))
-    except StackError as problem:
+        admin = read_kafka_login(sys.argv[1], os.environ)
+        names = asyncio.run(provision(admin, int(sys.argv[2])))
+    except (StackError, SettingsError) as problem:
         sys.exit(f"pashe: {problem}")
     sys.stdout.write("".join(f"made {name}\n" for name in names))

@@ -13,7 +13,7 @@ from pydantic import Field
 from services.intake import store
 from services.intake.domain import Triage
 from services.intake.reach import matter, shown
-from services.intake.report import Pcode
+from services.intake.report import Pcode, ProviderKey
 from shared.access import Caller, require
 from shared.access_rules import Allowed, Verb, decide, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
@@ -46,7 +46,7 @@ class TriageIn(Model):
     place: Pcode | None = None
     age: int | None = Field(None, ge=0, le=120, strict=True)
     sex: Sex | None = None
-    excluded: list[Annotated[str, Field(max_length=100)]] | None = Field(None, max_length=50)
+    excluded: list[ProviderKey] | None = Field(None, max_length=50)
     conflict: bool | None = None
 
 

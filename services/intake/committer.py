@@ -13,6 +13,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from services.intake.lanes import Lanes
 from services.intake.submissions import CommitUnknown
 from shared import telemetry
 from shared.database import Blame, blame
@@ -33,6 +34,12 @@ BATCH: Final = 200
 
 MAX_QUEUE: Final = 1000
 """Submissions that may wait; more are refused before their body is read."""
+
+MAX_BEHIND: Final = 750
+"""How many of them may be behind the others, so that there is room for these."""
+
+KEPT_BEHIND: Final = BATCH // 4
+"""Places of a commit that those behind have in any case: they wait, and are not forgotten."""
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes that may wait."""
@@ -58,33 +65,41 @@ class Committer:
         """Take the store and what to call after each commit."""
         self._store = store
         self._wake = wake
-        self._queue: list[_Waiting] = []
+        self._lanes: Lanes[_Waiting] = Lanes()
         self._bytes = 0
         self._more = asyncio.Event()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._running: set[asyncio.Task[None]] = set()
 
-    def check_room(self) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait for a commit."""
+        return len(self._lanes)
+
+    def check_room(self, *, behind: bool = False) -> None:
         """Refuse before a body is read when too much waits already.
 
         Raises:
             Unavailable: try again after the `Retry-After` it carries.
 
         """
-        if len(self._queue) >= MAX_QUEUE or self._bytes >= MAX_BYTES:
+        full = self.waiting >= MAX_QUEUE or self._bytes >= MAX_BYTES
+        if full or (behind and self._lanes.behind >= MAX_BEHIND):
             raise Unavailable
 
-    async def commit(self, prepared: Prepared) -> bytes:
+    async def commit(self, prepared: Prepared, *, behind: bool = False) -> bytes:
         """Store one submission and return the answer: its own, or the first one of its key.
+
+        `behind`: after those that are not, as far as these leave room.
 
         Raises:
             Unavailable: the database is down; nothing was stored, or nothing is known of it.
             IdempotencyConflict: the key came before with another body.
 
         """
-        self.check_room()
+        self.check_room(behind=behind)
         waiting = _Waiting(prepared)
-        self._queue.append(waiting)
+        self._lanes.add(waiting, behind=behind)
         self._bytes += prepared.size
         self._more.set()
         return await waiting.done
@@ -95,10 +110,9 @@ class Committer:
             while True:
                 await self._more.wait()
                 await self._slots.acquire()
-                group = self._queue[:BATCH]
-                del self._queue[:BATCH]
+                group = self._lanes.take(BATCH, KEPT_BEHIND)
                 self._bytes -= sum(w.prepared.size for w in group)
-                if not self._queue:
+                if not self.waiting:
                     self._more.clear()
                 if not group:
                     self._slots.release()
@@ -107,7 +121,7 @@ class Committer:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
         finally:
-            group, self._queue = self._queue, []
+            group = self._lanes.take(self.waiting)
             if group:
                 self._running.add(asyncio.create_task(self._group(group)))
             with contextlib.suppress(asyncio.CancelledError):

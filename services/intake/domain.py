@@ -17,6 +17,7 @@ import msgspec
 
 from services.intake.consent.gate import agreed_in, moment
 from services.intake.consent.record import state_of
+from services.intake.naming import NOT_A_KEY
 from shared import places
 from shared.errors import Conflict
 from shared.events import CASES, CaseFacts, ConsentState, Draft
@@ -220,7 +221,8 @@ def _urgency(
 
 def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:
     named = any(a.get("office") or a.get("provider_id") for a in report.get("alleged", ()))
-    return named or (reading is not None and bool(reading.possible_conflict))
+    unknown = NOT_A_KEY in report.get("exclude", {}).get("providers", ())
+    return named or unknown or (reading is not None and bool(reading.possible_conflict))
 
 
 def _excluded(report: Mapping[str, Any]) -> list[str]:

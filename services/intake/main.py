@@ -6,11 +6,17 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels
+from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
+from services.intake.casework import api_help, api_kin, api_stages, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
+from services.intake.casework.due import Due
+from services.intake.casework.families import Families
+from services.intake.casework.pager import Pager
 from services.intake.casework.service import Casework
+from services.intake.casework.stages import Stages
+from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
 from services.intake.committer import Committer
 from services.intake.consent import api as consent_api
@@ -21,6 +27,7 @@ from services.intake.contacts import api as contacts_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
+from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
@@ -34,7 +41,8 @@ from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from shared import runtime
+from services.intake.work import work_from
+from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
@@ -81,6 +89,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     committer = Committer(store, service.waker.wake)
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
+    erasures = Erasures(service.outbox)
     replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
     service.consumers.append(
         DurableConsumer(
@@ -118,13 +127,27 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await intake.measure(now())
             await asyncio.sleep(MEASURE)
 
+    stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
+    visits = Visits(stages, pager)
     service.timers += [
+        *Due(service.outbox).timers(),
+        pager.timer(),
+        visits.timer(),
         expiry.make_timer(service.outbox),
         make_blanker(),
+        daily.make_timer(erasures),
         Rotation(vault, provider).timer(),
     ]
     service.checks.append(lambda: check_keys(service.flow, vault, now()))
-    service.tasks += [committer.run, sweep, replies.run, measure]
+
+    async def catch_up() -> None:
+        await erasure_list.catch_up(service.flow, erasures.again)
+
+    async def keep_list() -> None:
+        await listing.keep_list(service.flow)
+
+    service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
+    service.tasks += [committer.run, sweep, replies.run, measure, keep_list]
     app = make_app(
         service,
         "Pashe intake",
@@ -133,7 +156,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
     try:
         routers = channels.routers(
             channels.Desk(
-                committer, store, vault, secrets, replies, os.environ.get("TWILIO_AUTH_TOKEN", "")
+                committer,
+                store,
+                vault,
+                secrets,
+                replies,
+                work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+                os.environ.get("TWILIO_AUTH_TOKEN", ""),
             ),
             sorted(settings.only),
         )
@@ -145,12 +174,18 @@ def build() -> tuple[runtime.Service, FastAPI]:
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
         desk_api.make_duty_router(service),
+        api_help.make_help_router(service),
+        api_stages.make_stage_router(service, stages),
+        api_stages.make_plan_router(service, stages),
+        api_work.make_reading_router(service, stages),
+        api_kin.make_kin_router(service, Families(stages, secrets.index)),
+        api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
-        erasure_api.make_router(service, Erasures(service.outbox)),
+        erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
     )
     for router in (*routers, *rooms):

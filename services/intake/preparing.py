@@ -12,6 +12,7 @@ import msgspec
 from services.intake.blind import blind_of
 from services.intake.consent.record import shareable
 from services.intake.domain import Submission
+from services.intake.naming import provider_key, rename_persons
 from services.intake.receipts import Receipt, sign_receipt
 from services.intake.submissions import Prepared
 from shared import places, telemetry
@@ -83,6 +84,7 @@ def prepare(
     """Make everything of a submission before its commit: ids, ciphertexts, receipt and answer."""
     received_at = at or now()
     body = report.model_dump(mode="json", by_alias=True)
+    rename_persons(body)
     people = [p for p in body["persons"] if p["role"] == "at_risk"]
     case_ids = tuple(new_case_id() for _ in people or [None])
     submission = Submission(
@@ -157,6 +159,7 @@ def _sealed(
     own["told_before"] = body["told_before"]
     own["missing"] = body["missing"]
     own["external_refs"] = body["external_refs"]
+    own["excluded"] = body["exclude"]["providers"]
     own["consent"] = [
         {k: c[k] for k in ("person", "giver_relation", "witness", "recorded_by", "fields")}
         for c in body["consent"]
@@ -203,11 +206,12 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "relation": _relation_kind(a["relation"]),
                 "office": bool(a["office"]),
-                "provider_id": a["provider_id"],
+                "provider_id": provider_key(a["provider_id"]) if a["provider_id"] else None,
             }
             for a in body["alleged"]
         ],
-        "exclude": body["exclude"],
+        "exclude": body["exclude"]
+        | {"providers": [provider_key(key) for key in body["exclude"]["providers"]]},
         "places": [
             {"role": p["role"], "country": p["country"], "pcode": _coarse_code(p["pcode"])}
             for p in body["places"]
@@ -218,7 +222,11 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
         "needs": body["needs"],
         "consent": [
             {k: c[k] for k in _CONSENT_COARSE}
-            | {"fields": shareable(c["fields"]), "witnessed": bool(c["witness"])}
+            | {
+                "fields": shareable(c["fields"]),
+                "witnessed": bool(c["witness"]),
+                "providers": [provider_key(key) for key in c["providers"]],
+            }
             for c in body["consent"]
         ],
     }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from services.intake.naming import provider_key
 from shared import places
 from shared.bodies import Model
 from shared.text import normalise
@@ -27,6 +28,16 @@ def _known_place(pcode: str) -> str:
         raise ValueError(message)
     return pcode
 
+
+def _a_key(said: str) -> str:
+    if provider_key(said) != said:
+        message = "no key of a provider"
+        raise ValueError(message)
+    return said
+
+
+ProviderKey = Annotated[str, Field(max_length=100), AfterValidator(_a_key)]
+"""A provider's key, or a kind, as staff name it; a report may say anything, which is sealed."""
 
 Pcode = Annotated[str, Field(max_length=20), AfterValidator(_known_place)]
 Ref = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,20}$")]

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from services.intake import store
 from services.intake.casework.desk import carry_out
+from services.intake.casework.due import debrief_later
+from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import TRIAGED, after_case
 from services.intake.consent.expiry import keep_consents, look_again
+from services.intake.consent.of_age import has_turned
 from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
@@ -28,6 +31,7 @@ from shared.database import transaction
 from shared.errors import NotFound, Stale
 from shared.outbox import Stamp
 from shared.telemetry import Log
+from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,6 +183,7 @@ class Intake:
         await save_talks(conn, state.answers, state.stops, state.replies, at)
         await store.save_cases(conn, sorted(state.changed.items()))
         await carry_out(conn, state.orders, by="service:intake.opener", at=at)
+        await Pager(self._outbox).look(conn, state.orders, at)
         await self._outbox.append(conn, state.drafts)
 
     async def triage_in(
@@ -208,10 +213,14 @@ class Intake:
         stamp = Stamp(at, caller.actor)
         drafts: list[tuple[Draft, Stamp]] = []
         if facts.age != row.facts.age:
-            facts, drafts = await look_again(conn, case_id, facts, stamp)
+            since = await store.received_at(conn, row.submission_id)
+            turned = has_turned(row.facts.age, facts.age, since, at)
+            facts, drafts = await look_again(conn, case_id, facts, stamp, turned=turned)
             draft = replace(draft, data=facts)
         await store.save_cases(conn, [(case_id, facts)])
         await mark_seen(conn, case_id, at)
+        if row.facts.urgency == Urgency.T0 and not row.facts.test:
+            await debrief_later(conn, case_id, caller.actor, at)
         await self._outbox.append(conn, [*drafts, (draft, stamp)])
         orders = after_case(draft.type, facts)
         done = [(case_id, TRIAGED, facts), (case_id, orders, facts)]

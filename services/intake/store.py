@@ -217,6 +217,14 @@ async def lock_case(conn: AsyncConnection, case_id: UUID) -> CaseRow | None:
     return None if row is None else _case(row)
 
 
+async def received_at(conn: AsyncConnection, submission_id: UUID) -> datetime:
+    """Return when a report came."""
+    found: datetime = await conn.scalar(
+        text("SELECT received_at FROM submissions WHERE submission_id = :s"), {"s": submission_id}
+    )
+    return found
+
+
 async def lock_facts(conn: AsyncConnection, cases: Sequence[UUID]) -> dict[UUID, CaseFacts]:
     """Lock cases in order of id; return the facts of those that are open already."""
     rows = await conn.execute(

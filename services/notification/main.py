@@ -10,11 +10,12 @@ from services.notification.consumers import make_cases, make_consumer
 from services.notification.dispatch import Dispatch
 from services.notification.notifiers import Desk, make_notifiers
 from services.notification.outbound import Outbound
+from services.notification.person_store import blank_notices, erase_again
 from services.notification.seal import Sealer
 from services.notification.service import Subscriptions
 from services.notification.settings import load_settings
 from services.notification.webhook_worker import CONNECTIONS
-from shared import runtime
+from shared import erasure_list, runtime
 from shared.clock import now
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
@@ -72,10 +73,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await subscriptions.forget_old(now())
             await asyncio.sleep(HOUSE)
 
-    service.checks.append(subscriptions.check_key)
+    async def catch_up() -> None:
+        await erasure_list.catch_up(service.flow, erase_again)
+
+    service.checks += [subscriptions.check_key, catch_up]
     service.consumers += [make_consumer(service, notifier) for notifier in notifiers]
     service.consumers.append(make_cases(service))
-    service.timers.append(make_blanker())
+    service.timers.append(make_blanker(also=blank_notices))
     service.tasks += [*(notifier.run for notifier in notifiers), measure, keep_house]
     app = make_app(
         service,

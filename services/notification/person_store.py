@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 from services.notification.domain import NoticeId, NoticeState
 from services.notification.policy import Recipient
+from shared.erasure import blank_events, schedule_blanking
+from shared.erasure_list import CASE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from shared.erasure_list import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,38 @@ async def forget_marks(conn: AsyncConnection, before: datetime) -> None:
         ),
         {"before": before},
     )
+
+
+_BLANK: Final = text(
+    "UPDATE person_notices SET type = 'erased', template = '', traceparent = NULL,"
+    " recipient_mark = NULL, happened_at = created_at, due_at = NULL,"
+    " reason = CASE WHEN state = 'waiting' THEN 'erased' ELSE reason END,"
+    " ended_at = CASE WHEN state = 'waiting' THEN now() ELSE ended_at END,"
+    " state = CASE WHEN state = 'waiting' THEN 'withheld' ELSE state END"
+    " WHERE case_id = CAST(:c AS uuid) AND type <> 'erased' AND state <> 'in_flight'"
+)
+
+
+async def blank_notices(conn: AsyncConnection, case_id: str) -> int:
+    """Blank what was to be told about an erased case, and send no more; return how many.
+
+    Ids, state and times of sending stay. What is being sent this moment is blanked at the next
+    look.
+    """
+    blanked = (await conn.execute(_BLANK, {"c": case_id})).rowcount
+    await conn.execute(
+        text("UPDATE feed SET traceparent = NULL WHERE case_id = CAST(:c AS uuid)"), {"c": case_id}
+    )
+    return blanked
+
+
+async def erase_again(conn: AsyncConnection, line: Line) -> None:
+    """Blank what a database that was put back holds of a case that was erased since."""
+    if line.subject == CASE:
+        case = str(line.case_id)
+        await blank_notices(conn, case)
+        await blank_events(conn, case)
+        await schedule_blanking(conn, [case], line.at)
 
 
 async def find_oldest_due(conn: AsyncConnection, notifier: str, at: datetime) -> datetime | None:

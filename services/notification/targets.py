@@ -51,6 +51,9 @@ DENIED: Final = tuple(
 )  # fmt: skip
 """Special-purpose networks (IANA registries, RFC 6890) and tunnels that carry any IPv4 address."""
 
+UNICAST: Final = ip_network("2000::/3")
+"""All that IANA has given out of IPv6: the rest is special, reserved, or carries IPv4 within."""
+
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 _PLAIN: Final = re.compile(r"[!-~]+")
@@ -158,7 +161,7 @@ def check_address(address: Address, denied: Iterable[IPv4Network | IPv6Network] 
     if (
         not plain.is_global
         or plain.is_multicast
-        or (isinstance(plain, IPv6Address) and plain.scope_id is not None)
+        or (isinstance(plain, IPv6Address) and (plain.scope_id is not None or plain not in UNICAST))
         or any(plain.version == net.version and plain in net for net in (*DENIED, *denied))
     ):
         raise TargetRefused("address-not-global")

@@ -20,7 +20,15 @@ from services.referral.referral import (
     change,
 )
 from services.referral.silence import LADDER, Silence, above, climb, escalate
-from services.referral.world import SERVED, Case, Change, World, consented, may_release
+from services.referral.world import (
+    SERVED,
+    Case,
+    Change,
+    World,
+    agreed_providers,
+    consented,
+    may_release,
+)
 from shared.vocabulary import Reason, ReferralState
 
 if TYPE_CHECKING:
@@ -50,9 +58,11 @@ def follow(
             new = _accepted(world, new, terms, at, made)
         case "decline" | "fail" | "deliver" | "withdraw":
             new = _give_back(new, made)
+            if order.verb == "withdraw":
+                new = change(new, withdrawn_at=at)
     made.happen(domain.event_of(order.verb), new)
     if order.verb in SERVING and new.state != _S.WAITLISTED:
-        _supersede(world, new, made)
+        _supersede(world, new, at, made)
     if order.verb == "decline":
         _offer_again(world, case, new, at, made)
     if new.delivered is not None and new.delivered.how_much == "part" and case.served:
@@ -85,16 +95,17 @@ def _give_back(referral: Referral, made: Change) -> Referral:
     return change(referral, reserved=0)
 
 
-def _withdraw(referral: Referral, reason: str, made: Change) -> None:
-    ended = change(_give_back(referral, made), state=_S.WITHDRAWN, reason=reason)
+def _withdraw(referral: Referral, reason: str, at: datetime, made: Change) -> None:
+    given_back = _give_back(referral, made)
+    ended = change(given_back, state=_S.WITHDRAWN, reason=reason, withdrawn_at=at)
     made.happen("referral-withdrawn", ended)
 
 
-def _supersede(world: World, served: Referral, made: Change) -> None:
+def _supersede(world: World, served: Referral, at: datetime, made: Change) -> None:
     """Withdraw every other offer of a need that is served now; whoever had it acknowledges."""
     for other in world.of(served.case_id, served.need):
         if other.open and other.referral_id != served.referral_id:
-            _withdraw(other, SUPERSEDED, made)
+            _withdraw(other, SUPERSEDED, at, made)
 
 
 def _offer_again(world: World, case: Case, before: Referral, at: datetime, made: Change) -> None:
@@ -114,7 +125,8 @@ def fall_due(world: World, case: Case, referral: Referral, at: datetime) -> Chan
     of everything else, and of waiting too, people are told, one step a time.
     """
     made = Change()
-    if referral.test or not case.served:
+    unheard = referral.state == _S.WITHDRAWN  # told until acknowledged, whatever the case is now
+    if referral.test or not (case.served or unheard):
         return made
     made.looked[referral.referral_id] = referral
     terms = world.terms(referral.need, at)
@@ -166,7 +178,7 @@ def bring_forward(world: World, event: Event) -> Change:
     for referral in world.of(case_id):
         reason = _ended_by(event.type, facts, referral)
         if reason is not None:
-            _withdraw(referral, reason, made)
+            _withdraw(referral, reason, event.time, made)
         elif made.case.served and old is not None and not old.served:
             made.looked[referral.referral_id] = referral  # its clocks go on
     return made
@@ -180,6 +192,13 @@ def _ended_by(event_type: str, facts: CaseFacts, referral: Referral) -> str | No
         return CASE_ERASED
     if event_type == "case-closed" and referral.state not in PROMISED:
         return CASE_CLOSED
-    if event_type == "consent-withdrawn" and not consented(facts, referral.need):
+    if event_type == "consent-withdrawn" and not _agreed(facts, referral):
         return str(Reason.CONSENT_WITHDRAWN)
     return None
+
+
+def _agreed(facts: CaseFacts, referral: Referral) -> bool:
+    """Say whether consent is given for a referral's need, and for its provider if it has one."""
+    agreed = agreed_providers(facts, referral.need)
+    known = referral.provider_id is None or agreed is None or referral.provider_id in agreed
+    return known and consented(facts, referral.need)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 from services.referral import api, api_directory, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
+from services.referral.erasure_store import erase_again
+from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
-from shared import runtime
+from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
@@ -20,6 +22,7 @@ from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS
 from shared.http import make_app
 from shared.parked import tell_of_parked
+from shared.settings import read_key
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -47,7 +50,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     if unknown:
         message = f"REFERRAL_RULES names a rule that does not exist: {min(unknown)}"
         raise SettingsError(message)
-    referrals = Referrals(service.flow, service.web, service.outbox, rules)
+    seal = RemarkSeal(read_key(service.settings, "seal.key"))
+    referrals = Referrals(service.flow, service.web, service.outbox, rules, seal)
     if not only or PROJECTION in only:
         service.consumers.append(
             DurableConsumer(
@@ -71,6 +75,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 wake_relay=service.waker.wake,
             )
         )
+
+    async def catch_up() -> None:
+        await erasure_list.catch_up(service.flow, erase_again)
+
+    service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 

@@ -1,8 +1,7 @@
-"""SQL of what is kept beside a referral: explanations of routing, and what people wrote."""
+"""SQL of the explanations of routing that are kept beside a referral."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -11,7 +10,6 @@ from services.referral.store import json_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,27 +40,3 @@ async def find_explanation(conn: AsyncConnection, referral_id: UUID) -> Any:  # 
         text("SELECT explanation FROM explanations WHERE referral_id = :id"), {"id": referral_id}
     )
     return None if found is None else plain(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What somebody wrote with a transition; it stays in referral and in no event."""
-
-    referral_id: UUID
-    provider_id: str | None
-    at: datetime
-    actor: str
-    verb: str
-    reason: str | None
-    text: str
-
-
-async def save_remark(conn: AsyncConnection, remark: Remark) -> None:
-    """Keep a text."""
-    await conn.execute(
-        text(
-            "INSERT INTO referral_texts (referral_id, provider_id, at, actor, verb, reason, text)"
-            " VALUES (:referral_id, :provider_id, :at, :actor, :verb, :reason, :text)"
-        ),
-        {name: getattr(remark, name) for name in remark.__slots__},
-    )

@@ -130,6 +130,7 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     delivered: Delivered | None = None
     outcome: str | None = None
     cost: dict[str, Any] | None = None
+    withdrawn_at: datetime | None = None
     acknowledged_at: datetime | None = None
     medical_until: datetime | None = None
     done: list[str] = []
@@ -145,6 +146,12 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     def heard(self) -> bool:
         """Whether its provider hears of it: it has one, and it is no test traffic (SAFETY 30)."""
         return self.provider_id is not None and not self.test
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether its provider must still say that it heard of the withdrawal."""
+        withdrawn = self.state == _S.WITHDRAWN and self.withdrawn_at is not None
+        return withdrawn and self.heard and self.acknowledged_at is None
 
     @property
     def answer_by(self) -> datetime | None:

@@ -34,6 +34,7 @@ LEVELS: Final = {
 
 IN: Final = "in"
 CONFLICT: Final = "excluded: conflict"
+NOT_AGREED: Final = "not agreed: the consent names other providers"
 TRIED: Final = "already tried"
 AGE: Final = "age"
 SEX: Final = "sex"
@@ -47,7 +48,8 @@ NEED: Final = "does not serve the need"
 AREA: Final = "does not cover the place"
 
 CHOOSABLE: Final = frozenset({NOT_ACTIVE, COURT, UNION, POLICE, NO_PLACE, AGE, SEX, TRIED, AREA})
-"""What a person may decide against, naming the offer; a conflict is never among them."""
+"""What a person may decide against, naming the offer; a conflict, or a provider that the person
+did not agree to, is never among them."""
 
 OPEN_TO_PERSONS: Final = frozenset({NOT_ACTIVE, COURT, UNION, POLICE})
 """Offers that would serve if a person chose or told them: the referral stays planned."""
@@ -79,7 +81,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Who needs what, where. `areas` are the codes that hold the place, with `BD` last."""
+    """Who needs what, where. `areas` are the codes that hold the place, with `BD` last.
+
+    `agreed` are the only providers that consent was given for; None: no consent names any.
+    """
 
     need: str
     areas: tuple[str, ...]
@@ -89,6 +94,7 @@ class Question:
     excluded: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     place_known: bool = True
+    agreed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ def verdict_of(offer: Offer, question: Question, at: datetime, *, by_person: boo
         (question.need not in offer.needs, NEED),
         (not covers(offer, question), AREA),
         (bool(question.excluded & ({offer.provider_id} | offer.kinds)), CONFLICT),
+        (question.agreed is not None and offer.provider_id not in question.agreed, NOT_AGREED),
         (not offer.accepting, CLOSED),
         (offer.offer_id in question.tried, TRIED),
         (too_young_or_old, AGE),
@@ -218,6 +225,7 @@ def explain(decision: Decision, question: Question, at: datetime) -> dict[str, A
             "age": question.age,
             "sex": question.sex,
             "places_needed": question.places_needed,
+            "agreed_providers": None if question.agreed is None else sorted(question.agreed),
         },
         "considered": [
             _line(c, at) for c in sorted(decision.considered, key=lambda c: c.verdict == CONFLICT)

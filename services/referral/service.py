@@ -13,6 +13,7 @@ from services.referral import domain, notes_store, offers_store, store
 from services.referral.answers import fall_due, follow
 from services.referral.desk import release, tell
 from services.referral.referral import Referral, Told
+from services.referral.remarks import Remark, save_remark
 from services.referral.silence import DUE, next_look
 from services.referral.telling import Step, announce, number
 from services.referral.world import Change, World, areas_to_load
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from services.referral.domain import Actor, Order
+    from services.referral.remarks import RemarkSeal
     from services.referral.rules import Rule
     from shared.access import Caller
     from shared.events import CaseFacts
@@ -46,12 +48,14 @@ class Referrals:
         web: AsyncEngine,
         outbox: Outbox,
         rules: Mapping[str, Rule],
+        seal: RemarkSeal,
     ) -> None:
-        """Take both engines, the outbox and the rules of all needs."""
+        """Take both engines, the outbox, the rules of all needs, and what seals texts."""
         self.flow = flow
         self.web = web
         self.outbox = outbox
         self.rules = rules
+        self._seal = seal
 
     # --- Loading and saving -----------------------------------------------------------------
 
@@ -152,24 +156,15 @@ class Referrals:
             case "told":
                 given = order.fields
                 told_at = min(given.get("at") or at, at)
-                told = Told(how=given["how"], by=given.get("by") or actor.name, at=told_at)
-                done = tell(world, case, referral, named, told, name=actor.name, at=at)
+                word = Told(how=given["how"], by=given.get("by") or actor.name, at=told_at)
+                done = tell(world, case, referral, named, word, name=actor.name, at=at)
             case _:
                 done = follow(world, case, referral, order, at)
         await self.save(conn, world, [(done, Stamp(at, actor.name))])
         if order.text:
-            await notes_store.save_remark(
-                conn,
-                notes_store.Remark(
-                    referral_id,
-                    referral.provider_id,
-                    at,
-                    actor.name,
-                    order.verb,
-                    order.reason,
-                    order.text,
-                ),
-            )
+            sealed = self._seal.close(referral_id, order.text)
+            told = (referral.provider_id, at, actor.name, order.verb, order.reason, sealed)
+            await save_remark(conn, Remark(referral_id, *told))
         now = await store.find_referral(conn, referral_id)
         if now is None:
             raise NotFound

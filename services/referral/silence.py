@@ -33,6 +33,7 @@ class Silence(StrEnum):
     NOBODY_SERVES = "nobody_serves"
     RELEASE = "release"  # the desk did not release, choose or call
     WAITLIST = "waitlist"  # the promised place did not come
+    ACKNOWLEDGE = "acknowledge"  # who had it did not say that the withdrawal was heard
 
 
 DUE: Final = "referral.due"
@@ -66,6 +67,8 @@ def silences_of(referral: Referral) -> tuple[str, ...]:
             return (Silence.FIRST_CONTACT, Silence.DELIVER)
         case _S.ACCEPTED | _S.IN_SERVICE | _S.ON_HOLD:
             return (Silence.DELIVER,)
+        case _S.WITHDRAWN if referral.unacknowledged:
+            return (Silence.ACKNOWLEDGE,)
     return ()
 
 
@@ -102,6 +105,8 @@ def begins(referral: Referral, silence: str, pace: Pace) -> datetime | None:
             return referral.first_contact_by
         case Silence.DELIVER:
             return referral.deliver_by
+        case Silence.ACKNOWLEDGE if referral.withdrawn_at is not None:
+            return pace.due(referral.withdrawn_at, pace.acknowledge_within)
     return None
 
 

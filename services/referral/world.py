@@ -190,6 +190,7 @@ def question_for(facts: CaseFacts, need: str, tried: frozenset[str] = frozenset(
         excluded=frozenset(facts.excluded),
         tried=tried,
         place_known=known,
+        agreed=agreed_providers(facts, need),
     )
 
 
@@ -213,6 +214,14 @@ def summary_of(facts: CaseFacts, mode: str = "in_person") -> Summary:
 def consented(facts: CaseFacts, need: str) -> bool:
     """Say whether consent is given for a need; no purposes means every need."""
     return facts.consent.given and (not facts.consent.purposes or need in facts.consent.purposes)
+
+
+def agreed_providers(facts: CaseFacts, need: str) -> frozenset[str] | None:
+    """Return the only providers that consent was given for; None when it names none."""
+    mine = [g for g in facts.consent.grants if not g.purposes or need in g.purposes]
+    if not facts.consent.given or not mine or any(not g.providers for g in mine):
+        return None
+    return frozenset(name for g in mine for name in g.providers)
 
 
 def may_release(case: Case, need: str, terms: Terms) -> bool:

@@ -12,6 +12,7 @@ from services.intake.casework.review import Attempt
 from services.intake.consent.api import DecisionIn
 from services.intake.consent.decide import ConsentRefused
 from services.intake.consent.expiry import make_timer
+from services.intake.consent.of_age import ask_at_18
 from services.intake.domain import Triage
 from shared.access import Caller
 from shared.errors import Conflict, NotFound
@@ -82,6 +83,7 @@ async def test_a_recorded_consent_counts_at_once_and_its_words_are_sealed(room: 
         "purposes": ["legal_aid"],
         "share_identity": True,
         "basis": "consent",
+        "grants": [],
     }
     for table in ("consents", "cases", "submissions", "outbox", "subjects", "sealed"):
         rows = await room.rows(f"SELECT t::text AS shown FROM {table} t")
@@ -194,3 +196,51 @@ async def test_a_person_who_turns_out_to_be_a_child_has_not_consented(room: Room
     assert await room.rows("SELECT 1 FROM timers WHERE kind = 'consent-expiry'") == []
     with pytest.raises(Conflict):
         await disclosed(room, case_id)
+
+
+BESIDE = {"giver_relation": "mother", "basis": "assent_and_caregiver"}
+MOTHER = BESIDE | {"given_by": "caregiver", "allows": ["refer", "share_identity"]}
+
+
+async def asked(room: Room) -> list[tuple[str, str]]:
+    rows = await room.rows("SELECT kind, state FROM tasks ORDER BY opened_at, state")
+    return [(row.kind, row.state) for row in rows]
+
+
+async def look(room: Room) -> int:
+    async with room.engine.begin() as conn:
+        return await ask_at_18(conn, room.now)
+
+
+async def test_who_turns_18_is_asked_again_and_no_service_is_cut(room: Room) -> None:
+    (case_id,) = await room.report(persons=[person(17)], needs=["legal_aid"])
+    (own,) = await room.report(persons=[person(17)], needs=["legal_aid"])
+    await record(room, case_id, body(**MOTHER, expires_at="2029-01-01T00:00:00Z"))
+    await record(room, own, body(expires_at="2029-01-01T00:00:00Z"))
+    room.now = AT + timedelta(days=364)
+    assert await look(room) == 0
+    room.now = AT + timedelta(days=366)
+    assert await look(room) == 1, "who consented as a person is not asked again"
+    assert await look(room) == 0
+    assert await asked(room) == [("ask_again_at_18", "open")]
+    assert (await triaged(room, case_id, 18))["consent"]["given"] is True
+    assert await disclosed(room, case_id)
+    assert "consent-withdrawn" not in await kinds(room, case_id)
+    await record(room, case_id, body(decision="changed", allows=["refer", "share_identity"]))
+    assert await asked(room) == [("ask_again_at_18", "done")]
+
+
+async def test_an_age_that_was_told_wrongly_is_no_birthday(room: Room) -> None:
+    (case_id,) = await room.report(persons=[person(10)], needs=["legal_aid"])
+    await record(room, case_id, body(**MOTHER))
+    assert (await triaged(room, case_id, 22))["consent"]["given"] is False
+    assert await asked(room) == []
+
+
+async def test_a_person_who_comes_of_age_before_anyone_looked_keeps_the_service(
+    room: Room,
+) -> None:
+    (case_id,) = await room.report(persons=[person(17)], needs=["legal_aid"])
+    await record(room, case_id, body(**MOTHER))
+    assert (await triaged(room, case_id, 18))["consent"]["given"] is True
+    assert await asked(room) == [("ask_again_at_18", "open")]

@@ -26,6 +26,8 @@ def test_the_demonstration_reaches_its_end(tmp_path: Path) -> None:
         "notice withheld",
         "was due for review; the coordinator closed it",
         "notices to persons by SMS",
+        "আপনার বিষয়টি: ঝুঁকি মাঝারি",
+        "এখন শেষ; আবার লিখতে পারেন",
         "The history holds",
     ):
         assert line in said, said[-3000:]

@@ -54,6 +54,8 @@ async def test_rows_are_tuples_with_names(lab: Lab) -> None:
         assert await conn.scalar(_TWO, {"upto": 1}) == 1
         with pytest.raises(MultipleResultsFound):
             rows.one()
+        assert (await conn.execute(_TWO, {"upto": 0})).one_or_none() is None
+        assert (await conn.execute(_TWO, {"upto": 1})).one_or_none() == (1, 10)
         with pytest.raises(NoResultFound):
             (await conn.execute(_TWO, {"upto": 0})).one()
 

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.keys import make_keys
 from services.referral.directory import read_profile
+from services.referral.remarks import RemarkSeal, SealBroken
 from shared.events import CASES, ConsentState
 from shared.kafka import partition_of
 from shared.vocabulary import Role
@@ -164,9 +165,15 @@ async def test_a_decline_is_offered_to_the_next_until_nobody_is_left(centre: Cen
     assert (told["silence"], told["escalated_to"]) == ("nobody_serves", "coordinator")
     assert "canary" not in json.dumps(events) + json.dumps(await centre.feed("decline-a"))
     texts = await centre.rows(
-        "SELECT text FROM referral_texts WHERE referral_id = $1", UUID(one["referral_id"])
+        "SELECT sealed FROM referral_texts WHERE referral_id = $1", UUID(one["referral_id"])
     )
-    assert [row["text"] for row in texts] == [body["text"]]
+    key = (centre.keys / "referral" / "seal.key").read_text()
+    seal = RemarkSeal(bytes.fromhex(key))
+    opened = [seal.open(UUID(one["referral_id"]), row["sealed"]) for row in texts]
+    assert opened == [body["text"]]
+    assert all(b"canary" not in row["sealed"] for row in texts)
+    with pytest.raises(SealBroken):  # a text moved to another referral does not open
+        seal.open(uuid4(), texts[0]["sealed"])
 
 
 async def test_whoever_waits_is_served_as_soon_as_there_is_a_place(centre: Centre) -> None:

@@ -14,6 +14,7 @@ from faststream.kafka import KafkaBroker
 
 from deploy.local.keys import make_keys
 from services.referral.consumers import NeedRule
+from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
 from shared.consumer import DurableConsumer
@@ -111,7 +112,7 @@ async def _planned(centre: Centre) -> dict[tuple[UUID, str], str]:
 async def test_a_rule_with_a_bug_parks_its_case_and_the_other_rules_go_on(centre: Centre) -> None:
     engine = make_engine(centre.environment()["DATABASE_URL"], size=6, name="rules")
     outbox = Outbox("referral", Signer(b"s" * 32))
-    referrals = Referrals(engine, engine, outbox, load_rules())
+    referrals = Referrals(engine, engine, outbox, load_rules(), RemarkSeal(b"k" * 32))
     poisoned, good, later = uuid4(), uuid4(), uuid4()
     told = facts(needs=["education", "legal_aid"])
     faulty = WithBug(referrals, "education", poisoned)

@@ -208,15 +208,18 @@ async def test_nothing_fires_for_a_closed_case_and_its_clocks_go_on_when_it_is_r
     assert ("first_contact", "coordinator") in await office.told(case_id)
 
 
-async def test_a_withdrawn_consent_and_test_traffic_have_no_timers(office: Office) -> None:
+async def test_a_withdrawn_consent_owes_a_hearing_and_test_traffic_nothing(
+    office: Office,
+) -> None:
     await office.list_offer("a-first")
     case_id, trial = uuid4(), uuid4()
     await office.tell("case-created", case_id)
     await office.tell("case-created", trial, test=True)
     await office.tell("consent-withdrawn", case_id, consent=ConsentState())
-    assert await office.timers() == 0
+    assert await office.timers() == 1  # its provider must say that it heard of it
     await office.later(30 * DAY)
-    assert await office.told(case_id) == await office.told(trial) == []
+    assert await office.told(case_id) == [("acknowledge", "coordinator")]
+    assert await office.told(trial) == []
 
 
 # --- races ----------------------------------------------------------------------------------------

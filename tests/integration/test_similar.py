@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.intake.disclosure.similar import LookUps, find_similar
+from services.intake.disclosure.similar import (
+    AN_HOUR,
+    LookUps,
+    TooManyLookUps,
+    find_similar,
+)
 from services.intake.erasure.rules import Proposal
 from shared.access import Caller
 from shared.errors import NotFound
@@ -25,8 +31,8 @@ async def room(postgres_admin_dsn: str) -> AsyncIterator[Room]:
 
 
 async def similar(room: Room, case_id: UUID, caller: Caller = COORDINATOR) -> list[dict[str, Any]]:
-    async with room.engine.connect() as conn:
-        return await find_similar(conn, case_id, caller, LookUps())
+    async with room.engine.begin() as conn:
+        return await find_similar(conn, case_id, caller, LookUps(b"k", room.clock))
 
 
 async def case(room: Room, name: str, phone: str | None = None, **more: Any) -> UUID:
@@ -67,3 +73,14 @@ async def test_an_erased_person_is_like_nobody(room: Room) -> None:
             wish = Proposal(caller.subject, "person", "document")
             await room.erasures.erase(conn, one, wish, caller, room.now)
     assert await similar(room, two) == []
+
+
+async def test_a_person_who_looks_often_waits_and_others_do_not(room: Room) -> None:
+    case_id = await case(room, "Canary Rina")
+    for _ in range(AN_HOUR):
+        await similar(room, case_id)
+    with pytest.raises(TooManyLookUps):
+        await similar(room, case_id)
+    assert await similar(room, case_id, SUPERVISOR) == []
+    room.now += timedelta(hours=1)
+    assert await similar(room, case_id) == []

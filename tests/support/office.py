@@ -15,6 +15,7 @@ from services.referral.consumers import NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.directory_bodies import OfferIn, ProviderIn
 from services.referral.domain import Actor, Order
+from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
 from shared.access import Caller
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from services.referral.referral import Referral
     from tests.support.platform import Database
 
+SEAL = RemarkSeal(b"k" * 32)
 STAFF = Caller("test", Role.COORDINATOR)
 NEED = "medical"
 """T1: released by its rule, to be answered within a day, and the person seen within another."""
@@ -59,7 +61,7 @@ class Office:
     def loop(self, engine: AsyncEngine | None = None) -> TimerLoop:
         """Make a timer loop, as each replica of the service runs one."""
         engine = engine or self.engine
-        other = Referrals(engine, engine, self.referrals.outbox, self.referrals.rules)
+        other = Referrals(engine, engine, self.referrals.outbox, self.referrals.rules, SEAL)
         return TimerLoop(engine, make_timers(other, self.clock), clock=self.clock)
 
     async def later(self, span: timedelta) -> int:
@@ -175,6 +177,6 @@ async def open_office(postgres_admin_dsn: str) -> AsyncIterator[Office]:
         engine = make_engine(database.urls("referral")["DATABASE_URL"], size=8, name="office")
         outbox = Outbox("referral", Signer(b"s" * 32))
         try:
-            yield Office(database, engine, Referrals(engine, engine, outbox, load_rules()))
+            yield Office(database, engine, Referrals(engine, engine, outbox, load_rules(), SEAL))
         finally:
             await engine.dispose()

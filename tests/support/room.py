@@ -53,6 +53,7 @@ class Room:
     outbox: Outbox
     now: datetime = AT
     receipts: list[dict[str, Any]] = field(default_factory=list)
+    postgres: str = ""
 
     @property
     def intake(self) -> Intake:
@@ -123,6 +124,13 @@ async def open_room(postgres_admin_dsn: str) -> AsyncIterator[Room]:
         secrets = Secrets(os.urandom(32), os.urandom(32), os.urandom(32), "http://test")
         outbox = Outbox("intake", Signer(b"s" * 32))
         try:
-            yield Room(database, engine, Vault(os.urandom(32)), secrets, outbox)
+            yield Room(
+                database,
+                engine,
+                Vault(os.urandom(32)),
+                secrets,
+                outbox,
+                postgres=postgres_admin_dsn,
+            )
         finally:
             await engine.dispose()

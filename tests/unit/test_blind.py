@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.intake.blind import MARK, Blind, Marks, blind_of
-from services.intake.disclosure.similar import AN_HOUR, LookUps, TooManyLookUps
 
 KEY = os.urandom(32)
 
@@ -36,15 +34,3 @@ def test_marks_are_short_differ_by_field_and_key_and_are_none_of_nothing() -> No
     assert Blind(KEY).marks({"phone": "none", "name": " . "}) == Marks()
     assert Blind(KEY).marks({}) == Marks()
     assert blind_of(KEY) is blind_of(KEY)
-
-
-def test_a_person_who_looks_often_waits_and_others_do_not() -> None:
-    at = [datetime(2026, 11, 25, tzinfo=UTC)]
-    look_ups = LookUps(clock=lambda: at[0])
-    for _ in range(AN_HOUR):
-        look_ups.count("coordinator:c1")
-    with pytest.raises(TooManyLookUps):
-        look_ups.count("coordinator:c1")
-    look_ups.count("coordinator:c2")
-    at[0] += timedelta(hours=1)
-    look_ups.count("coordinator:c1")

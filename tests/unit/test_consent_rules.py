@@ -16,6 +16,7 @@ from services.intake.consent.decide import (
     decide,
     load_instruments,
 )
+from services.intake.consent.gate import agreed_in
 from services.intake.consent.record import Consent, state_of
 from shared.vocabulary import Role
 
@@ -108,6 +109,60 @@ def test_what_does_not_count_is_refused(
 )
 def test_what_counts_at_each_age(age: int, by: str, basis: str, more: dict[str, Any]) -> None:
     assert decided(wish(given_by=by, basis=basis, **more), age=age).added
+
+
+def test_providers_that_are_named_are_told_with_their_needs() -> None:
+    one = given(providers=("p1",), purposes=("shelter",))
+    (grant,) = state_of([one]).grants
+    assert (grant.purposes, grant.providers) == (["shelter"], ["p1"])
+    assert [g.providers for g in state_of([one, given()]).grants] == [["p1"], []]
+    assert state_of([given()]).grants == []
+
+
+BESIDE = {
+    "given_by": "person",
+    "basis": "assent_and_trusted_adult",
+    "relation": "teacher",
+    "witnessed": True,
+    "purposes": ("legal_aid",),
+}
+
+
+@pytest.mark.parametrize("age", [6, 11, 12, 14])
+def test_a_child_agrees_beside_an_adult_it_trusts(age: int) -> None:
+    (one,) = decided(wish(**BESIDE), age=age, caregiver_alleged=True).added
+    assert (one.given_by, one.basis) == ("person", "assent_and_trusted_adult")
+
+
+@pytest.mark.parametrize(
+    ("age", "more", "refused"),
+    [
+        (5, {}, "not_at_this_age"),
+        (None, {}, "not_at_this_age"),
+        (16, {}, "not_at_this_age"),
+        (10, {"given_by": "caregiver"}, "not_at_this_age"),
+        (10, {"relation": None}, "relation_missing"),
+        (10, {"relation": " Uncle "}, "alleged_adult"),
+        (10, {"witnessed": False}, "witness_missing"),
+        (10, {"purposes": ()}, "purposes_missing"),
+        (10, {"purposes": ("shelter",)}, "decision_body_missing"),
+    ],
+)
+def test_beside_whom_and_for_what_a_child_does_not_agree(
+    age: int | None, more: dict[str, Any], refused: str
+) -> None:
+    known = {"age": age, "alleged_relations": frozenset({"uncle"})}
+    assert why(wish(**(BESIDE | more)), **known) == refused
+
+
+def test_a_tick_in_a_report_is_no_word_beside_a_trusted_adult() -> None:
+    tick = {
+        "given_by": "person",
+        "basis": "assent_and_trusted_adult",
+        "allows": ["refer"],
+        "how": "written",
+    }
+    assert agreed_in({"consent": [tick]}, {}, 10, AT, uuid4()) is None
 
 
 def test_an_alleged_caregiver_neither_gives_nor_takes_back() -> None:

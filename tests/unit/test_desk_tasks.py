@@ -13,8 +13,10 @@ from services.intake.casework.review import Attempt, Closing, close, is_review_d
 from services.intake.casework.store import Duty
 from services.intake.casework.tasks import (
     NO_ONE,
+    UNACKNOWLEDGED,
     Orders,
     after_case,
+    after_erasure,
     after_notice,
     after_parking,
     after_referral,
@@ -63,6 +65,16 @@ def test_nobody_serves_is_a_task_until_somebody_does() -> None:
     assert "release" in ended(after_referral("referral-assigned", referral("assigned")))
 
 
+def test_a_withdrawal_nobody_heard_is_a_task_even_of_an_erased_case() -> None:
+    late = referral("withdrawn", silence="acknowledge", escalated_to="supervisor")
+    for after in (after_referral, after_erasure):
+        (task,) = after("referral-escalated", late).opens
+        assert (task.kind, task.level) == (UNACKNOWLEDGED, "supervisor")
+        assert UNACKNOWLEDGED in ended(after("withdrawal-acknowledged", referral("withdrawn")))
+    assert not after_erasure("referral-waiting", referral("waiting"))
+    assert ended(after_erasure("referral-withdrawn", referral("withdrawn"))) == {UNACKNOWLEDGED}
+
+
 @pytest.mark.parametrize(
     ("silence", "task"),
     [
@@ -72,6 +84,7 @@ def test_nobody_serves_is_a_task_until_somebody_does() -> None:
         ("nobody_serves", "nobody_serves"),
         ("release", "release_late"),
         ("waitlist", "waitlisted_long"),
+        ("acknowledge", UNACKNOWLEDGED),
         ("of a later version", "no_answer"),
     ],
 )

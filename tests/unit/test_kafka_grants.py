@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.acls import Grant, grants_of
+from deploy.local.acls import Grant, grants_of, grants_of_guest
 from deploy.local.broker_settings import Broker, write_settings, write_users
 from deploy.local.errors import StackError
 from deploy.local.keys import KAFKA_ADMIN, KAFKA_BROKER, SERVICES, make_kafka_passwords
@@ -62,6 +62,36 @@ def test_a_family_is_granted_by_its_prefix_and_only_to_services() -> None:
 def test_a_family_that_would_grant_more_than_its_own_is_refused(pattern: str) -> None:
     with pytest.raises(StackError, match="must end with"):
         grants_of(Topics({}, {pattern: STREAM}))
+
+
+def test_a_partner_writes_its_own_topic_and_a_provider_reads_its_own() -> None:
+    topics = load_topics()
+    topic, kept, grants = grants_of_guest(topics, "partner", "line")
+    assert (topic, kept.partitions) == ("submissions.partner.line", 1)
+    assert grants == {
+        Grant("partner.line", "write", "topic", topic),
+        Grant("partner.line", "describe", "topic", topic),
+    }
+    topic, _, grants = grants_of_guest(topics, "provider", "home")
+    assert topic == "provider.home"
+    assert {(g.service, g.operation) for g in grants} == {
+        ("provider.home", "read"),
+        ("provider.home", "describe"),
+    }
+    assert {(g.resource, g.name, g.prefix) for g in grants} == {
+        ("topic", "provider.home", False),
+        ("group", "provider.home", False),
+        ("group", "provider.home.", True),
+    }
+    assert len(grants) == 6
+
+
+@pytest.mark.parametrize("key", ["", "*", "a.b", "A", "a b", "../x", "রিনা", "a" * 101])
+def test_a_key_that_would_reach_another_topic_is_refused(key: str) -> None:
+    with pytest.raises(StackError, match="is no key"):
+        grants_of_guest(load_topics(), "provider", key)
+    with pytest.raises(StackError, match="no kind of user"):
+        grants_of_guest(load_topics(), "intake", "x")
 
 
 def test_a_topic_of_someone_who_is_no_service_is_refused() -> None:

@@ -16,10 +16,11 @@ from services.referral.answers import bring_forward, follow
 from services.referral.desk import release, tell
 from services.referral.domain import Actor, Order, allowed, check, shown
 from services.referral.referral import FINAL, PROMISED, Referral, Told, facts_of
+from services.referral.routing import NOT_AGREED
 from services.referral.rules import NoTerms, Rule, RuleUnknown, load_rules
 from services.referral.world import Case, Change, World, areas_of, summary_of
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
-from shared.events import CaseFacts, ConsentState, Event
+from shared.events import CaseFacts, ConsentGrant, ConsentState, Event
 from shared.vocabulary import Need, ReferralState, Role
 from tests.support.referrals import (
     AT,
@@ -674,6 +675,43 @@ def test_a_withdrawal_of_one_purpose_ends_what_it_was_for() -> None:
     done = bring_forward(here, event(case, "consent-withdrawn", lost))
     assert last(done).reason == "consent_withdrawn"
     assert allowed(last(done), MINE) == ["acknowledge-withdrawal"]
+
+
+def grants(*providers: str, needs: tuple[str, ...] = ()) -> ConsentState:
+    grant = ConsentGrant(purposes=list(needs), providers=list(providers))
+    return ConsentState(given=True, grants=[grant])
+
+
+def test_only_providers_the_person_agreed_to_get_it_and_the_explanation_says_so() -> None:
+    here, case = world(NEAR, FAR), case_of(facts(consent=grants("far")))
+    done = plan(here, case)
+    assert last(done).provider_id == "far"
+    told = done.explanations[last(done).referral_id]
+    verdicts = {line["offer_id"]: line["verdict"] for line in told["considered"]}
+    assert verdicts["near"] == NOT_AGREED
+    assert told["facts"]["agreed_providers"] == ["far"]
+
+
+def test_nobody_else_gets_it_when_the_agreed_provider_says_no_nor_by_the_desk() -> None:
+    here, case = world(NEAR, FAR), case_of(facts(consent=grants("far")))
+    declined = answer(here, case, last(plan(here, case)), "decline")
+    assert types(declined) == ["declined", "planned", "waiting", "escalated"]
+    with pytest.raises(Conflict) as caught:
+        release(here, case, last(declined), "near", DESK.name, AT)
+    assert caught.value.members["why"] == NOT_AGREED
+
+
+def test_what_was_agreed_for_another_need_limits_nobody() -> None:
+    here, case = world(NEAR, FAR), case_of(facts(consent=grants("far", needs=("shelter",))))
+    assert last(plan(here, case)).provider_id is not None
+
+
+def test_a_consent_that_no_longer_names_a_provider_ends_its_referral() -> None:
+    here, case, _ = _with_referral("accepted")
+    kept = facts(consent=grants("near", "far"))
+    assert types(bring_forward(here, event(case, "consent-withdrawn", kept))) == []
+    done = bring_forward(here, event(case, "consent-withdrawn", facts(consent=grants("far"))))
+    assert last(done).reason == "consent_withdrawn"
 
 
 def test_an_older_event_changes_nothing() -> None:

@@ -142,6 +142,7 @@ BEGINS: dict[str, tuple[str, dict[str, Any], datetime | None]] = {
     "first_contact": ("accepted", {"first_contact_by": AT + HOUR}, AT + HOUR),
     "deliver": ("in_service", {"deliver_by": AT + DAY}, AT + DAY),
     "waitlist": ("waitlisted", _waits(), AT + DAY),
+    "acknowledge": ("withdrawn", {"withdrawn_at": AT}, AT + DAY),
 }
 
 
@@ -702,7 +703,7 @@ def test_when_the_second_accepts_the_first_is_withdrawn_and_must_acknowledge() -
     assert (ended.state, ended.reason, ended.escalation) == ("withdrawn", SUPERSEDED, None)
     assert domain.allowed(ended, MINE) == ["acknowledge-withdrawal"]
     assert here.offers["near"].places_free == 3
-    assert next_look(ended, TERMS, AT) is None
+    assert next_look(ended, TERMS, AT) == AT + SECOND + HOUR + T1.acknowledge_within
 
 
 @pytest.mark.parametrize("verb", ["contact", "start", "deliver"])
@@ -791,6 +792,31 @@ def test_consent_that_comes_back_plans_again_after_a_parallel_offer_ended() -> N
     here.take(back)
     assert back.case is not None
     assert types(plan(here, back.case))[-1] == "assigned"
+
+
+def test_a_withdrawal_that_nobody_acknowledges_is_told_up_the_ladder_until_it_is() -> None:
+    here = world(NEAR)
+    case, one = accepted(here)
+    told_ = bring_forward(here, event(case, "consent-withdrawn", consent=ConsentState()))
+    here.take(told_)
+    ended = now(here, one)
+    assert (ended.state, ended.unacknowledged) == ("withdrawn", True)
+    assert next_look(ended, TERMS, AT) == AT + DAY
+    case = here.cases[case.case_id]
+    assert told_of(look(here, case, ended, AT + DAY - MINUTE)) == []
+    assert told_of(look(here, case, ended, AT + DAY)) == [("acknowledge", "coordinator")]
+    late = AT + DAY + T1.escalate_within
+    assert told_of(look(here, case, ended, late)) == [("acknowledge", "supervisor")]
+    heard = answer(here, case, now(here, one), "acknowledge-withdrawal", late)
+    assert last(heard).escalation is None
+    assert next_look(last(heard), TERMS, late) is None
+    assert told_of(look(here, case, ended, late + 30 * DAY)) == []
+
+
+def test_what_nobody_ever_had_needs_no_acknowledgement() -> None:
+    one = referral("withdrawn", provider_id=None, offer_id=None, withdrawn_at=AT)
+    assert silences_of(one) == ()
+    assert silences_of(referral("withdrawn", withdrawn_at=AT, test=True)) == ()
 
 
 # --- what ends the clocks -------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.intake.contacts.resolve import Reach, Withheld, resolve_sms
-from services.intake.reporters.guessing import FROM_ALL, FROM_ONE, Guesses, TooManyGuesses
+from services.intake.reporters.guessing import network_of
 from services.intake.reporters.status import Answer, Said, answer_of
 
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
@@ -59,22 +59,7 @@ def test_who_said_how_is_reached_so_and_a_phone_counts_as_shared() -> None:
     assert own == Reach("+8801712345678", shared_phone=False)
 
 
-def test_whoever_guesses_waits_and_is_let_in_again() -> None:
-    moment = [AT]
-    guesses = Guesses(lambda: moment[0])
-    for _ in range(FROM_ONE):
-        guesses.check("a")
-        guesses.count("a")
-    with pytest.raises(TooManyGuesses):
-        guesses.check("a")
-    guesses.check("b")
-    moment[0] += timedelta(seconds=61)
-    guesses.check("a")
-
-
-def test_all_together_guess_no_faster() -> None:
-    guesses = Guesses(lambda: AT)
-    for number in range(FROM_ALL):
-        guesses.count(str(number))
-    with pytest.raises(TooManyGuesses):
-        guesses.check("somebody new")
+def test_a_household_is_one_whichever_of_its_addresses_it_uses() -> None:
+    one = network_of("2001:db8:1:2::9")
+    assert one == network_of("2001:db8:1:2:ffff::1") != network_of("2001:db8:1:3::9")
+    assert (network_of("192.0.2.9"), network_of("a mark")) == ("192.0.2.9", "a mark")

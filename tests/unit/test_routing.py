@@ -76,6 +76,11 @@ OUT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a union": ({"area_level": "union", "area_pcode": "u1"}, {}, routing.UNION),
     "only listed": ({"enrolment": "listed"}, {}, routing.NOT_ACTIVE),
     "only invited": ({"enrolment": "invited"}, {}, routing.NOT_ACTIVE),
+    "not one that was agreed to": (
+        {},
+        {"agreed": frozenset({"two"})},
+        routing.NOT_AGREED,
+    ),
     "the police": ({"kinds": frozenset({"police"})}, {}, routing.POLICE),
 }
 
@@ -110,6 +115,7 @@ IN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"area_level": "country", "area_pcode": "BD"},
         {"areas": ("BD",), "place_known": False},
     ),
+    "the one the person agreed to": ({}, {"agreed": frozenset({"one", "two"})}),
     "somebody else is excluded": ({}, {"excluded": frozenset({"two", "police"})}),
 }
 

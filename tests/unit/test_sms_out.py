@@ -221,6 +221,9 @@ async def test_a_get_gateway_has_everything_in_its_url() -> None:
         (said(200, body="0|queued"), {"check": "queued"}, Sent(None, 200)),
         (said(200, body="FAILED"), {"check": "queued"}, Unknown("unexpected-answer", 200)),
         (said(400), {}, Refused("refused", status=400)),
+        # nothing of what a gateway says about a number is kept
+        (said(400, f"x-to: {NUMBER}", body=NUMBER), {}, Refused("refused", status=400)),
+        (said(200, body=NUMBER), {"check": "queued"}, Unknown("unexpected-answer", 200)),
         (said(401), {}, Refused("refused", status=401)),
         (said(404), {}, Refused("refused", status=404)),
         (said(429), {}, Refused("busy", again=True, status=429)),

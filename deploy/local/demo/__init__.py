@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx
 
 from deploy.local.demo.actors import Client, WebhookReceiver
+from deploy.local.demo.casework import work_one_case
 from deploy.local.demo.cast import MESSAGES, REPORTS
 from deploy.local.demo.ending import (
     await_webhooks,
@@ -108,8 +109,10 @@ async def _play(play: Play, receiver: WebhookReceiver) -> int:
     hooks = await await_webhooks(play, hooked, receiver)
     await tell_timelines(play)
     await tell_totals(play, referrals, receiver)
+    worked = await work_one_case(play)
     desk = await show_desk(play)
     faults = [
+        *worked,
         *desk,
         f"{len(missing)} submissions are not in the history" if missing else "",
         f"{len(expected - done)} expected deliveries did not happen" if expected - done else "",

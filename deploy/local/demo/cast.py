@@ -68,6 +68,9 @@ DANGER: Final[dict[str, Any]] = {
 }
 """Somebody in danger now, of whom nobody said how to reach them safely."""
 
+WORKED: Final = _report(KERANIGANJ, 16, "female", "child_labour", ["education"])
+"""Somebody whose case people work step by step."""
+
 REPORTS: Final[list[dict[str, Any]]] = [
     _report(KERANIGANJ, 15, "female", "child_trafficking", ["shelter", "legal_aid"]),
     _report(KERANIGANJ, 16, "female", "child_sexual_exploitation", ["medical", "psychosocial"]),

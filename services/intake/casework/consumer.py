@@ -13,6 +13,7 @@ from services.intake.casework.review import Attempt, is_review_due, mark_review_
 from services.intake.casework.tasks import (
     Orders,
     after_case,
+    after_erasure,
     after_notice,
     after_parking,
     after_referral,
@@ -82,6 +83,8 @@ class DeskHandler:
         data = event.data
         facts = state.facts.get(case_id)
         if facts is not None and facts.status == "erased":
+            if isinstance(data, ReferralFacts):
+                state.orders.append((case_id, after_erasure(event.type, data)))
             return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.intake import store as cases
-from services.intake.casework import store
+from services.intake.casework import due, store
 from services.intake.casework.desk import carry_out
+from services.intake.casework.paging import PAGES
 from services.intake.casework.review import Closing, close
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task, after_case
 from services.intake.reach import must, must_reach
@@ -15,6 +16,7 @@ from services.intake.reporters.store import mark_seen
 from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
 from shared.outbox import Stamp
+from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +51,8 @@ class Casework:
             raise Conflict(None, state=task["state"], held_by=task["claimed_by"])
         task |= {"state": "claimed", "claimed_by": caller.actor, "claimed_at": at}
         await store.save_task(conn, task)
+        if task["urgency"] == Urgency.T0 and task["kind"] in PAGES:
+            await due.debrief_later(conn, task["case_id"], caller.actor, at)
         await mark_seen(conn, task["case_id"], at)
         return task
 
@@ -121,6 +125,8 @@ class Casework:
         facts, draft = done
         await cases.save_cases(conn, [(case_id, facts)])
         await self.outbox.append(conn, [(draft, Stamp(at, caller.actor))])
+        await due.end(conn, case_id, facts, at)
+        await store.drop_proposal(conn, case_id)
         await carry_out(
             conn, [(case_id, after_case(draft.type, facts), facts)], by=caller.actor, at=at
         )

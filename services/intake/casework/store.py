@@ -281,3 +281,8 @@ async def save_proposal(
         ),
         {"c": case_id, "by": closing.by, "r": closing.reason, "at": at},
     )
+
+
+async def drop_proposal(conn: AsyncConnection, case_id: UUID) -> None:
+    """Forget a proposal to close: it was carried out, and a case opened again needs a new one."""
+    await conn.execute(text("DELETE FROM closings WHERE case_id = :c"), {"c": case_id})

@@ -33,6 +33,12 @@ _BY_HAND: Final = {"release": "release", "choose": "choose_offer", "call": "call
 _BEFORE_GOING_OUT: Final = (*_BY_HAND.values(), "nobody_serves", "release_late")
 _OUT: Final = (_S.ASSIGNED, _S.ACCEPTED, _S.WAITLISTED, _S.IN_SERVICE, _S.ON_HOLD)
 _FINAL: Final = (_S.DECLINED, _S.EXPIRED, _S.DELIVERED, _S.FAILED, _S.WITHDRAWN)
+ASK_AT_18: Final = "ask_again_at_18"
+"""Kind of the task to ask whoever has turned 18 for a consent of their own."""
+
+UNACKNOWLEDGED: Final = "withdrawal_unacknowledged"
+"""Kind of the task when a provider did not say that it heard of a withdrawal."""
+
 _SILENCES: Final = {
     "respond": "no_answer",
     "first_contact": "no_first_contact",
@@ -40,6 +46,7 @@ _SILENCES: Final = {
     "nobody_serves": "nobody_serves",
     "release": "release_late",
     "waitlist": "waitlisted_long",
+    "acknowledge": UNACKNOWLEDGED,
 }
 _ENDS_SILENCE: Final = {
     _S.ACCEPTED: ("no_answer", "waitlisted_long"),
@@ -101,6 +108,18 @@ def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
         level = facts.escalated_to or COORDINATOR
         opens.append(Task(kind, about, facts.urgency, level, facts.need))
     return Orders(tuple(opens), tuple((kind, about) for kind in sorted(ends)))
+
+
+def after_erasure(event_type: str, facts: ReferralFacts) -> Orders:
+    """Say what an event of a referral does when its case is erased: only the hearing of it is left.
+
+    Who had the referral must still say that it ended.
+    """
+    found = after_referral(event_type, facts)
+    return Orders(
+        tuple(task for task in found.opens if task.kind == UNACKNOWLEDGED),
+        tuple(end for end in found.ends if end[0] == UNACKNOWLEDGED),
+    )
 
 
 def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:

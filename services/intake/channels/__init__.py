@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.intake.preparing import Secrets
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
+    from services.intake.work import Work
 
 NAMES: Final = ("web", "sms")
 """Every channel that this version has."""
@@ -34,6 +35,7 @@ class Desk:
     vault: Vault
     secrets: Secrets
     replies: Replies
+    work: Work
     twilio_token: str = ""
 
 

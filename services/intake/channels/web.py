@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from services.intake.preparing import prepare
 from services.intake.report import ReportIn
+from services.intake.work import HEADER
 from shared import telemetry
 from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
@@ -55,10 +57,22 @@ def make_router(desk: Desk) -> APIRouter:
         status_code=201,
         response_model=None,
         openapi_extra={
+            "parameters": [
+                {
+                    "name": HEADER,
+                    "in": "header",
+                    "required": False,
+                    "description": "Proof of work, never required. Under load an anonymous report"
+                    " with it is stored before those without: `challenge:number`, where the"
+                    " challenge comes from `GET /intake/v1/reports/work` and SHA-256 of that text"
+                    " begins with `bits` zero bits.",
+                    "schema": {"type": "string"},
+                }
+            ],
             "requestBody": {
                 "required": True,
                 "content": {"application/json": {"schema": ReportIn.model_json_schema()}},
-            }
+            },
         },
     )
     @direct
@@ -67,7 +81,10 @@ def make_router(desk: Desk) -> APIRouter:
         caller = await any_caller(request)
         if caller is not None and caller.role not in REPORTERS:
             raise Forbidden
-        desk.committer.check_room()
+        work = desk.work
+        anonymous = caller is None and work.asked
+        behind = anonymous and not work.is_done(request.headers.get(HEADER))
+        desk.committer.check_room(behind=behind)
         raw = await read_bytes(request)
         key = _key(request, caller, raw)
         report = validate(ReportIn, parse_json(raw))
@@ -80,9 +97,19 @@ def make_router(desk: Desk) -> APIRouter:
                 vault=desk.vault,
                 secrets=desk.secrets,
                 key=key,
-            )
+            ),
+            behind=behind,
         )
         telemetry.SUBMISSIONS_STORED.labels(channel, "stored").inc()
         return Response(answer, 201, media_type="application/json")
+
+    @router.get("/intake/v1/reports/work", response_model=None)
+    async def challenge() -> Response:
+        """Return a challenge that brings an anonymous report forward under load; `bits` 0: no need.
+
+        A page with scripts may solve it. Nobody has to: a report without it only waits longer.
+        """
+        told = msgspec.to_builtins(desk.work.challenge())
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     return router

@@ -14,7 +14,7 @@ from services.intake.consent import store
 from services.intake.consent.decide import Wish
 from services.intake.consent.record import state_of
 from services.intake.reach import must
-from services.intake.report import MAX_LIST, Short
+from services.intake.report import MAX_LIST, ProviderKey, Short
 from services.intake.store import find_case
 from shared.access import Caller, require
 from shared.access_rules import Verb
@@ -56,7 +56,7 @@ class DecisionIn(Model):
     explained: bool = False
     allows: list[Literal["refer", "share_identity", "contact"]] = Field(["refer"], max_length=10)
     purposes: list[Need] = Field([], max_length=MAX_LIST)
-    providers: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=MAX_LIST)
+    providers: list[ProviderKey] = Field([], max_length=MAX_LIST)
     fields: list[Shareable] | None = Field(None, max_length=MAX_LIST)
     basis: Literal[
         "consent",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from services.intake.consent.gate import is_heard, is_in_force, load_rules, may_give, rule_at
-from services.intake.consent.record import OVERRIDES, Consent, narrows, shareable
+from services.intake.consent.record import OVERRIDES, TRUSTED_ADULT, Consent, narrows, shareable
 from shared.errors import Problem
 from shared.vocabulary import Role
 
@@ -151,12 +151,28 @@ def _check_given(
         _check_override(wish, circle, at.date(), instruments)
         return
     rule = rule_at(circle.age, at.date())
-    if rule is None or not may_give(rule, wish.given_by, wish.basis):
+    if rule is None or not may_give(rule, wish.given_by, wish.basis, desk=True):
         raise ConsentRefused(None, why="not_at_this_age")
+    if wish.basis == TRUSTED_ADULT:
+        _check_trusted_adult(wish, circle)
     if not is_heard(rule, wish.how, witnessed=wish.witnessed):
         raise ConsentRefused(None, why="witness_missing")
     if not wish.explained:
         raise ConsentRefused(None, why="not_explained")
+
+
+def _check_trusted_adult(wish: Wish, circle: Circle) -> None:
+    """Refuse what a child agreed to beside an adult who is not named, or is alleged."""
+    if not wish.relation:
+        raise ConsentRefused(None, why="relation_missing")
+    if wish.relation.strip().lower() in circle.alleged_relations:
+        raise ConsentRefused(None, why="alleged_adult")
+    if not wish.witnessed:
+        raise ConsentRefused(None, why="witness_missing")
+    if not wish.purposes:
+        raise ConsentRefused(None, why="purposes_missing")
+    if set(load_rules()["decided_by_a_body"]) & set(wish.purposes):
+        raise ConsentRefused(None, why="decision_body_missing")
 
 
 def _check_override(

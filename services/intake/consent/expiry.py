@@ -8,8 +8,11 @@ from uuid import UUID
 import msgspec
 
 from services.intake import store as cases
+from services.intake.casework.desk import carry_out
+from services.intake.casework.tasks import ASK_AT_18, Orders, Task
 from services.intake.consent import store
 from services.intake.consent.gate import still_counts
+from services.intake.consent.of_age import by_others
 from services.intake.consent.record import narrows, state_of
 from shared.clock import now
 from shared.events import CASES, Draft
@@ -44,13 +47,24 @@ async def keep_consents(conn: AsyncConnection, given: Sequence[tuple[UUID, Conse
 
 
 async def look_again(
-    conn: AsyncConnection, case_id: UUID, facts: CaseFacts, stamp: Stamp
+    conn: AsyncConnection,
+    case_id: UUID,
+    facts: CaseFacts,
+    stamp: Stamp,
+    *,
+    turned: bool = False,
 ) -> tuple[CaseFacts, list[tuple[Draft, Stamp]]]:
     """End the consents that do not count at the age a case has now; return its facts, and events.
 
-    The caller has locked the case and stores the facts.
+    The caller has locked the case and stores the facts. `turned`: the person grew to be 18. Then
+    they are asked for a consent of their own, and what others gave holds until it ends.
     """
     old = await store.consents_of(conn, case_id)
+    if turned:
+        if by_others(old):
+            order = Orders((Task(ASK_AT_18, urgency=facts.urgency),))
+            await carry_out(conn, [(case_id, order, facts)], by=stamp.actor, at=stamp.at)
+        return facts, []
     day = stamp.at.date()
     left = [c for c in old if still_counts(c.given_by, c.basis, facts.age, day)]
     if len(left) == len(old):

@@ -39,15 +39,20 @@ def is_in_force(dated: Mapping[str, Any], day: date) -> bool:
     return bool(dated["from"] <= day and not (dated["to"] and dated["to"] <= day))
 
 
-def may_give(rule: Mapping[str, Any], by: str | None, basis: str | None) -> bool:
-    """Say whether somebody may consent on a basis at the age of the rule."""
-    return any(g["by"] == by and basis in g["basis"] for g in rule["gives"])
+def may_give(
+    rule: Mapping[str, Any], by: str | None, basis: str | None, *, desk: bool = False
+) -> bool:
+    """Say whether somebody may consent on a basis at the age of the rule; `desk`: it heard it."""
+    return any(
+        g["by"] == by and basis in g["basis"] and (desk or not g.get("desk_only"))
+        for g in rule["gives"]
+    )
 
 
 def still_counts(by: str, basis: str, age: int | None, day: date) -> bool:
     """Say whether a consent counts at an age that is known better now; an override always does."""
     rule = rule_at(age, day)
-    return basis in OVERRIDES or (rule is not None and may_give(rule, by, basis))
+    return basis in OVERRIDES or (rule is not None and may_give(rule, by, basis, desk=True))
 
 
 def is_heard(rule: Mapping[str, Any], how: str | None, *, witnessed: bool) -> bool:

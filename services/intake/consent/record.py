@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from shared.events import ConsentState
+from shared.events import ConsentGrant, ConsentState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -27,6 +27,9 @@ SHAREABLE: Final = (
 
 OVERRIDES: Final = ("best_interest", "legal_duty")
 """Bases that do without the person's word: always a supervisor's, and always an event."""
+
+TRUSTED_ADULT: Final = "assent_and_trusted_adult"
+"""Basis of a child who agrees beside an adult it trusts, where no caregiver can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,17 @@ def state_of(consents: Sequence[Consent]) -> ConsentState:
         return ConsentState()
     every = any(not c.purposes for c in consents)
     purposes = () if every else dict.fromkeys(p for c in consents for p in c.purposes)
+    named = any(c.providers for c in consents)
     return ConsentState(
         given=True,
         purposes=list(purposes),
         share_identity=any(c.share_identity for c in consents),
         basis=consents[-1].basis,
+        grants=[
+            ConsentGrant(purposes=list(c.purposes), providers=list(c.providers)) for c in consents
+        ]
+        if named
+        else [],
     )
 
 

@@ -9,10 +9,13 @@ from uuid import uuid4
 import msgspec
 
 from services.intake import store as cases
+from services.intake.casework.desk import carry_out
+from services.intake.casework.tasks import ASK_AT_18, NO_ONE, Orders
 from services.intake.consent import store
 from services.intake.consent.decide import Circle, Outcome, Wish, decide, load_instruments
 from services.intake.consent.expiry import KIND, keep_consents
 from services.intake.consent.gate import is_caregiver_alleged
+from services.intake.consent.of_age import by_others
 from services.intake.consent.record import state_of
 from services.intake.disclosure.store import Known, known_of
 from services.intake.reach import must
@@ -121,6 +124,9 @@ class Consents:
             await self._seal(conn, row, known, f"consent:{about}:{wish.decision}", said)
         facts = msgspec.structs.replace(row.facts, consent=state_of(made.left))
         await cases.save_cases(conn, [(row.case_id, facts)])
+        if made.left and not by_others(made.left):
+            done = Orders(ends=((ASK_AT_18, NO_ONE),))
+            await carry_out(conn, [(row.case_id, done, facts)], by=caller.actor, at=at)
         await mark_seen(conn, row.case_id, at)
         await cancel_many(conn, KIND, [str(key) for key in ended])
         await keep_consents(conn, [(row.case_id, c) for c in made.added])

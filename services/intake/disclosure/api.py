@@ -29,7 +29,7 @@ Why = Literal["triage", "contact", "safety", "plan", "referral", "consent", "rev
 def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
     """Make the routes that answer who a person is; each answer is an event of the case."""
     router = APIRouter(prefix="/intake/v1", tags=["disclosures"])
-    look_ups = LookUps()
+    look_ups = LookUps(disclosures.index_key)
 
     @router.get("/disclosures/{referral_id}", response_model=None)
     async def disclose(
@@ -59,7 +59,7 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
         case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:
         """List cases that may be of the same person: to be looked at, never joined by a machine."""
-        async with service.flow.connect() as conn:
+        async with service.flow.begin() as conn:
             items = await find_similar(conn, case_id, caller, look_ups)
         answer = msgspec.to_builtins({"items": items, "next": None})
         return JSONResponse(answer, headers=_NOT_KEPT)

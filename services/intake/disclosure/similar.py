@@ -6,11 +6,12 @@ counted, and whoever makes many waits (SAFETY 15). A person confirms; nothing is
 
 from __future__ import annotations
 
-from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import text
 
+from services.intake.limits import Limit
 from services.intake.reach import must
 from services.intake.store import find_case
 from shared import telemetry
@@ -58,28 +59,26 @@ class TooManyLookUps(Problem):
 
 
 class LookUps:
-    """Counts each person's look-ups of the last hour, in memory only."""
+    """Counts each person's look-ups of the last hour, in the database."""
 
-    def __init__(self, clock: Callable[[], datetime] = now) -> None:
-        """Take the clock."""
+    def __init__(self, key: bytes, clock: Callable[[], datetime] = now) -> None:
+        """Take the key of the marks of who looks, and the clock."""
+        self._limit = Limit("similar", timedelta(seconds=TooManyLookUps.retry_after), key)
         self._clock = clock
-        self._by: dict[str, deque[float]] = {}
 
-    def count(self, who: str) -> None:
+    async def count(self, conn: AsyncConnection, who: str) -> None:
         """Count one look-up.
 
         Raises:
             TooManyLookUps: wait `retry_after` seconds.
 
         """
-        at = self._clock().timestamp()
-        times = self._by.setdefault(who, deque())
-        while times and times[0] <= at - TooManyLookUps.retry_after:
-            times.popleft()
-        if len(times) >= AN_HOUR:
+        at = self._clock()
+        mine, _ = await self._limit.seen(conn, who, at)
+        if mine >= AN_HOUR:
             telemetry.BLIND_LOOKUPS.labels("refused").inc()
             raise TooManyLookUps
-        times.append(at)
+        await self._limit.count(conn, who, at)
         telemetry.BLIND_LOOKUPS.labels("done").inc()
 
 
@@ -96,7 +95,7 @@ async def find_similar(
     row, _ = must(caller, Verb.KNOW, await find_case(conn, case_id), at)
     if row.facts is None:
         raise NotFound
-    look_ups.count(caller.actor)
+    await look_ups.count(conn, caller.actor)
     await set_reach(conn, scope_of(caller, Verb.KNOW, at))
     rows = await conn.execute(_SIMILAR, {"c": case_id, "n": MANY})
     return [

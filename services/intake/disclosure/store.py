@@ -94,6 +94,7 @@ async def _sealed(conn: AsyncConnection, ids: list[UUID]) -> dict[UUID, list[Sea
             "SELECT DISTINCT ON (subject_id, field) subject_id, field, ciphertext, version"
             " FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"
             " AND field NOT LIKE 'message:%' AND field NOT LIKE 'consent:%'"
+            " AND field NOT LIKE 'note:%'"
             " ORDER BY subject_id, field, version DESC"
         ),
         {"ids": ids},

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
+from services.intake.erasure.listing import show_erasure
 from services.intake.erasure.retention import list_due
 from services.intake.erasure.rules import Proposal
 from shared.access import Caller, require, require_fresh
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
 _DESK: Final = (Role.COORDINATOR, Role.SUPERVISOR)
 
 
+Subject = Literal["case", "reporter", "alleged"]
+"""Whose key is destroyed: the person's with the case, or the reporter's or the alleged's alone."""
+
+
 class EraseIn(Model):
     """For whom, and how it was made sure that it is the person, or who may speak for the person."""
 
     asked_by: Literal["person", "caregiver", "court", "retention"]
     identity_check: Literal["document", "known_to_worker", "call_back", "agreed_word", "order"]
     shared: bool = False
+    subject: Subject = "case"
 
 
 class HoldIn(Model):
@@ -66,18 +72,38 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = validate(EraseIn, parse_json(raw))
-            wish = Proposal(caller.subject, body.asked_by, body.identity_check, body.shared)
+            wish = Proposal(
+                caller.subject, body.asked_by, body.identity_check, body.shared, body.subject
+            )
             done = await erasures.erase(conn, case_id, wish, caller, now())
             if isinstance(done, Proposal):
-                return 202, {"case_id": case_id, "status": "waits_for_approval"}
+                told = {"case_id": case_id, "subject": body.subject}
+                return 202, {**told, "status": "waits_for_approval"}
             return 200, {
                 "case_id": case_id,
+                "subject": body.subject,
                 "status": "erased",
                 "subjects": done.subjects,
                 "report_remains": done.report_remains,
             }
 
         return await _act(service, request, do)
+
+    @router.get("/cases/{case_id}/erase", response_model=None)
+    async def look(
+        case_id: UUID,
+        caller: Annotated[Caller, Depends(require(*_DESK))],
+        subject: Subject = "case",
+        *,
+        shared: bool = False,
+    ) -> Response:
+        """Say what an erasure would take away, or how one stands and when it is complete."""
+        async with service.flow.begin() as conn:
+            place, _ = await erasures.lock(conn, case_id, caller, now())
+            wish = Proposal(caller.subject, "", "", shared, subject)
+            held = await erasures.is_held(conn, place, case_id, wish)
+            found = await show_erasure(conn, place, case_id, subject, shared=shared, held=held)
+        return JSONResponse(msgspec.to_builtins(found))
 
     @router.post("/cases/{case_id}/hold", response_model=None)
     async def hold(

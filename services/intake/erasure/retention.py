@@ -1,4 +1,4 @@
-"""Which closed cases were kept long enough: a list for two persons, never an act of its own."""
+"""What was kept long enough: listed as a dry run, asked for or erased as it is configured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
+from services.intake.casework.desk import carry_out
+from services.intake.casework.tasks import SUPERVISOR, Orders, Task
+from services.intake.erasure import store
+from services.intake.erasure.rules import Proposal
+from services.intake.store import find_case
+from shared import telemetry
+from shared.erasure_list import CASE, Line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -18,20 +26,54 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.erasure.service import Erasures
+
 _RULES: Final = Path(__file__).with_name("retention.toml")
 
 MANY: Final = 500
 """Cases that are listed at most; the oldest first."""
 
+STEP: Final = 20
+"""Cases that are asked for or erased in one transaction."""
+
+WHO: Final = "retention"
+"""The pseudonym of the machine that looks."""
+
+ACTOR: Final = "service:intake.retention"
+
+_DUE = text("""
+SELECT c.case_id, CASE WHEN b.test THEN 'test' WHEN c.status = 'no_case' THEN 'noise'
+    ELSE 'closed' END AS kind, c.facts ->> 'reason' AS reason,
+  CASE WHEN c.status = 'closed' AND NOT b.test THEN c.changed_at ELSE b.received_at END AS since,
+  EXISTS (SELECT 1 FROM holds h JOIN cases o USING (case_id)
+    WHERE o.submission_id = c.submission_id AND h.lifted_at IS NULL) AS held,
+  EXISTS (SELECT 1 FROM erasures e WHERE e.case_id = c.case_id AND e.subject = 'case'
+    AND e.erased_at IS NULL) AS asked
+FROM cases c JOIN submissions b USING (submission_id)
+WHERE c.status <> 'erased' AND b.answers IS NULL AND b.received_at <= :at
+  AND (c.status IN ('closed', 'no_case') OR b.test) AND in_reach(c.facts)
+ORDER BY since, c.case_id
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A closed case that could be erased; `held`: not before its legal hold is lifted."""
+    """What could be erased: `kind` is closed, noise or test. `held`: not before its hold ends.
+
+    `since` is from when its time counts; `asked`: it waits for a person already.
+    """
 
     case_id: UUID
+    kind: str
     reason: str | None
-    closed_at: datetime
+    since: datetime
     held: bool
+    asked: bool
+
+    @property
+    def alone(self) -> bool:
+        """Whether a machine erases it by itself."""
+        return bool(load_retention()[self.kind]["approval"] == "none")
 
 
 @cache
@@ -40,30 +82,53 @@ def load_retention() -> Mapping[str, Any]:
     return tomllib.loads(_RULES.read_text("utf-8"))
 
 
-def kept_for(reason: str | None) -> timedelta:
-    """Return how long a case is kept after it was closed for a reason; unknown: the longest."""
-    rules = load_retention()
-    return timedelta(days=rules["days"].get(reason, rules["other"]["days"]))
+def kept_for(kind: str, reason: str | None = None) -> timedelta:
+    """Return how long something of a kind is kept; a closing for an unknown reason the longest."""
+    rule = load_retention()[kind]
+    if kind != "closed":
+        return timedelta(days=rule["days"])
+    return timedelta(days=rule["days"].get(reason, rule["otherwise"]))
+
+
+def _shortest() -> timedelta:
+    closed = [kept_for("closed", reason) for reason in load_retention()["closed"]["days"]]
+    return min([*closed, kept_for("noise"), kept_for("test")])
 
 
 async def list_due(conn: AsyncConnection, at: datetime) -> list[Due]:
-    """List closed cases that were kept long enough at a time; changes nothing: a dry run.
+    """List what was kept long enough at a time, the oldest first; changes nothing: a dry run.
 
     Of those alone that are in the reach that the transaction was given (`set_reach`).
     """
-    shortest = min(kept_for(reason) for reason in load_retention()["days"])
-    rows = await conn.execute(
-        text(
-            "SELECT c.case_id, c.facts ->> 'reason' AS reason, c.changed_at, EXISTS (SELECT 1"
-            " FROM holds h WHERE h.case_id = c.case_id AND h.lifted_at IS NULL) AS held"
-            " FROM cases c WHERE c.status = 'closed' AND c.changed_at <= :at"
-            " AND in_reach(c.facts) ORDER BY c.changed_at"
-        ),
-        {"at": at - shortest},
-    )
-    due = [
-        Due(row.case_id, row.reason, row.changed_at, row.held)
-        for row in rows
-        if row.changed_at + kept_for(row.reason) <= at
-    ]
-    return due[:MANY]
+    rows = await conn.execute(_DUE, {"at": at - _shortest()})
+    due = [Due(*row) for row in rows]
+    return [one for one in due if one.since + kept_for(one.kind, one.reason) <= at][:MANY]
+
+
+async def keep_to_it(conn: AsyncConnection, erasures: Erasures, at: datetime) -> bool:
+    """Ask for the erasure of what is due, or erase it, some at a time; say whether more is left.
+
+    A supervisor erases what was asked for through the same path as any other erasure.
+    """
+    due = await list_due(conn, at)
+    telemetry.RETENTION_DUE.clear()
+    for kind in load_retention():
+        mine = [one for one in due if one.kind == kind]
+        telemetry.RETENTION_DUE.labels(kind, "held").set(sum(one.held for one in mine))
+        telemetry.RETENTION_DUE.labels(kind, "due").set(sum(not one.held for one in mine))
+    todo = [one for one in due if not one.held and (one.alone or not one.asked)]
+    for one in todo[:STEP]:
+        if one.alone:
+            line = Line(case_id=one.case_id, subject=CASE, at=at, by=WHO, asked_by=WHO)
+            await erasures.again(conn, line, ACTOR)
+        else:
+            await _ask(conn, one, at)
+    return len(todo) > STEP
+
+
+async def _ask(conn: AsyncConnection, one: Due, at: datetime) -> None:
+    row = await find_case(conn, one.case_id)
+    await store.save_proposal(conn, one.case_id, Proposal(WHO, WHO, "order"), at)
+    facts = row.facts if row is not None else None
+    task = Task("approve_erasure", level=SUPERVISOR, detail=WHO)
+    await carry_out(conn, [(one.case_id, Orders((task,)), facts)], by=ACTOR, at=at)

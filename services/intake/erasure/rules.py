@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from shared.erasure_list import CASE
 from shared.errors import Conflict, Forbidden
 from shared.events import CASES, CaseFacts, Draft
 from shared.vocabulary import Role
@@ -21,13 +24,20 @@ class Proposal:
     """Who proposed to erase a case, for whom, and how that person's identity was checked.
 
     `shared`: also what the report itself holds goes (its reporter, its words, who is alleged),
-    although another case of the report remains. `by` is a pseudonym, without its role.
+    although another case of the report remains. `subject`: `case` (its person, and the case),
+    `reporter` or `alleged` alone. `by` is a pseudonym, without its role.
     """
 
     by: str
     asked_by: str
     checked_how: str
     shared: bool = False
+    subject: str = CASE
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it reaches what other cases of the report hold too."""
+        return self.shared or self.subject != CASE
 
 
 def must_propose(
@@ -53,6 +63,12 @@ def must_propose(
             "something else was proposed", asked_by=proposed.asked_by, shared=proposed.shared
         )
     return False
+
+
+def erase_subject(case_id: UUID, facts: CaseFacts, subject: str) -> Draft:
+    """Return the event that whoever reported, or is alleged, is erased; the case goes on."""
+    told = msgspec.structs.replace(facts, reason=subject)
+    return Draft(CASES, "subject-erased", str(case_id), told, tuple(facts.needs))
 
 
 def erase(case_id: UUID, facts: CaseFacts) -> tuple[CaseFacts, Draft]:

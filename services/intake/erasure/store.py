@@ -12,10 +12,12 @@ from sqlalchemy import text
 from services.intake.erasure.rules import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from shared.erasure_list import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class Place:
     person_ref: str | None
     others: tuple[UUID, ...]
     report: dict[str, Any]
+
+    @property
+    def reporter_is_person(self) -> bool:
+        """Whether whoever reported is whom the report is about."""
+        return bool(self.report.get("reporter", {}).get("kind") == "self")
 
 
 async def lock_place(conn: AsyncConnection, case_id: UUID) -> Place | None:
@@ -58,10 +65,14 @@ async def lock_place(conn: AsyncConnection, case_id: UUID) -> Place | None:
     )
 
 
-async def is_held(conn: AsyncConnection, case_id: UUID) -> bool:
-    """Say whether a case is under a legal hold; a new hold waits until the caller has ended."""
+async def is_held(conn: AsyncConnection, cases: Sequence[UUID]) -> bool:
+    """Say whether one of some cases is under a legal hold; a new hold waits for the caller."""
     found = await conn.scalar(
-        text("SELECT 1 FROM holds WHERE case_id = :c AND lifted_at IS NULL"), {"c": case_id}
+        text(
+            "SELECT 1 FROM holds WHERE case_id = ANY(CAST(:c AS uuid[])) AND lifted_at IS NULL"
+            " LIMIT 1"
+        ),
+        {"c": list(cases)},
     )
     return found is not None
 
@@ -91,11 +102,14 @@ async def lift_hold(conn: AsyncConnection, case_id: UUID, by: str, at: datetime)
     return found.first() is not None
 
 
-async def proposal_of(conn: AsyncConnection, case_id: UUID) -> Proposal | None:
-    """Return the proposal to erase a case that waits for another person."""
+async def proposal_of(conn: AsyncConnection, case_id: UUID, subject: str) -> Proposal | None:
+    """Return the proposal to erase whom of a case that waits for another person."""
     rows = await conn.execute(
-        text("SELECT proposed_by, asked_by, checked_how, shared FROM erasures WHERE case_id = :c"),
-        {"c": case_id},
+        text(
+            "SELECT proposed_by, asked_by, checked_how, shared, subject FROM erasures"
+            " WHERE case_id = :c AND subject = :s AND erased_at IS NULL"
+        ),
+        {"c": case_id, "s": subject},
     )
     row = rows.first()
     return None if row is None else Proposal(*row)
@@ -107,14 +121,15 @@ async def save_proposal(
     """Keep a proposal; a newer one takes the place of an older."""
     await conn.execute(
         text(
-            "INSERT INTO erasures (case_id, proposed_by, asked_by, checked_how, shared,"
-            " proposed_at) VALUES (:c, :by, :a, :h, :s, :at) ON CONFLICT (case_id) DO UPDATE SET"
-            " proposed_by = excluded.proposed_by, asked_by = excluded.asked_by,"
+            "INSERT INTO erasures (case_id, subject, proposed_by, asked_by, checked_how, shared,"
+            " proposed_at) VALUES (:c, :w, :by, :a, :h, :s, :at) ON CONFLICT (case_id, subject)"
+            " DO UPDATE SET proposed_by = excluded.proposed_by, asked_by = excluded.asked_by,"
             " checked_how = excluded.checked_how, shared = excluded.shared,"
-            " proposed_at = excluded.proposed_at"
+            " proposed_at = excluded.proposed_at, approved_by = NULL, erased_at = NULL"
         ),
         {
             "c": case_id,
+            "w": proposal.subject,
             "by": proposal.by,
             "a": proposal.asked_by,
             "h": proposal.checked_how,
@@ -124,52 +139,97 @@ async def save_proposal(
     )
 
 
-async def note_erased(conn: AsyncConnection, case_id: UUID, by: str, at: datetime) -> None:
-    """Note who approved, and when it was done."""
+async def note_erased(
+    conn: AsyncConnection, line: Line, name: str, epochs: Collection[bytes]
+) -> None:
+    """Note who approved and when it was done, and under which keys the destroyed ones were wrapped.
+
+    The list of erasures takes it from here. `name` is what the erasure is called in every schema.
+    """
     await conn.execute(
-        text("UPDATE erasures SET approved_by = :by, erased_at = :at WHERE case_id = :c"),
-        {"c": case_id, "by": by, "at": at},
+        text(
+            "UPDATE erasures SET approved_by = :by, erased_at = :at, epochs = :e, listed_at = NULL"
+            " WHERE case_id = :c AND subject = :s"
+        ),
+        {
+            "by": line.by,
+            "at": line.at,
+            "e": sorted(epochs),
+            "c": line.case_id,
+            "s": line.subject,
+        },
+    )
+    await conn.execute(
+        text("INSERT INTO erased_cases (case_id) VALUES (:n) ON CONFLICT (case_id) DO NOTHING"),
+        {"n": name},
     )
 
 
 async def destroy_subjects(
-    conn: AsyncConnection, place: Place, case_id: UUID, *, whole: bool
-) -> int:
-    """Destroy the wrapped keys of the persons of a case and delete what is sealed under them.
+    conn: AsyncConnection, place: Place, case_id: UUID, kinds: Sequence[str]
+) -> list[bytes]:
+    """Destroy the wrapped keys of some kinds of subjects and delete what is sealed under them.
 
-    `whole`: those of everyone in the report too, its reporter and who is alleged. Returns how many.
+    `person`: those of the case; `reporter`, `alleged`: those of its report, and whoever answered a
+    question to it. Returns for each key the fingerprint of the one that wrapped it.
     """
     rows = await conn.execute(
         text(
             "UPDATE subjects SET wrapped_key = NULL, commitment = '', ref = NULL,"
             " phone_mark = NULL, name_mark = NULL"
-            " WHERE submission_id = :s AND wrapped_key IS NOT NULL"
-            " AND ((kind = 'person' AND case_id = :c) OR (:whole AND kind <> 'person'))"
-            " RETURNING subject_id"
+            " WHERE wrapped_key IS NOT NULL AND kind = ANY(CAST(:k AS text[]))"
+            " AND ((submission_id = :s AND (kind <> 'person' OR case_id = :c))"
+            " OR (kind = 'reporter' AND submission_id IN"
+            " (SELECT submission_id FROM submissions WHERE answers = :s)))"
+            " RETURNING subject_id, kek"
         ),
-        {"s": place.submission_id, "c": case_id, "whole": whole},
+        {"s": place.submission_id, "c": case_id, "k": list(kinds)},
     )
-    gone = [row.subject_id for row in rows]
+    gone = rows.all()
     await conn.execute(
-        text("DELETE FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"), {"ids": gone}
+        text("DELETE FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": [row.subject_id for row in gone]},
     )
-    return len(gone)
+    return [bytes(row.kek) for row in gone]
+
+
+async def cut_subject(conn: AsyncConnection, place: Place, subject: str) -> None:
+    """Take out of a coarse report what leads to whoever reported; who is alleged is sealed alone.
+
+    How somebody alleged is related stays: it keeps a caregiver from consenting.
+    """
+    if subject != "reporter":
+        return
+    report = place.report | {"reporter": {}}
+    await cut_report(conn, place, report, last=True)
 
 
 async def cut_report(
     conn: AsyncConnection, place: Place, report: dict[str, Any], *, last: bool
 ) -> None:
-    """Store what is left of a coarse report; of the last case nothing that leads to a number."""
+    """Store what is left of a coarse report; `last`: nothing else that leads to who reported.
+
+    Then nothing is left of the answers to it either.
+    """
     await conn.execute(
         text(
             "UPDATE submissions SET report = CAST(:r AS jsonb),"
             " reading = CASE WHEN :last THEN NULL ELSE reading END,"
             " sender = CASE WHEN :last THEN NULL ELSE sender END,"
-            " message_id = CASE WHEN :last THEN NULL ELSE message_id END"
+            " message_id = CASE WHEN :last THEN NULL ELSE message_id END,"
+            " traceparent = CASE WHEN :last THEN NULL ELSE traceparent END"
             " WHERE submission_id = :s"
         ),
         {"s": place.submission_id, "r": msgspec.json.encode(report).decode(), "last": last},
     )
+    if last:
+        await conn.execute(
+            text(
+                "UPDATE submissions SET report = '{}', reading = NULL, sender = NULL,"
+                " message_id = NULL, traceparent = NULL WHERE answers = :s"
+            ),
+            {"s": place.submission_id},
+        )
 
 
 async def forget_case(conn: AsyncConnection, case_id: UUID) -> Sequence[UUID]:
@@ -177,6 +237,7 @@ async def forget_case(conn: AsyncConnection, case_id: UUID) -> Sequence[UUID]:
     for statement in (
         "UPDATE tasks SET detail = NULL WHERE case_id = :c",
         "DELETE FROM closings WHERE case_id = :c",
+        "DELETE FROM case_steps WHERE case_id = :c",
         "DELETE FROM case_referrals WHERE case_id = :c",
         "UPDATE cases SET person_ref = NULL WHERE case_id = :c",
     ):

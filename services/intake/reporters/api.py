@@ -88,20 +88,21 @@ async def _act(service: Service, request: Request, raw: bytes, do: _Do) -> Respo
     return response
 
 
+def _from(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets) -> APIRouter:
     """Make the routes that anybody with a receipt may use."""
     router = APIRouter(prefix="/intake/v1", tags=["receipts"])
-    guesses = Guesses()
+    guesses = Guesses(secrets.pepper)
 
-    async def find(conn: AsyncConnection, request: Request, code: str, *, lock: bool) -> Report:
-        address = request.client.host if request.client else ""
-        guesses.check(address)
+    async def find(conn: AsyncConnection, code: str, *, lock: bool) -> Report:
         receipt = parse_receipt(code)
         if receipt is None:
             raise InvalidBody(None, errors=[{"field": "receipt", "rule": "check-digits"}])
         report = await store.find_report(conn, receipt.digest(secrets.pepper), lock=lock)
         if report is None:
-            guesses.count(address)
             raise NotFound
         return report
 
@@ -109,8 +110,8 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
     async def status(request: Request) -> Response:
         """Answer one of four neutral words about a report."""
         body = validate(ReceiptIn, parse_json(await read_bytes(request)))
-        async with service.flow.connect() as conn:
-            report = await find(conn, request, body.code, lock=False)
+        async with guesses.guard(service.flow, _from(request)), service.flow.connect() as conn:
+            report = await find(conn, body.code, lock=False)
             answer = await reporters.status(conn, report)
         return JSONResponse(answer, headers=_NOT_KEPT)
 
@@ -121,12 +122,13 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
         body = validate(MessageIn, parse_json(raw))
 
         async def do(conn: AsyncConnection) -> tuple[int, Any]:
-            report = await find(conn, request, body.code, lock=True)
+            report = await find(conn, body.code, lock=True)
             if body.text is not None:
                 await reporters.add_words(conn, report, body.text, now())
             return 200, {"messages": await reporters.hear(conn, report)}
 
-        return await _act(service, request, raw, do)
+        async with guesses.guard(service.flow, _from(request)):
+            return await _act(service, request, raw, do)
 
     @router.post("/receipts/feedback", response_model=None)
     async def feedback(request: Request) -> Response:
@@ -136,11 +138,12 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
         said = Feedback(body.helped, body.about, body.text)
 
         async def do(conn: AsyncConnection) -> tuple[int, Any]:
-            report = await find(conn, request, body.code, lock=True)
+            report = await find(conn, body.code, lock=True)
             await reporters.add_feedback(conn, report, said, now())
             return 200, {"status": "received"}
 
-        return await _act(service, request, raw, do)
+        async with guesses.guard(service.flow, _from(request)):
+            return await _act(service, request, raw, do)
 
     return router
 

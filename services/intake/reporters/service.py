@@ -10,6 +10,7 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.casework.desk import carry_out
+from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
 from services.intake.reach import must_reach
 from services.intake.reading import read
@@ -177,6 +178,7 @@ class Reporters:
             urgent = most_urgent([task.urgency, facts.urgency if facts else None])
             order = Orders((replace(task, urgency=urgent),))
             await carry_out(conn, [(case_id, order, facts)], by=REPORTER, at=at)
+            await Pager(self.outbox).look(conn, [(case_id, order, facts)], at)
         drafts = [
             Draft(
                 CASES,

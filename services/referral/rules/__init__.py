@@ -39,8 +39,8 @@ class Pace:
     """How long the steps of one urgency may take, and on which clock.
 
     `assign_within` is the desk's time for what a person must release, choose or call;
-    `waitlist_within` holds where a provider gave no day; `escalate_within` lies between two steps
-    of the ladder.
+    `waitlist_within` holds where a provider gave no day; `acknowledge_within` is for hearing of a
+    withdrawal; `escalate_within` lies between two steps of the ladder.
     """
 
     clock: Literal["calendar", "working_days"]
@@ -50,6 +50,7 @@ class Pace:
     deliver_within: timedelta
     waitlist_within: timedelta
     escalate_within: timedelta
+    acknowledge_within: timedelta
     weekend: frozenset[int] = frozenset()
     timezone: str = "Asia/Dhaka"
 

@@ -67,7 +67,7 @@ async def _store(
         caller=None,
         vault=desk.vault,
         secrets=desk.secrets,
-        message=Message(gateway, message.message_id or None, mark, sender, REPEAT),
+        message=Message(gateway, message.own_id, mark, sender, REPEAT),
         at=at,
     )
     answer = await desk.committer.commit(prepared)

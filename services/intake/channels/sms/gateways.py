@@ -17,15 +17,19 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from shared.errors import Forbidden, InvalidBody
-from shared.text import PhoneInvalid, normalise, parse_phone
+from shared.text import PhoneInvalid, ascii_digits, normalise, parse_phone
 
 MAX_TEXT: Final = 20_000
 """Characters of a text that are kept; the longest concatenated SMS has 39,015."""
+
+NATIONAL: Final = 10
+"""Digits of a number of Bangladesh without its prefix."""
 
 _FROM: Final = ("from", "sender", "msisdn")
 _TEXT: Final = ("text", "message", "body")
 _TIME: Final = ("date", "time", "received_at")
 _ID: Final = ("id", "message_id", "uuid")
+_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])(?:880|0)1[3-9][0-9]{8}(?![0-9A-Za-z])")
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){16,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
@@ -37,6 +41,15 @@ class Inbound:
     text: str
     message_id: str = ""
     time: str = ""
+
+    @property
+    def own_id(self) -> str | None:
+        """The gateway's id as it may be kept in clear; None when it is made of a number."""
+        said = ascii_digits(self.message_id)
+        sender = "".join(filter(str.isdigit, ascii_digits(self.sender)))[-NATIONAL:]
+        if _NUMBER.search(said) or (len(sender) == NATIONAL and sender in said):
+            return None
+        return self.message_id or None
 
     @property
     def number(self) -> str | None:

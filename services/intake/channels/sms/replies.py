@@ -70,7 +70,7 @@ class Replies:
         self._secrets = secrets
         self._gateway = gateway
         self._clock = clock
-        self._guesses = Guesses(clock)
+        self._guesses = Guesses(secrets.pepper, clock)
 
     async def at_once(
         self, submission_id: UUID, said: str, sender: bytes | None, at: datetime
@@ -179,14 +179,14 @@ class Replies:
         who = sender.hex() if sender is not None else ""
         receipt = parse_receipt("".join(c for c in said if c.isdigit()))
         try:
-            self._guesses.check(who)
+            await self._guesses.check(conn, who)
         except TooManyGuesses:
             return "no_such_number"
         report = None
         if receipt is not None:
             report = await store.find_report(conn, receipt.digest(self._secrets.pepper))
         if report is None:
-            self._guesses.count(who)
+            await self._guesses.count(conn, who)
             return "no_such_number"
         messages = await store.messages_of(conn, report.submission_id)
         answer = answer_of(seen=report.seen, said=[Said(m.way, m.kind) for m in messages])

@@ -13,8 +13,9 @@ depends_on = None
 
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
-    *("consents", "tasks", "duty", "closings", "holds", "erasures", "further_receipts"),
-    *("messages", "stopped_numbers", "replies", "sign_ins", "staff_sessions"),
+    *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
+    *("further_receipts", "messages", "stopped_numbers", "replies"),
+    *("sign_ins", "staff_sessions", "limits"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -121,6 +122,7 @@ _STATEMENTS = (
       PRIMARY KEY (subject_id, field, version)
     )
     """,
+    "CREATE INDEX submissions_answers ON submissions (answers) WHERE answers IS NOT NULL",
     "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
     """
     CREATE TABLE case_referrals (
@@ -206,6 +208,26 @@ _STATEMENTS = (
       proposed_at timestamptz NOT NULL
     )
     """,
+    # Every step that people take with a case; texts are sealed with the person under `note`.
+    """
+    CREATE TABLE case_steps (
+      step_id uuid PRIMARY KEY,
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      kind text NOT NULL,
+      by text NOT NULL,
+      at timestamptz NOT NULL,
+      version integer NOT NULL,
+      detail jsonb NOT NULL,
+      note text,
+      night boolean NOT NULL
+    )
+    """,
+    "CREATE INDEX case_steps_case ON case_steps (case_id, at)",
+    "CREATE INDEX case_steps_at ON case_steps (at)",
+    """
+    CREATE INDEX cases_worker ON cases ((facts #>> '{work,worker}'))
+    WHERE status IN ('open', 'review_due')
+    """,
     # A case under a hold is never erased; who proposed and who approved an erasure stays.
     """
     CREATE TABLE holds (
@@ -220,14 +242,32 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX holds_one ON holds (case_id) WHERE lifted_at IS NULL",
     """
     CREATE TABLE erasures (
-      case_id uuid PRIMARY KEY REFERENCES cases (case_id),
+      case_id uuid NOT NULL REFERENCES cases (case_id),
+      subject text NOT NULL CHECK (subject IN ('case', 'reporter', 'alleged')),
       proposed_by text NOT NULL,
       asked_by text NOT NULL,
       checked_how text NOT NULL,
       shared boolean NOT NULL,
       proposed_at timestamptz NOT NULL,
       approved_by text,
-      erased_at timestamptz
+      erased_at timestamptz,
+      epochs bytea[] NOT NULL DEFAULT '{}',
+      listed_at timestamptz,
+      PRIMARY KEY (case_id, subject)
+    )
+    """,
+    """
+    CREATE INDEX erasures_unlisted ON erasures (erased_at)
+    WHERE erased_at IS NOT NULL AND listed_at IS NULL
+    """,
+    # What somebody does too often: a keyed mark of who, for no longer than the window.
+    """
+    CREATE TABLE limits (
+      kind text NOT NULL,
+      who bytea NOT NULL,
+      slot bigint NOT NULL,
+      n integer NOT NULL,
+      PRIMARY KEY (kind, who, slot)
     )
     """,
     """

@@ -167,7 +167,7 @@ _STATEMENTS = (
       actor text NOT NULL,
       verb text NOT NULL,
       reason text,
-      text text NOT NULL
+      sealed bytea NOT NULL
     )
     """,
     "CREATE INDEX referral_texts_of ON referral_texts (referral_id)",

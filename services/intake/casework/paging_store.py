@@ -1,0 +1,46 @@
+"""SQL of paging: whose name is on an open task, and whether anybody took it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def name_tasks(
+    conn: AsyncConnection, case_id: UUID, kinds: Sequence[str], person: str
+) -> None:
+    """Name open tasks of a case to somebody."""
+    await conn.execute(
+        text(
+            "UPDATE tasks SET named = :p WHERE case_id = :c AND state = 'open'"
+            " AND urgency = 'T0' AND kind = ANY(CAST(:k AS text[]))"
+        ),
+        {"c": case_id, "p": person, "k": list(kinds)},
+    )
+
+
+async def is_unclaimed(conn: AsyncConnection, case_id: UUID, kinds: Sequence[str]) -> bool:
+    """Say whether a case has a task at T0 of these kinds that nobody took on."""
+    found = await conn.scalar(
+        text(
+            "SELECT 1 FROM tasks WHERE case_id = :c AND state = 'open' AND urgency = 'T0'"
+            " AND kind = ANY(CAST(:k AS text[])) LIMIT 1"
+        ),
+        {"c": case_id, "k": list(kinds)},
+    )
+    return found is not None
+
+
+async def has_timer(conn: AsyncConnection, kind: str, subject: str) -> bool:
+    """Say whether a timer of this kind waits for this subject."""
+    found = await conn.scalar(
+        text("SELECT 1 FROM timers WHERE kind = :k AND subject = :s"), {"k": kind, "s": subject}
+    )
+    return found is not None
