@@ -181,7 +181,8 @@ class _Restoring:
         """
         await self._drop(DRAFT)
         await prepare_database(self.server.url(), self.passwords, DRAFT)
-        await self._execute(*(f"DROP SCHEMA {name} CASCADE" for name in keys.SERVICES))
+        schemas = (*keys.SERVICES, keys.ACCOUNTS)
+        await self._execute(*(f"DROP SCHEMA {name} CASCADE" for name in schemas))
         but = [f"--exclude-schema={_HISTORY}"] if kept else []
         words = ["--exit-on-error", f"--dbname={DRAFT}"]
         await run_tool("pg_restore", self.draft, [*words, *but, str(self.file)], self.log)

@@ -114,6 +114,19 @@ async def test_a_browser_is_asked_again_for_a_fresh_second_factor(whole_stack: S
         assert 'name="password"' in asked.text
 
 
+async def test_whoever_is_signed_in_can_report(whole_stack: Stack) -> None:
+    async with Browser(whole_stack.origin) as browser:
+        login = await enrolled(whole_stack, browser, "provider_worker", "--provider", SHELTER)
+        await browser.sign_in(login)
+        heard = await browser.client.post(
+            "/intake/v1/reports",
+            json={"channel": "web", "concerns": ["unsure"], "test": True},
+            headers={"origin": whole_stack.origin},
+        )
+        assert heard.status_code == 201, heard.text
+        assert "case_ids" not in heard.json()  # as anybody: not as the provider's worker
+
+
 async def test_a_link_a_code_of_the_phone_and_a_recovery_code_work_once(
     whole_stack: Stack,
 ) -> None:
