@@ -8,7 +8,7 @@ READY := .venv/.ready
 PYTEST := .venv/bin/python -m pytest
 WORKERS := 2
 # Workers must collect the same tests in the same order, so they share the seed of hashes.
-SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadgroup
+SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadfile
 export PYTHON
 
 .PHONY: help

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.platform"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares something in one worker: a file, and all files of the whole stack."""
-    shared = {item.path for item in items if "whole_stack" in getattr(item, "fixturenames", ())}
-    for item in items:
-        name = "whole_stack" if item.path in shared else item.path.stem.removeprefix("test_")
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session")
 def lab_database(postgres_admin_dsn: str) -> Iterator[str]:
     """A superuser's URL of a database of its own, for the labs of a session."""

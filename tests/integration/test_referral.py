@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(300)
 
 SAVAR = "BD30260072"
 
-FREE_DISTRICTS = iter(["BD1004", "BD1009", "BD1042", "BD1078", "BD1079", "BD2003", "BD2012"])
+FREE_DISTRICTS = iter(["BD4001", "BD1009", "BD1042", "BD1078", "BD1079", "BD2003", "BD2012"])
 """Districts where a test lists offers of its own, one a test."""
 
 
