@@ -162,7 +162,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 secrets,
                 replies,
                 work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-                os.environ.get("TWILIO_AUTH_TOKEN", ""),
+                os.environ,
             ),
             sorted(settings.only),
         )

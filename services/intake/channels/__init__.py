@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from fastapi import APIRouter
 
@@ -28,7 +28,7 @@ NAMES: Final = ("web", "sms")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a channel is given to store a submission."""
+    """What a channel is given to store a submission; `environ` has the settings of its own."""
 
     committer: Committer
     store: SubmissionStore
@@ -36,7 +36,7 @@ class Desk:
     secrets: Secrets
     replies: Replies
     work: Work
-    twilio_token: str = ""
+    environ: Mapping[str, str]
 
 
 class Channel(Protocol):

@@ -16,9 +16,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.channels.sms.gateways import Inbound, read_external, read_twilio
-from services.intake.preparing import Message, number_index, prepare, repeat_key
+from services.intake.channels.taking import take
+from services.intake.preparing import Message, number_index, repeat_key
 from services.intake.report import Reporter, ReportIn
-from shared import telemetry
 from shared.bodies import read_bytes
 from shared.clock import now
 from shared.errors import NotFound
@@ -34,9 +34,6 @@ SAME_WITHIN: Final = 600
 """Seconds within which the same text of the same sender without a time is a repeat."""
 
 _log = Log("sms")
-
-REPEAT: Final = b"repeat"
-"""What a committed group answers for a message that was stored before."""
 
 
 def _mark(index_key: bytes, message: Inbound, at: datetime) -> bytes:
@@ -61,21 +58,9 @@ async def _store(
         earlier = _mark(desk.secrets.index, message, at - timedelta(seconds=SAME_WITHIN))
         if await desk.store.has_message(Channel.SMS, gateway, earlier):
             mark = earlier
-    prepared = prepare(
-        report,
-        channel=Channel.SMS,
-        caller=None,
-        vault=desk.vault,
-        secrets=desk.secrets,
-        message=Message(gateway, message.own_id, mark, sender, REPEAT),
-        at=at,
-    )
-    answer = await desk.committer.commit(prepared)
-    if answer == REPEAT:
-        telemetry.SUBMISSIONS_STORED.labels("sms", "repeated").inc()
-        return None
-    telemetry.SUBMISSIONS_STORED.labels("sms", "stored").inc()
-    return prepared.submission_id
+    told = Message(gateway, message.own_id, mark, sender)
+    taken = await take(desk, report, told, at=at)
+    return taken.submission_id if taken else None
 
 
 def _sender(desk: Desk, message: Inbound) -> bytes | None:
@@ -97,18 +82,19 @@ async def _reply(
 def make_router(desk: Desk) -> APIRouter:
     """Make the routes that gateways post to; Twilio's is there when its token is set."""
     router = APIRouter(tags=["channels"])
+    token = desk.environ.get("TWILIO_AUTH_TOKEN", "")
 
     @router.post("/intake/channels/sms/twilio", response_model=None)
     async def receive_twilio(request: Request) -> Response:
         """Store a text that Twilio tells of; the answer is TwiML with at most one reply."""
-        if not desk.twilio_token:
+        if not token:
             raise NotFound
         desk.committer.check_room()
         body = await read_bytes(request)
         query = request.scope["query_string"].decode("latin-1")
         url = f"{desk.secrets.issuer}{request.url.path}{'?' + query if query else ''}"
         signature = request.headers.get("x-twilio-signature")
-        message = read_twilio(desk.twilio_token, url, signature, body)
+        message = read_twilio(token, url, signature, body)
         at, sender, reply = now(), _sender(desk, message), None
         stored = await _store(desk, "twilio", message, sender, at)
         if stored is not None:
