@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, funnel, stream
+from services.referral import api, api_directory, api_routing, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
@@ -96,7 +96,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         "Says who can help, makes the offer, and follows every referral until it is delivered.",
     )
     app.include_router(api.make_router(service, referrals, bell))
-    app.include_router(api_directory.make_router(service, referrals))
+    app.include_router(api_directory.make_router(service))
+    app.include_router(api_routing.make_router(service, referrals))
     return service, app
 
 
