@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
 
 from services.referral import listing, listing_store, offers_store
 from services.referral.api import json_of
@@ -22,10 +24,6 @@ from shared.paging import decode_cursor, page
 from shared.vocabulary import Need, Role
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
-    from fastapi.responses import Response
-
     from shared.runtime import Service
 
 _STAFF: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR)

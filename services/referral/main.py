@@ -11,6 +11,7 @@ from services.referral import api, api_directory, api_routing, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
+from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
@@ -34,6 +35,9 @@ PROJECTION: Final = "cases"
 
 COUNT_EVERY: Final = 5.0
 """Seconds between two measures of the funnel."""
+
+RECORDS_EVERY: Final = 600.0
+"""Seconds between two counts of how offers did."""
 
 
 def build() -> tuple[runtime.Service, FastAPI]:
@@ -89,7 +93,13 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 await funnel.measure(conn, now())
             await asyncio.sleep(COUNT_EVERY)
 
-    service.tasks += [bell.run, count]
+    async def remember() -> None:
+        while True:
+            async with service.flow.begin() as conn:
+                await refresh_records(conn, now())
+            await asyncio.sleep(RECORDS_EVERY)
+
+    service.tasks += [bell.run, count, remember]
     app = make_app(
         service,
         "Pashe referral",

@@ -24,7 +24,7 @@ from services.referral.store import plain
 from shared.database import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -115,7 +115,7 @@ def beside(explanation: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
         return {}
 
 
-async def replay(engine: AsyncEngine, scope: Scope, wish: Wish) -> AsyncIterator[bytes]:
+async def replay(engine: AsyncEngine, scope: Scope, wish: Wish) -> AsyncGenerator[bytes, None]:
     """Yield the lines of a replay; closing the iterator ends it between two pages."""
     span = {"since": wish.at - timedelta(days=wish.days), "until": wish.at, "need": wish.need}
     async with _reading(engine, scope) as conn:
