@@ -92,7 +92,8 @@ async def once(
     return JSONResponse(answer, status)
 
 
-def _translate(error: Exception) -> Problem:
+def translate(error: Exception) -> Problem:
+    """Return the problem that an error is to whoever asked."""
     if isinstance(error, Problem):
         return error
     if blame(error) in (Blame.WORLD, Blame.RETRY):
@@ -163,7 +164,7 @@ class _Watch:
             except Exception as error:
                 if status:
                     raise
-                translated = _translate(error)
+                translated = translate(error)
                 if translated is not error and translated.status >= 500:  # noqa: PLR2004
                     _log.error("request-failed", error, status=translated.status)
                 await problem(translated)(scope, receive, watched)

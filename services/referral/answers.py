@@ -29,7 +29,7 @@ from services.referral.world import (
     consented,
     may_release,
 )
-from shared.vocabulary import Reason, ReferralState
+from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -159,6 +159,8 @@ def _expire(world: World, case: Case, referral: Referral, at: datetime, made: Ch
 def bring_forward(world: World, event: Event) -> Change:
     """Take a newer event of a case in, with what it ends: a closed case, a withdrawn consent.
 
+    A referral whose provider the case names by now is withdrawn too; its rule then looks elsewhere.
+
     Every consumer of the service does this; only the first to bring an event changes anything.
     """
     made = Change()
@@ -177,6 +179,8 @@ def bring_forward(world: World, event: Event) -> Change:
     made.case = Case(case_id, event.sequence, facts, withdrawn)
     for referral in world.of(case_id):
         reason = _ended_by(event.type, facts, referral)
+        if reason is None and _named(world, facts, referral):
+            reason = EXCLUDED
         if reason is not None:
             _withdraw(referral, reason, event.time, made)
         elif made.case.served and old is not None and not old.served:
@@ -195,6 +199,15 @@ def _ended_by(event_type: str, facts: CaseFacts, referral: Referral) -> str | No
     if event_type == "consent-withdrawn" and not _agreed(facts, referral):
         return str(Reason.CONSENT_WITHDRAWN)
     return None
+
+
+def _named(world: World, facts: CaseFacts, referral: Referral) -> bool:
+    """Whether the case excludes whoever has the referral, by name or as one of a kind."""
+    if not (facts.excluded and referral.open and referral.provider_id):
+        return False
+    offer = world.offers.get(referral.offer_id or "")
+    who = {referral.provider_id} | (offer.kinds if offer else frozenset())
+    return not who.isdisjoint(facts.excluded)
 
 
 def _agreed(facts: CaseFacts, referral: Referral) -> bool:

@@ -11,6 +11,7 @@ from services.referral import api, api_directory, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
+from services.referral.exchange import api_fhir
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
@@ -97,6 +98,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service, referrals))
+    app.include_router(api_fhir.make_router(service, referrals))
     return service, app
 
 

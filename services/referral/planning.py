@@ -30,7 +30,7 @@ from services.referral.world import (
     referral_id_of,
     summary_of,
 )
-from shared.vocabulary import Reason, ReferralState
+from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +56,7 @@ def plan(world: World, case: Case, need: str, at: datetime, *, reopened: bool = 
             if referral.state in (_S.PLANNED, _S.WAITING) and referral.released_by is None:
                 look_again(world, case, referral, at, made)
         return made
-    undone = (CASE_CLOSED, Reason.CONSENT_WITHDRAWN)
+    undone = (CASE_CLOSED, Reason.CONSENT_WITHDRAWN, EXCLUDED)
     ends = [r.reason for r in before if r.reason != SUPERSEDED]
     if ends and not reopened and ends[-1] not in undone:
         return made
@@ -173,7 +173,8 @@ def tried(world: World, referral: Referral, made: Change) -> frozenset[str]:
 
 def _in_vain(referral: Referral) -> bool:
     lost = referral.reason == SUPERSEDED and "accept" in referral.done
-    return referral.open or lost or referral.state in (_S.DECLINED, _S.EXPIRED)
+    named = referral.reason == EXCLUDED
+    return referral.open or lost or named or referral.state in (_S.DECLINED, _S.EXPIRED)
 
 
 def wait(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -712,6 +713,29 @@ def test_a_consent_that_no_longer_names_a_provider_ends_its_referral() -> None:
     assert types(bring_forward(here, event(case, "consent-withdrawn", kept))) == []
     done = bring_forward(here, event(case, "consent-withdrawn", facts(consent=grants("far"))))
     assert last(done).reason == "consent_withdrawn"
+
+
+@pytest.mark.parametrize("state", ["assigned", "accepted", "in_service"])
+@pytest.mark.parametrize("named", ["near", "ctc_member"])
+def test_who_is_named_later_loses_it_unheard_and_the_next_gets_it(state: str, named: str) -> None:
+    here = world(replace(NEAR, kinds=frozenset({"ctc_member"})), FAR)
+    case = case_of(facts())
+    one = referral(state, case_id=case.case_id, need="medical", offer_id="near", attempt=1)
+    here.cases[case.case_id] = case
+    here.referrals[case.case_id] = {one.referral_id: one}
+    done = bring_forward(here, event(case, "case-triaged", facts(excluded=[named])))
+    ended = last(done)
+    assert (types(done), ended.reason) == (["withdrawn"], "excluded")
+    assert (allowed(ended, MINE), allowed(ended, DESK)) == ([], ["acknowledge-withdrawal"])
+    here.take(done)
+    again = plan(here, here.cases[case.case_id])
+    assert (last(again).provider_id, last(again).attempt) == ("far", one.attempt + 1)
+
+
+def test_a_name_of_somebody_else_ends_nothing() -> None:
+    here, case, _ = _with_referral("accepted")
+    done = bring_forward(here, event(case, "case-triaged", facts(excluded=["another", "police"])))
+    assert types(done) == []
 
 
 def test_an_older_event_changes_nothing() -> None:

@@ -60,6 +60,7 @@ _STATEMENTS = (
       state text NOT NULL,
       version integer NOT NULL,
       test boolean NOT NULL,
+      excluded boolean NOT NULL DEFAULT false,
       traceparent text,
       PRIMARY KEY (organisation, feed_seq)
     )

@@ -134,7 +134,7 @@ _STATEMENTS = (
       test boolean NOT NULL DEFAULT false,
       body jsonb NOT NULL,
       created_at timestamptz NOT NULL DEFAULT now(),
-      changed_at timestamptz NOT NULL DEFAULT now(),
+      changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       seq bigint NOT NULL DEFAULT nextval('referral_order'),
       UNIQUE (case_id, need, attempt)
@@ -142,6 +142,7 @@ _STATEMENTS = (
     """,
     "CREATE INDEX referrals_order ON referrals (txid, seq)",
     "CREATE INDEX referrals_feed ON referrals (provider_id, feed_seq) WHERE NOT test",
+    "CREATE INDEX referrals_changed ON referrals (provider_id, changed_at, referral_id)",
     """
     CREATE INDEX referrals_live ON referrals (state, need, urgency, answer_by)
       WHERE NOT test AND state IN ('planned', 'waiting', 'assigned', 'accepted', 'waitlisted',
