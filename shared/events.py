@@ -301,6 +301,7 @@ _REFERRAL_TYPES: Final = (
     "first-contact-made",
     "service-started",
     "referral-on-hold",
+    "appointment-changed",
     "milestone-reached",
     "service-delivered",
     "service-failed",

@@ -29,6 +29,7 @@ from services.referral.world import (
     consented,
     may_release,
 )
+from shared.errors import Conflict
 from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ def follow(
     match order.verb:
         case "accept":
             new = _accepted(world, new, terms, at, made)
-        case "decline" | "fail" | "deliver" | "withdraw":
-            new = _give_back(new, made)
+        case "decline" | "fail" | "deliver" | "withdraw" | "mark-error":
+            new = _give_back(new, made) if referral.open else new
             if order.verb == "withdraw":
                 new = change(new, withdrawn_at=at)
+        case "refer-onward":
+            return _onward(world, case, referral, order.fields["need"], at)
     made.happen(domain.event_of(order.verb), new)
     if order.verb in SERVING and new.state != _S.WAITLISTED:
         _supersede(world, new, at, made)
@@ -87,6 +90,23 @@ def _accepted(world: World, new: Referral, terms: Terms, at: datetime, made: Cha
         first_contact_by=min(contact, new.first_contact_by or contact),
         deliver_by=pace.due(at, pace.deliver_within),
     )
+
+
+def _onward(world: World, case: Case, parent: Referral, need: str, at: datetime) -> Change:
+    """Plan another need that a provider saw; whatever the rule says, a person releases it.
+
+    Raises:
+        Conflict: the need is somebody's already, or the case is not served.
+
+    """
+    made = Change()
+    live = [r for r in world.of(case.case_id, need) if r.open]
+    if any(r.parent_referral_id == parent.referral_id for r in live):
+        return made
+    if live or not case.served:
+        raise Conflict(None, why="already_planned" if live else "case_not_served")
+    plan_new(world, case, need, at, made, parent=parent, onward=True)
+    return made
 
 
 def _give_back(referral: Referral, made: Change) -> Referral:
@@ -125,7 +145,7 @@ def fall_due(world: World, case: Case, referral: Referral, at: datetime) -> Chan
     of everything else, and of waiting too, people are told, one step a time.
     """
     made = Change()
-    unheard = referral.state == _S.WITHDRAWN  # told until acknowledged, whatever the case is now
+    unheard = referral.state in domain.GONE  # told until acknowledged, whatever the case is now
     if referral.test or not (case.served or unheard):
         return made
     made.looked[referral.referral_id] = referral

@@ -73,8 +73,12 @@ def plan_new(
     *,
     parent: Referral | None = None,
     released_by: str | None = None,
+    onward: bool = False,
 ) -> None:
-    """Plan the next attempt at a need; `released_by` carries an earlier release on."""
+    """Plan the next attempt at a need; `released_by` carries an earlier release on.
+
+    `onward`: a provider asked for it, which is nobody's who is entitled: a person releases it.
+    """
     facts, terms = case.facts, world.terms(need, at)
     known = {**{r.referral_id: r for r in world.of(case.case_id, need)}, **made.referrals}
     attempt = max((r.attempt for r in known.values() if r.need == need), default=0) + 1
@@ -92,6 +96,7 @@ def plan_new(
         released_by=released_by,
         released_at=at if released_by else None,
         medical_until=facts.medical_until,
+        onward=onward or (parent is not None and parent.onward and parent.need == need),
         test=facts.test,
     )
     _place(world, case, referral, at, made, announce=True)
@@ -124,7 +129,8 @@ def _place(
             referral = made.happen("referral-planned", await_desk(planned, None, at))
         wait(referral, terms, at, made, announce=announce)
         return
-    released = referral.released_by is not None or may_release(case, referral.need, terms)
+    by_rule = not referral.onward and may_release(case, referral.need, terms)
+    released = referral.released_by is not None or by_rule
     goes_out = decision.chosen is not None and released and not referral.test
     suggested = decision.suggested.offer_id if decision.suggested else None
     awaits = None if goes_out else awaits_of(decision)
