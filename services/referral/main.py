@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, funnel, stream
+from services.referral import api, api_directory, api_links, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
+from services.referral.links import LinkSigner
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
@@ -98,6 +99,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service, referrals))
+    links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
+    app.include_router(api_links.make_router(service, links))
     app.include_router(api_fhir.make_router(service, referrals))
     return service, app
 

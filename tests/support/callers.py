@@ -99,6 +99,17 @@ class Callers:
         )
         assert answer.is_success, answer.text
 
+    async def until(self, referral: dict[str, Any], state: str) -> dict[str, Any]:
+        """Wait for a referral to be in a state, and return it as the desk sees it."""
+        path = f"/referral/v1/referrals/{referral['referral_id']}"
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.http.get(path, headers=self.desk).json()
+            return found if found["state"] == state else None
+
+        found: dict[str, Any] = await eventually(look, 20, f"the referral to be {state}")
+        return found
+
     async def events(self, case_id: str, kind: str) -> list[dict[str, Any]]:
         conn = await self.stack.connect("intake")
         try:

@@ -150,7 +150,8 @@ _STATEMENTS = (
     """,
     """
     CREATE INDEX referrals_unacknowledged ON referrals (provider_id)
-      WHERE NOT test AND state = 'withdrawn' AND NOT acknowledged AND provider_id IS NOT NULL
+      WHERE NOT test AND state IN ('withdrawn', 'entered_in_error')
+        AND NOT acknowledged AND provider_id IS NOT NULL
     """,
     """
     CREATE TABLE explanations (
@@ -173,6 +174,17 @@ _STATEMENTS = (
     """,
     "CREATE INDEX referral_texts_of ON referral_texts (referral_id)",
     """
+    CREATE TABLE links (
+      nonce bytea PRIMARY KEY,
+      referral_id uuid NOT NULL REFERENCES referrals (referral_id),
+      provider_id text NOT NULL,
+      made_at timestamptz NOT NULL,
+      expires_at timestamptz NOT NULL,
+      used_at timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX links_of ON links (referral_id)",
+    """
     CREATE TABLE feeds (
       provider_id text PRIMARY KEY,
       seq bigint NOT NULL
@@ -192,7 +204,7 @@ _STATEMENTS = (
     """,
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
-      explanations, referral_texts, feeds, feed_entries TO referral_flow
+      explanations, referral_texts, links, feeds, feed_entries TO referral_flow
     """,
     "GRANT USAGE ON SEQUENCE referral_order TO referral_flow",
     """
