@@ -26,6 +26,7 @@ from shared.telemetry import Log
 from shared.vocabulary import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from services.intake.channels import Desk
@@ -112,3 +113,8 @@ def make_router(desk: Desk) -> APIRouter:
         return JSONResponse({"status": "received"})
 
     return router
+
+
+def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
+    """Send what replies are due by the process's SMS gateway."""
+    return [desk.replies.run]
