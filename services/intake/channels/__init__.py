@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NAMES: Final[Mapping[str, Bounds]] = {
     "web": Bounds(("/intake/v1/reports",), at_once=1000),
-    "sms": Bounds(),
+    "sms": Bounds(seconds=9.0),  # Telerivet waits ten
 }
 """Every channel that this version has, and what it may take of a process."""
 
