@@ -46,8 +46,13 @@ def facts(**more: Any) -> CaseFacts:
     [
         ("STOP", None),
         ("বন্ধ", None),
+        ("থামাও", None),
+        ("bandho koren", None),
+        ("QUIT", None),
         ("নম্বর", "number"),
         ("1234 5678 9012 3456", "status"),
+        ("১২৩৪৫৬-৭৮৯০.১২৩৪৫৬", "status"),
+        (" ".join(Receipt(12_345_678_012_345).words), "status"),
         ("", "ask_words"),
         ("😢😢", "ask_place_and_when"),
         ("আমার মেয়েটাকে নিয়ে গেছে", "ask_place"),

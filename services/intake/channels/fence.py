@@ -28,7 +28,7 @@ class Bounds:
     """
 
     paths: tuple[str, ...] = ()
-    at_once: int = 256
+    at_once: int = 64
     waiting: int = 1000
     seconds: float = 60.0
 
