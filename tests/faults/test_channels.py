@@ -19,7 +19,7 @@ from deploy.local.ports import Ports
 from services.intake.channels import CASES, NAMES
 from tests.bench.figures import percentile
 from tests.bench.servers import serving
-from tests.bench.wire import Wire, WireError, request
+from tests.bench.wire import Wire, WireError, ask, request
 from tests.support.channels import FORM, REQUESTS, Seen, keep_saying
 from tests.support.stack import Stack, send_signal
 from tests.support.wait import eventually
@@ -132,6 +132,10 @@ async def killed(home: Path, folder: Path, seconds: float, every: float) -> None
                 return await running.enter_async_context(made)
 
             servers = dict(zip(names, await asyncio.gather(*map(start, names)), strict=True))
+            for url in urls.values():
+                paths = ("/live", "/ready", "/metrics", "/intake/v1/cases")
+                said = [(await ask(url, request("GET", path, {}))).status for path in paths]
+                assert said == [200, 200, 200, 404], "a channel serves itself alone"
             for dead in ("", *names):
                 seen = told[dead] = {name: Seen() for name in names}
                 mark = uuid4().hex
