@@ -17,7 +17,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig  # noqa: TC002  (a value of this module has this type)
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -26,6 +25,7 @@ from shared.access import any_caller
 from shared.bodies import fields_of
 from shared.database import Blame, blame
 from shared.errors import InvalidBody, Problem, Unavailable
+from shared.health import add_health
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -287,27 +287,5 @@ def make_app(service: Service, title: str, description: str) -> App:
     async def on_http(_: Request, error: HTTPException) -> Response:
         return problem(_HttpProblem(error.status_code))
 
-    _add_health(app, service)
+    add_health(app, service)
     return app
-
-
-def _add_health(app: FastAPI, service: Service) -> None:
-    async def live() -> dict[str, str]:
-        """Answer while the event loop turns."""
-        return {"status": "live"}
-
-    async def ready() -> Response:
-        """Answer 200 while the own database answers at a schema this code knows."""
-        report = await service.readiness()
-        return JSONResponse(report, 200 if report["ready"] else 503)
-
-    async def metrics() -> Response:
-        """Answer this process's metrics as OpenMetrics 1.0 text."""
-        await service.refresh_gauges()
-        shown = generate_latest(telemetry.REGISTRY)  # type: ignore[no-untyped-call]
-        return Response(shown, media_type=CONTENT_TYPE_LATEST)
-
-    prefix = f"/{service.settings.service}/v1"
-    for path, endpoint in (("/live", live), ("/ready", ready), ("/metrics", metrics)):
-        app.add_api_route(path, endpoint, include_in_schema=False, response_model=None)
-        app.add_api_route(prefix + path, endpoint, include_in_schema=False, response_model=None)
