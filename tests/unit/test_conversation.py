@@ -64,6 +64,13 @@ def test_a_text_gets_at_most_one_neutral_reply(text: str, kind: str | None) -> N
     assert plan_reply(read(text, today=TODAY), stopped=False) == kind
 
 
+@pytest.mark.parametrize(
+    "text", ["বন্দী", "বন্দি", "bondi", "bandi", "বন্ধু", "কাজ বন্ধ করুন", "off duty"]
+)
+def test_words_that_look_like_a_stop_are_none(text: str) -> None:
+    assert read(text, today=TODAY).command is None
+
+
 def test_what_is_known_is_not_asked_again() -> None:
     reading = read("সাভারে একটা বাচ্চা দিয়ে কাজ করায়, মারে", today=TODAY)
     assert reading.place is not None
