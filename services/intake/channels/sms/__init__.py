@@ -141,9 +141,11 @@ def make_router(desk: Desk) -> APIRouter:
         """Store what a gateway tells of a text that is proved by the last part of its URL."""
         return await receive(request, gateway, secret)
 
-    path, methods = "/intake/channels/sms/{gateway}", ["GET", "POST"]
-    router.add_api_route(path, receive_proved, methods=methods, response_model=None)
-    router.add_api_route(path + "/{secret}", receive_secret, methods=methods, response_model=None)
+    path = "/intake/channels/sms/{gateway}"
+    for method in ("GET", "POST"):
+        router.add_api_route(path, receive_proved, methods=[method], response_model=None)
+        secret = f"{path}/{{secret}}"
+        router.add_api_route(secret, receive_secret, methods=[method], response_model=None)
     return router
 
 
