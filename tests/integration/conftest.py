@@ -22,6 +22,11 @@ def collector() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def whole_stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("pashe")
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "TWILIO_AUTH_TOKEN": "a test token"}
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "TWILIO_AUTH_TOKEN": "a test token",
+        "INFOBIP_SECRET": "invented",
+        "TELERIVET_SECRET": "invented",
+    }
     with Stack(home, env=env) as running:
         yield running

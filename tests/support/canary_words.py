@@ -147,6 +147,12 @@ class Teller:
             self.must("POST", "/intake/channels/sms/external", data=written | {"from": number})
         self.must("POST", "/intake/channels/sms/external", data={"from": TEXTER, "text": "নম্বর"})
         self.twilio(text)
+        one = {"from": f"88{TEXTER}", "text": text, "messageId": f"{TEXTER}-{uuid4()}"}
+        self.must("POST", "/intake/channels/sms/infobip/invented", json={"results": [one, one]})
+        form = {"event": "incoming_message", "id": NAME, "content": text, "from_number": TEXTER}
+        self.must("POST", "/intake/channels/sms/telerivet", data=form | {"secret": "invented"})
+        for path in (f"infobip/{NAME}{TEXTER}", "telerivet"):
+            self.fails("POST", f"/intake/channels/sms/{path}", 403, data=form | {"secret": NAME})
 
     def twilio(self, text: str) -> None:
         path = "/intake/channels/sms/twilio"
