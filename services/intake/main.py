@@ -18,6 +18,7 @@ from services.intake.casework.service import Casework
 from services.intake.casework.stages import Stages
 from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
+from services.intake.channels.talking import Talking
 from services.intake.committer import Committer
 from services.intake.consent import api as consent_api
 from services.intake.consent import expiry
@@ -153,19 +154,20 @@ def build() -> tuple[runtime.Service, FastAPI]:
         "Pashe intake",
         "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
     )
+    desk = channels.Desk(
+        committer,
+        store,
+        vault,
+        secrets,
+        replies,
+        work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+        os.environ,
+        service.flow,
+        service.outbox,
+    )
+    service.tasks.append(Talking(desk).sweep)
     try:
-        routers = channels.routers(
-            channels.Desk(
-                committer,
-                store,
-                vault,
-                secrets,
-                replies,
-                work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-                os.environ,
-            ),
-            sorted(settings.only),
-        )
+        routers = channels.routers(desk, sorted(settings.only))
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None

@@ -59,7 +59,7 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
             "  WHERE b.sender = s.sender AND b.seq < s.seq AND b.state IN ('received', 'opened')"
             "  ORDER BY b.seq DESC LIMIT :n) e ON true"
             " WHERE s.submission_id = ANY(CAST(:ids AS uuid[])) AND s.sender IS NOT NULL"
-            " AND s.channel = 'sms' ORDER BY s.submission_id, e.seq DESC"
+            " AND s.channel IN ('sms', 'whatsapp') ORDER BY s.submission_id, e.seq DESC"
         ),
         {"ids": list(submissions), "n": EARLIER},
     )

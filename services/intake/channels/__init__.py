@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fastapi import APIRouter
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Committer
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
     from services.intake.work import Work
+    from shared.outbox import Outbox
 
-NAMES: Final = ("web", "sms")
+NAMES: Final = ("web", "sms", "ussd", "voice", "whatsapp")
 """Every channel that this version has."""
 
 
@@ -37,6 +39,8 @@ class Desk:
     replies: Replies
     work: Work
     environ: Mapping[str, str]
+    flow: AsyncEngine
+    outbox: Outbox
 
 
 class Channel(Protocol):

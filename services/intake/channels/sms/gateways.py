@@ -68,7 +68,8 @@ def _decode(raw: bytes) -> str:
         return codecs.decode(raw, "latin-1")
 
 
-def _pairs(part: bytes) -> list[tuple[str, str]]:
+def pairs(part: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a form or query in their order, decoded as far as they can be."""
     found = parse_qsl(
         part.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=100
     )
@@ -88,7 +89,7 @@ def read_external(query: bytes, body: bytes) -> Inbound:
         InvalidBody: neither sender nor text is there.
 
     """
-    fields = {name.lower(): value for part in (query, body) for name, value in _pairs(part)}
+    fields = {name.lower(): value for part in (query, body) for name, value in pairs(part)}
 
     def one(names: tuple[str, ...]) -> str:
         return next((fields[name] for name in names if name in fields), "")
@@ -107,6 +108,20 @@ def sign_twilio(token: str, url: str, fields: list[tuple[str, str]]) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
+def verified_twilio(token: str, url: str, signature: str | None, body: bytes) -> dict[str, str]:
+    """Verify a Twilio form over the raw body and return its fields.
+
+    Raises:
+        Forbidden: the signature is missing or does not fit.
+
+    """
+    told = pairs(body)
+    expected = sign_twilio(token, url, told).encode()
+    if not hmac.compare_digest(expected, (signature or "").encode("utf-8", "replace")):
+        raise Forbidden("the signature does not fit")
+    return dict(told)
+
+
 def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> Inbound:
     """Verify a Twilio form over the raw body and read it.
 
@@ -114,11 +129,7 @@ def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> Inb
         Forbidden: the signature is missing or does not fit. InvalidBody: no `MessageSid`.
 
     """
-    pairs = _pairs(body)
-    expected = sign_twilio(token, url, pairs).encode()
-    if not hmac.compare_digest(expected, (signature or "").encode("utf-8", "replace")):
-        raise Forbidden("the signature does not fit")
-    fields = dict(pairs)
+    fields = verified_twilio(token, url, signature, body)
     if not fields.get("MessageSid"):
         message = "there is no MessageSid"
         raise InvalidBody(message)
