@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.intake.report import ReportIn
 from services.intake.talk.body import further_words, recordings_of, report_of
-from services.intake.talk.definition import FILE, load_definition, parse_definition
+from services.intake.talk.definition import FILE, LANGUAGES, load_definition, parse_definition
 from services.intake.talk.engine import Talk, ask, follow, screen
 
 TALK = load_definition()
@@ -35,9 +35,13 @@ def fits(text: str) -> bool:
 
 
 def texts() -> list[str]:
-    words = [w for q in TALK.question for w in (q, *q.answers)]
-    said = [t.of(lang) for t in (*words, *TALK.says.values()) for lang in ("bn", "en")]
-    return [*said, screen(Talk("start"), TALK)]
+    said = [screen(Talk("start"), TALK)]
+    for language in LANGUAGES:
+        for question in TALK.question:
+            said.append(question.of(language))
+            said += [answer.of(language) for answer in question.answers]
+        said += [words.of(language) for words in TALK.says.values()]
+    return said
 
 
 def test_nothing_on_a_screen_tells_what_it_is_about_or_asks_for_a_name() -> None:
