@@ -131,12 +131,19 @@ _BEFORE_START: Final = ("/live", "/ready", "/metrics", "/openapi.json")
 """Paths that answer before schema, roles and keys were checked; all others answer 503 till then."""
 
 
+Fences = dict[str, Callable[["ASGIApp"], "ASGIApp"]]
+"""What stands around the paths that begin so."""
+
+
 class _Watch:
     """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
 
-    def __init__(self, app: ASGIApp, service: Service, route: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, fences: Fences, route: str | None = None
+    ) -> None:
         self._app = app
         self._service = service
+        self._fences = fences
         self._name = service.settings.service
         self._route = route
 
@@ -158,7 +165,7 @@ class _Watch:
         with telemetry.span(f"{self._name} {method}", parent or None):
             try:
                 ready = self._service.started or scope["path"].endswith(_BEFORE_START)
-                answer = self._app if ready else problem(Unavailable())
+                answer = self._fenced(scope["path"]) if ready else problem(Unavailable())
                 await answer(scope, receive, watched)
             except Exception as error:
                 if status:
@@ -171,6 +178,12 @@ class _Watch:
         seconds, requests = _series(method, route, status)
         seconds.observe(time.perf_counter() - started)
         requests.inc()
+
+    def _fenced(self, path: str) -> ASGIApp:
+        for begins, fence in self._fences.items():
+            if path.startswith(begins):
+                return fence(self._app)
+        return self._app
 
 
 @lru_cache(maxsize=1024)
@@ -197,14 +210,18 @@ def direct(endpoint: Endpoint) -> Endpoint:
 
 
 class App(FastAPI):
-    """FastAPI, with a table of the routes that are `direct`."""
+    """FastAPI, with a table of the routes that are `direct`, and fences around groups of paths.
+
+    `fences` has what is called around every path that begins so, `direct` or not.
+    """
 
     def __init__(self, service: Service, **more: Any) -> None:  # noqa: ANN401  (FastAPI's own)
         """Take the service that is watched, and FastAPI's own arguments."""
         super().__init__(**more)
         self._service = service
         self._direct: dict[tuple[str, str], ASGIApp] = {}
-        self.add_middleware(_Watch, service=service)
+        self.fences: Fences = {}
+        self.add_middleware(_Watch, service=service, fences=self.fences)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -222,7 +239,7 @@ class App(FastAPI):
         for route in router.routes:
             if isinstance(route, APIRoute) and getattr(route.endpoint, "direct", False):
                 for method in route.methods or ():
-                    watched = _Watch(_plain(route.endpoint), self._service, route.path)
+                    watched = _Watch(_plain(route.endpoint), self._service, self.fences, route.path)
                     self._direct[method, route.path] = watched
 
 

@@ -45,6 +45,13 @@ HTTP_SECONDS: Final = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+CHANNEL_FAILURES: Final = _counter(
+    "pashe_channel_failures",
+    "What a channel could not do for a reason of its own: start, a request, in time, for want of"
+    " room; alert on any of the first two",
+    "channel",
+    "what",
+)
 SUBMISSIONS_STORED: Final = _counter(
     "pashe_submissions", "Submissions stored", "channel", "outcome"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily
@@ -18,7 +19,6 @@ from services.intake.casework.service import Casework
 from services.intake.casework.stages import Stages
 from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
-from services.intake.channels.talking import Talking
 from services.intake.committer import Committer
 from services.intake.consent import api as consent_api
 from services.intake.consent import expiry
@@ -56,6 +56,9 @@ from shared.sms import load_sms_settings, make_gateway
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from services.intake.keys.providers import KeyProvider
+    from shared.http import App
+
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
 
@@ -69,8 +72,18 @@ async def warm() -> None:
         await asyncio.to_thread(read, text, today=now().date())
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What channels and cases share in a process."""
+
+    service: runtime.Service
+    provider: KeyProvider
+    vault: Vault
+    secrets: Secrets
+
+
 def build() -> tuple[runtime.Service, FastAPI]:
-    """Wire the service in the order it starts.
+    """Wire the service in the order it starts: cases and channels, or those that were chosen.
 
     Raises:
         SettingsError: a variable, key or channel name is wrong.
@@ -79,19 +92,62 @@ def build() -> tuple[runtime.Service, FastAPI]:
     service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
     settings = service.settings
     provider = provider_from(settings.keys_dir, os.environ)
-    vault = Vault(Ring(provider.load))
     secrets = Secrets(
         pepper=read_key(settings, "pepper.key"),
         index=read_key(settings, "index.key"),
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
+    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets)
+    service.checks.append(lambda: check_keys(service.flow, ground.vault, now()))
+    app = make_app(
+        service,
+        "Pashe intake",
+        "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
+    )
+    try:
+        chosen = channels.choose(settings.only)
+    except KeyError as error:
+        message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
+        raise SettingsError(message) from None
+    _add_channels(ground, app, chosen)
+    if not settings.only or channels.CASES in settings.only:
+        _add_cases(ground, app)
+    return service, app
+
+
+def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
+    """Give the process its channels, and the one committer that they share."""
+    service, vault, secrets = ground.service, ground.vault, ground.secrets
     store = SubmissionStore(service.flow, service.outbox)
     committer = Committer(store, service.waker.wake)
+    opened = channels.open_channels(
+        channels.Desk(
+            committer.door(),
+            store,
+            vault,
+            secrets,
+            Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
+            work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+            os.environ,
+            service.flow,
+            service.outbox,
+        ),
+        chosen,
+        alone=len(chosen) == len(service.settings.only) == 1,
+    )
+    service.tasks += [committer.run, *opened.tasks]
+    app.fences |= opened.fences
+    for router in opened.routers:
+        app.include_router(router)
+
+
+def _add_cases(ground: _Ground, app: App) -> None:
+    """Give the process the cases: what opens them, what is due, and the desk's routes."""
+    service, vault, secrets = ground.service, ground.vault, ground.secrets
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
     erasures = Erasures(service.outbox)
-    replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
     service.consumers.append(
         DurableConsumer(
             "intake.opener",
@@ -137,9 +193,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
-        Rotation(vault, provider).timer(),
+        Rotation(vault, ground.provider).timer(),
     ]
-    service.checks.append(lambda: check_keys(service.flow, vault, now()))
 
     async def catch_up() -> None:
         await erasure_list.catch_up(service.flow, erasures.again)
@@ -148,29 +203,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await listing.keep_list(service.flow)
 
     service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
-    service.tasks += [committer.run, sweep, replies.run, measure, keep_list]
-    app = make_app(
-        service,
-        "Pashe intake",
-        "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
-    )
-    desk = channels.Desk(
-        committer,
-        store,
-        vault,
-        secrets,
-        replies,
-        work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-        os.environ,
-        service.flow,
-        service.outbox,
-    )
-    service.tasks.append(Talking(desk).sweep)
-    try:
-        routers = channels.routers(desk, sorted(settings.only))
-    except KeyError as error:
-        message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
-        raise SettingsError(message) from None
+    service.tasks += [sweep, measure, keep_list]
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),
@@ -190,9 +223,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
     )
-    for router in (*routers, *rooms):
+    for router in rooms:
         app.include_router(router)
-    return service, app
 
 
 if __name__ == "__main__":

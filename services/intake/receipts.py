@@ -84,13 +84,16 @@ def parse_receipt(text: str) -> Receipt | None:
     if plain.isascii() and plain.isdigit() and len(plain) == DIGITS + 2:
         number, check = int(plain[:DIGITS]), int(plain[DIGITS:])
         return Receipt(number) if _check(number) == check else None
+    words = text.split()
+    if len(words) != WORDS:
+        return None
     positions = {word: i for i, word in enumerate(_word_list())}
     try:
-        raw = bytes(positions[word] for word in text.split())
+        raw = bytes(positions[word] for word in words)
     except KeyError:
         return None
     number = int.from_bytes(raw, "big")
-    return Receipt(number) if len(raw) == WORDS and number < 10**DIGITS else None
+    return Receipt(number) if number < 10**DIGITS else None
 
 
 def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: str) -> str:

@@ -197,11 +197,11 @@ class Talking:
             return self.definition.say("no_such_number", language)
         return TEXTS[answer]["en" if language == "en" else "bn"]
 
-    async def sweep(self) -> None:
-        """Store what went quiet, until cancelled."""
+    async def sweep(self, channel: str) -> None:
+        """Store what went quiet on a channel, until cancelled."""
         while True:
             try:
-                for kept in await self._sessions.due(self._clock()):
+                for kept in await self._sessions.due(channel, self._clock()):
                     if not await self._settling.try_settle(kept):
                         await self._sessions.put_off(kept.root, self._clock() + AGAIN)
             except Exception as error:  # noqa: BLE001  (a lost database only makes it wait)

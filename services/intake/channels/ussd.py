@@ -7,22 +7,22 @@ that it tells nobody whether somebody dialled before; who goes on sees the next 
 
 from __future__ import annotations
 
-import hmac
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from services.intake.channels.sms.gateways import clean, pairs
+from services.intake.channels.sms.gateways import check_secret, form_of
+from services.intake.channels.sms.inbound import clean
 from services.intake.channels.talking import Talking, line_now
 from services.intake.talk.engine import screen
 from shared.bodies import read_bytes
 from shared.clock import now
-from shared.errors import Forbidden
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from services.intake.channels import Desk
 
@@ -31,6 +31,11 @@ LONGEST_PATH: Final = 2_000
 """Characters of a path that are read; a session's screens are far fewer."""
 
 _log = Log("ussd")
+
+
+def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
+    """Return what stores conversations that went quiet."""
+    return [partial(Talking(desk).sweep, "ussd")]
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -50,9 +55,8 @@ def make_router(desk: Desk) -> APIRouter:
         return await _answer(request, path_secret)
 
     async def _answer(request: Request, given: str) -> PlainTextResponse:
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode()):
-            raise Forbidden("this is not the gateway's path")
-        fields = dict(pairs(await read_bytes(request)))
+        check_secret(secret, given)
+        fields = form_of(await read_bytes(request))
         try:
             said = await _step(talking, fields)
         except Exception as error:  # noqa: BLE001  (another status would end the session unsaid)

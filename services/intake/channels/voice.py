@@ -8,6 +8,7 @@ missing.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape, quoteattr
@@ -15,7 +16,8 @@ from xml.sax.saxutils import escape, quoteattr
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
-from services.intake.channels.sms.gateways import clean, verified_twilio
+from services.intake.channels.sms.gateways import verified_twilio
+from services.intake.channels.sms.inbound import clean
 from services.intake.channels.talking import Talking, line_now
 from services.intake.talk.definition import LANGUAGES
 from services.intake.talk.engine import RECORDED, is_after_danger
@@ -34,7 +36,7 @@ from shared.errors import NotFound
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from services.intake.channels import Desk
     from services.intake.channels.talking import Heard
@@ -57,6 +59,11 @@ TAP: Final = 3
 
 _VOICES: Final = {"bn": "bn-IN", "en": "en-GB"}
 _log = Log("voice")
+
+
+def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
+    """Return what stores conversations that went quiet."""
+    return [partial(Talking(desk).sweep, "voice")]
 
 
 def make_router(desk: Desk) -> APIRouter:

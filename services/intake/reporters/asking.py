@@ -31,7 +31,8 @@ class Asking:
 
         Whatever stands around the digits is left out.
         """
-        receipt = parse_receipt("".join(c for c in ascii_digits(said) if c.isdigit()))
+        digits = "".join(c for c in ascii_digits(said) if c.isdigit())
+        receipt = parse_receipt(said) or parse_receipt(digits)
         try:
             await self._guesses.check(conn, who)
         except TooManyGuesses:

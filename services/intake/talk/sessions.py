@@ -198,16 +198,21 @@ class Sessions:
         async with self._engine.begin() as conn:
             return await self._find(conn, mark, at)
 
-    async def due(self, at: datetime, limit: int = 20) -> list[Kept]:
-        """Return conversations that were quiet for long enough, oldest first; forget old ones."""
+    async def due(self, channel: str, at: datetime, limit: int = 20) -> list[Kept]:
+        """Return a channel's conversations that were quiet for long enough; forget old ones."""
         async with self._engine.begin() as conn:
             await conn.execute(
-                text("DELETE FROM talk_sessions WHERE changed_at < :old AND due_at IS NULL"),
-                {"old": at - FORGET},
+                text(
+                    "DELETE FROM talk_sessions WHERE changed_at < :old AND due_at IS NULL AND channel = :c"
+                ),
+                {"old": at - FORGET, "c": channel},
             )
             rows = await conn.execute(
-                text("SELECT * FROM talk_sessions WHERE due_at <= :at ORDER BY due_at LIMIT :n"),
-                {"at": at, "n": limit},
+                text(
+                    "SELECT * FROM talk_sessions WHERE due_at <= :at AND channel = :c"
+                    " ORDER BY due_at LIMIT :n"
+                ),
+                {"at": at, "n": limit, "c": channel},
             )
             return [self._open(row) for row in rows]
 

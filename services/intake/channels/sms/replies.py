@@ -72,7 +72,7 @@ class Replies:
         self._asking = Asking(secrets.pepper, clock)
 
     async def at_once(
-        self, submission_id: UUID, said: str, sender: bytes | None, at: datetime
+        self, submission_id: UUID, gateway: str, said: str, sender: bytes | None, at: datetime
     ) -> str | None:
         """Return the reply to a text that was just stored, and note that it was given."""
         reading = await asyncio.to_thread(read, said, today=at.date())
@@ -82,7 +82,7 @@ class Replies:
             if kind is None:
                 return None
             language = language_of(reading)
-            await _note(conn, submission_id, kind, language, at)
+            await _note(conn, submission_id, gateway, kind, language, at)
             return await self._compose(conn, submission_id, kind, language, sender, said)
 
     async def run(self) -> None:
@@ -195,17 +195,18 @@ class Replies:
 
 
 async def _note(
-    conn: AsyncConnection, submission_id: UUID, kind: str, language: str, at: datetime
+    conn: AsyncConnection, submission_id: UUID, gateway: str, kind: str, language: str, at: datetime
 ) -> None:
     """Note the one reply that was given in the answer to a text."""
     await conn.execute(
         text(
             "INSERT INTO replies (submission_id, gateway, kind, language, state, send_before,"
-            " changed_at) VALUES (:id, 'twilio', :k, :l, 'sent', :until, :at)"
+            " changed_at) VALUES (:id, :g, :k, :l, 'sent', :until, :at)"
             " ON CONFLICT DO NOTHING"
         ),
         {
             "id": submission_id,
+            "g": gateway,
             "k": kind,
             "l": language,
             "until": at + REPLY_WITHIN,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request
@@ -36,7 +37,7 @@ from shared.telemetry import Log
 from shared.vocabulary import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from services.intake.channels import Desk
     from services.intake.channels.talking import Heard
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 HERE: Final = "/intake/channels/whatsapp"
 GATEWAY: Final = "cloud"
 _log = Log("whatsapp")
+
+
+def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
+    """Return what stores conversations that went quiet."""
+    return [partial(Talking(desk).sweep, "whatsapp")]
 
 
 def make_router(desk: Desk) -> APIRouter:

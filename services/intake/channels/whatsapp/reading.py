@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.intake.channels.sms.gateways import clean
+from services.intake.channels.sms.inbound import clean
 from services.intake.talk.engine import RECORDED
 from shared.errors import Forbidden
 from shared.text import PhoneInvalid, is_clean, parse_phone
