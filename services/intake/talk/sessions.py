@@ -203,7 +203,8 @@ class Sessions:
         async with self._engine.begin() as conn:
             await conn.execute(
                 text(
-                    "DELETE FROM talk_sessions WHERE changed_at < :old AND due_at IS NULL AND channel = :c"
+                    "DELETE FROM talk_sessions WHERE channel = :c AND changed_at < :old"
+                    " AND due_at IS NULL"
                 ),
                 {"old": at - FORGET, "c": channel},
             )
@@ -270,20 +271,6 @@ async def lock_told(conn: AsyncConnection, root: bytes) -> tuple[int, UUID | Non
     return None if row is None else (row.told, row.submission_id)
 
 
-async def submission_of(
-    conn: AsyncConnection, channel: str, gateway: str, root: bytes
-) -> UUID | None:
-    """Return the submission that a conversation was stored as, or None."""
-    found = await conn.scalar(
-        text(
-            "SELECT submission_id FROM submissions WHERE channel = :c AND gateway = :g"
-            " AND message_key = :m"
-        ),
-        {"c": channel, "g": gateway, "m": root},
-    )
-    return None if found is None else UUID(str(found))
-
-
 async def adopt(
     conn: AsyncConnection, channel: str, gateway: str, root: bytes, at: datetime
 ) -> None:
@@ -292,11 +279,11 @@ async def adopt(
     What it holds is not known, so that all of the conversation is told again as further words:
     twice rather than never.
     """
-    found = await submission_of(conn, channel, gateway, root)
     await conn.execute(
         text(
-            "UPDATE talk_sessions SET submission_id = :s WHERE root = :r AND submission_id IS NULL"
-            " AND due_at <= :at"
+            "UPDATE talk_sessions t SET submission_id = s.submission_id FROM submissions s"
+            " WHERE t.root = :r AND t.submission_id IS NULL AND t.due_at <= :at"
+            " AND s.channel = :c AND s.gateway = :g AND s.message_key = :r"
         ),
-        {"s": found, "r": root, "at": at},
+        {"r": root, "at": at, "c": channel, "g": gateway},
     )
