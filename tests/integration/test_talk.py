@@ -160,7 +160,10 @@ async def test_a_ussd_session_becomes_a_case_and_its_receipt_is_answered(phone: 
     assert (facts["urgency"], facts["age"], facts["channel"]) == ("T0", 18, "ussd")
     assert facts["upazila"] or facts["district"]
 
-    assert await phone.dial(uuid4().hex, f"4*{number}") == "END পেয়েছি"
+    asking = uuid4().hex
+    await phone.dial(asking, "")
+    assert await phone.dial(asking, f"4*{number}") == "END পেয়েছি"
+    assert await phone.dial(asking, f"4*{number}", status="Success") == ""
     assert "মেলেনি" in await phone.dial(uuid4().hex, f"4*{number[:-1]}0{number[-1]}")
     call_id = uuid4().hex
     await phone.call(call_id)

@@ -23,7 +23,7 @@ from services.intake.talk.engine import Talk, follow
 from services.intake.talk.sessions import QUIET, QUIET_DANGER, Kept, Said, Session, Sessions
 from shared.clock import now
 from shared.telemetry import Log
-from shared.text import PhoneInvalid, parse_phone
+from shared.text import PhoneInvalid, ascii_digits, parse_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ class Talking:
 
         def change(before: Said) -> tuple[Said, bool, timedelta | None]:
             if asked.stage == "number":
-                return Said(), True, None
+                return Said([self.definition.start.digits.number]), True, None
             answers = self._whole(before, own)
             talk = follow(self.definition, answers)
             if len(answers) < len(before.answers):
@@ -114,10 +114,14 @@ class Talking:
             await self._settling.try_settle(kept)
         return Heard(talk, kept)
 
-    @staticmethod
-    def _whole(said: Said, own: list[str]) -> list[str]:
-        """Return what was carried over, and after it this session's path less its first digit."""
-        return [*said.answers[: said.carried], *own[1:]] if said.carried else own
+    def _whole(self, said: Said, own: list[str]) -> list[str]:
+        """Return what was carried over, and after it this session's path from where it goes on."""
+        if not said.carried:
+            return own
+        digits = [ascii_digits(answer).strip() for answer in own]
+        go_on = self.definition.start.digits.go_on
+        first = digits.index(go_on) + 1 if go_on in digits else len(own)
+        return [*said.answers[: said.carried], *own[first:]]
 
     async def hear_step(
         self, session: Session, number: str, step: int, answer: str | None
