@@ -74,6 +74,10 @@ check: $(READY) ## Lint, formatting, types, borders between modules
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
+.PHONY: prompts
+prompts: $(READY) ## Make placeholders of what the voice channel says, with espeak-ng
+	@.venv/bin/python -m services.intake.talk.prompts $(or $(PASHE_HOME),.pashe)/prompts
+
 .PHONY: format
 format: $(READY) ## Format the code
 	@.venv/bin/ruff check --fix

@@ -130,6 +130,8 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
             Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
             work_from(secrets.pepper, lambda: committer.waiting, os.environ),
             os.environ,
+            service.flow,
+            service.outbox,
         ),
         chosen,
         alone=len(chosen) == len(service.settings.only) == 1,

@@ -61,7 +61,8 @@ class Secrets:
 class Message:
     """How a submission came: gateway, the channel's own id if it has one, and what repeats drop.
 
-    `sender` is the blind index of the number that wrote; `again` what a repeat is answered.
+    `sender` is the blind index of the number that wrote; `again` what a repeat is answered;
+    `receipt` the receipt when it was drawn before, as for a conversation that may repeat its end.
     """
 
     gateway: str = ""
@@ -69,6 +70,7 @@ class Message:
     repeat_key: bytes | None = None
     sender: bytes | None = None
     again: bytes | None = None
+    receipt: Receipt | None = None
 
 
 def prepare(
@@ -97,7 +99,7 @@ def prepare(
         received_at=received_at,
         test=report.test,
     )
-    receipt = Receipt.new()
+    receipt = message.receipt or Receipt.new()
     answer: dict[str, Any] = {
         "receipt": receipt.shown,
         "words": receipt.words,

@@ -51,6 +51,12 @@ class Receipt:
         """Draw a receipt from the system's random source (46 bits)."""
         return cls(secrets.randbelow(10**DIGITS))
 
+    @classmethod
+    def of(cls, pepper: bytes, mark: bytes) -> Receipt:
+        """Draw the receipt of a conversation: each time the same, for who has the pepper."""
+        told = hmac.new(pepper, b"pashe receipt of a conversation" + mark, hashlib.sha256).digest()
+        return cls(int.from_bytes(told, "big") % 10**DIGITS)
+
     @property
     def code(self) -> str:
         """Sixteen ASCII digits, the last two being check digits."""

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-INLINE: Final = frozenset({"twilio", "telerivet"})
-"""Gateways whose reply is in the answer to their request; the others' are sent later."""
+INLINE: Final = frozenset({"twilio", "telerivet", "cloud"})
+"""Gateways whose reply is in the answer to their request, or sent by their own channel; the others'
+are sent later, by SMS."""
 
 EARLIER: Final = 20
 """Reports of one number that a text of it may be about."""
@@ -62,7 +63,7 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
             "  WHERE b.sender = s.sender AND b.seq < s.seq AND b.state IN ('received', 'opened')"
             "  ORDER BY b.seq DESC LIMIT :n) e ON true"
             " WHERE s.submission_id = ANY(CAST(:ids AS uuid[])) AND s.sender IS NOT NULL"
-            " AND s.channel = 'sms' ORDER BY s.submission_id, e.seq DESC"
+            " AND s.channel IN ('sms', 'whatsapp') ORDER BY s.submission_id, e.seq DESC"
         ),
         {"ids": list(submissions), "n": EARLIER},
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from fastapi import APIRouter
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Door
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
     from services.intake.work import Work
+    from shared.outbox import Outbox
 
 NAMES: Final[Mapping[str, Bounds]] = {
     "web": Bounds(("/intake/v1/reports",), at_once=1000),
     "sms": Bounds(seconds=9.0),  # Telerivet waits ten
+    "ussd": Bounds(seconds=20.0),
+    "voice": Bounds(seconds=14.0),  # Twilio waits fifteen
+    "whatsapp": Bounds(),
 }
 """Every channel that this version has, and what it may take of a process."""
 
@@ -57,6 +62,8 @@ class Desk:
     replies: Replies
     work: Work
     environ: Mapping[str, str]
+    flow: AsyncEngine
+    outbox: Outbox
 
 
 class Channel(Protocol):

@@ -190,6 +190,10 @@ async def destroy_subjects(
         text("DELETE FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"),
         {"ids": [row.subject_id for row in gone]},
     )
+    if "reporter" in kinds:
+        await conn.execute(
+            text("DELETE FROM talk_sessions WHERE submission_id = :s"), {"s": place.submission_id}
+        )
     return [bytes(row.kek) for row in gone]
 
 

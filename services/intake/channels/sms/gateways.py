@@ -116,11 +116,11 @@ def with_and_without_port(url: str) -> tuple[str, ...]:
     return tuple(parts._replace(netloc=place).geturl() for place in (host, f"{host}:{port}"))
 
 
-def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> list[Inbound]:
-    """Verify a Twilio form over the raw body and read it.
+def verified_twilio(token: str, url: str, signature: str | None, body: bytes) -> dict[str, str]:
+    """Verify a Twilio form over the raw body and return its fields.
 
     Raises:
-        Forbidden: the signature is missing or does not fit. InvalidBody: no `MessageSid`.
+        Forbidden: the signature is missing or does not fit. InvalidBody: too many fields.
 
     """
     try:
@@ -131,7 +131,17 @@ def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> lis
     signed = [sign_twilio(token, one, pairs).encode() for one in with_and_without_port(url)]
     if not any(hmac.compare_digest(one, said) for one in signed):
         raise Forbidden("the signature does not fit")
-    fields = dict(pairs)
+    return dict(pairs)
+
+
+def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> list[Inbound]:
+    """Verify a Twilio form over the raw body and read it.
+
+    Raises:
+        Forbidden: the signature is missing or does not fit. InvalidBody: no `MessageSid`.
+
+    """
+    fields = verified_twilio(token, url, signature, body)
     if "MessageStatus" in fields and "Body" not in fields:
         return []
     if not fields.get("MessageSid"):

@@ -17,10 +17,9 @@ from sqlalchemy import text
 
 from services.intake.conversation import REPLY_WITHIN, language_of, plan_reply
 from services.intake.reading import read
-from services.intake.receipts import Receipt, parse_receipt
+from services.intake.receipts import Receipt
 from services.intake.reporters import store
-from services.intake.reporters.guessing import Guesses, TooManyGuesses
-from services.intake.reporters.status import Said, answer_of
+from services.intake.reporters.asking import Asking
 from shared import telemetry
 from shared.clock import now
 from shared.sms import Refused, Sent, parse_mobile
@@ -70,7 +69,7 @@ class Replies:
         self._secrets = secrets
         self._gateway = gateway
         self._clock = clock
-        self._guesses = Guesses(secrets.pepper, clock)
+        self._asking = Asking(secrets.pepper, clock)
 
     async def at_once(
         self, submission_id: UUID, gateway: str, said: str, sender: bytes | None, at: datetime
@@ -177,20 +176,8 @@ class Replies:
     async def _status(self, conn: AsyncConnection, said: str, sender: bytes | None) -> str:
         """Return the kind of reply to a receipt that somebody sent by SMS."""
         who = sender.hex() if sender is not None else ""
-        receipt = parse_receipt(said) or parse_receipt("".join(c for c in said if c.isdigit()))
-        try:
-            await self._guesses.check(conn, who)
-        except TooManyGuesses:
-            return "no_such_number"
-        report = None
-        if receipt is not None:
-            report = await store.find_report(conn, receipt.digest(self._secrets.pepper))
-        if report is None:
-            await self._guesses.count(conn, who)
-            return "no_such_number"
-        messages = await store.messages_of(conn, report.submission_id)
-        answer = answer_of(seen=report.seen, said=[Said(m.way, m.kind) for m in messages])
-        return f"status_{answer}"
+        answer = await self._asking.answer(conn, said, who)
+        return "no_such_number" if answer is None else f"status_{answer}"
 
     async def _mark(
         self, submission_id: UUID, state: str, conn: AsyncConnection | None = None

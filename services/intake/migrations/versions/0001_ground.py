@@ -15,7 +15,7 @@ _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
     *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
     *("further_receipts", "messages", "stopped_numbers", "replies"),
-    *("sign_ins", "staff_sessions", "limits"),
+    *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -310,6 +310,28 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
+    # A conversation until it is stored as a submission; what was said is sealed, and the row is
+    # gone a day later. `root` is its first session, `marks` are all that it was carried over.
+    """
+    CREATE TABLE talk_sessions (
+      root bytea PRIMARY KEY,
+      marks bytea[] NOT NULL,
+      channel text NOT NULL,
+      gateway text NOT NULL,
+      sender bytea,
+      sealed bytea NOT NULL,
+      heard integer NOT NULL,
+      told integer NOT NULL DEFAULT 0,
+      ended boolean NOT NULL DEFAULT false,
+      submission_id uuid REFERENCES submissions (submission_id),
+      due_at timestamptz,
+      changed_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX talk_sessions_marks ON talk_sessions USING gin (marks)",
+    "CREATE INDEX talk_sessions_sender ON talk_sessions (sender, changed_at)",
+    "CREATE INDEX talk_sessions_due ON talk_sessions (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX talk_sessions_old ON talk_sessions (changed_at)",
     """
     CREATE TABLE sign_ins (
       state bytea PRIMARY KEY,
