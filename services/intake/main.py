@@ -41,7 +41,7 @@ from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from services.intake.work import work_from
+from services.intake.proof_of_work import work_from
 from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer

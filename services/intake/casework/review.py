@@ -129,5 +129,5 @@ def close(
             raise Forbidden("another person must approve what you proposed")
         if proposed.reason != reason:
             raise Conflict("another reason was proposed", proposed=proposed.reason)
-    new = msgspec.structs.replace(facts, status=CLOSED, reason=reason, worker=by)
+    new = msgspec.structs.replace(facts, status=CLOSED, reason=reason)
     return new, Draft(CASES, "case-closed", str(case_id), new, tuple(new.needs))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.intake.preparing import Secrets
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
-    from services.intake.work import Work
+    from services.intake.proof_of_work import Work
 
 NAMES: Final = ("web", "sms")
 """Every channel that this version has."""

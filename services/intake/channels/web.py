@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from services.intake.preparing import prepare
 from services.intake.report import ReportIn
-from services.intake.work import HEADER
+from services.intake.proof_of_work import HEADER
 from shared import telemetry
 from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
