@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_help, api_kin, api_stages, api_work
+from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
 from services.intake.casework.families import Families
+from services.intake.casework.numbers import Numbers
 from services.intake.casework.pager import Pager
 from services.intake.casework.service import Casework
+from services.intake.casework.shown import Board
 from services.intake.casework.stages import Stages
 from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
@@ -33,6 +36,7 @@ from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.preparing import Secrets
+from services.intake.proof_of_work import work_from
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
@@ -41,7 +45,6 @@ from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from services.intake.proof_of_work import work_from
 from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
@@ -90,6 +93,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
     erasures = Erasures(service.outbox)
+    numbers, board = Numbers(secrets.pepper), Board()
     replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
     service.consumers.append(
         DurableConsumer(
@@ -148,6 +152,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
     service.tasks += [committer.run, sweep, replies.run, measure, keep_list]
+    service.tasks.append(partial(board.run, service.flow))
     app = make_app(
         service,
         "Pashe intake",
@@ -162,6 +167,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 secrets,
                 replies,
                 work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+                board,
                 os.environ,
             ),
             sorted(settings.only),
@@ -173,8 +179,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
-        desk_api.make_duty_router(service),
-        api_help.make_help_router(service),
+        api_duty.make_duty_router(service, numbers, board),
+        api_ties.make_tie_router(service),
+        api_help.make_help_router(service, board),
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),
@@ -182,7 +189,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
-        contacts_api.make_router(service, vault, service.outbox, secrets),
+        contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),

@@ -36,8 +36,8 @@ from services.intake.casework.risk import (
     parse_instruments,
 )
 from services.intake.casework.risk import assess as by_instrument
+from services.intake.casework.roster import Duty
 from services.intake.casework.rules import is_night, parse_rules, rules_on
-from services.intake.casework.store import Duty
 from services.intake.casework.tasks import Orders, Task
 from shared.errors import Conflict
 from shared.events import CaseFacts, CaseWork, ConsentState

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COORDINATOR: Final = "coordinator"
 SUPERVISOR: Final = "supervisor"
 SAFEGUARDING: Final = "safeguarding_focal_person"
+LEVELS: Final = (COORDINATOR, SUPERVISOR, "district_focal_person", SAFEGUARDING)
+"""Whom a task may be before."""
 
 NO_ONE: Final = UUID(int=0)
 """What a task is about when it is about the whole case."""
@@ -28,6 +30,9 @@ _S = ReferralState
 _URGENT: Final = (Urgency.T0, Urgency.T1)
 _NEVER_SENT: Final = ("test", "stale", "repeated")
 """Reasons of a withheld notice that nobody has to do anything about."""
+
+_NEEDS_NO_OTHER: Final = (*_NEVER_SENT, "taken", "at-desk")
+"""Reasons of a withheld page for which nobody else is paged sooner."""
 
 _BY_HAND: Final = {"release": "release", "choose": "choose_offer", "call": "call_office"}
 _BEFORE_GOING_OUT: Final = (*_BY_HAND.values(), "nobody_serves", "release_late")
@@ -127,6 +132,10 @@ def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Or
 
     What is withheld is one task a case: that a person must reach this person.
     """
+    if was_not_reached(event_type, facts):
+        return Orders(
+            (Task("page_not_sent", urgency=urgency, level=SUPERVISOR, detail=facts.reason),)
+        )
     if facts.test or facts.recipient != "person" or urgency not in _URGENT:
         return Orders()
     if event_type == "notice-withheld" and facts.reason not in _NEVER_SENT:
@@ -135,6 +144,14 @@ def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Or
         kind = "notice_unknown" if facts.state == "unknown" else "notice_failed"
         return Orders((Task(kind, facts.notice_id, urgency, detail=facts.reason),))
     return Orders()
+
+
+def was_not_reached(event_type: str, facts: NoticeFacts) -> bool:
+    """Say whether whoever was paged did not get the page, so that the next one is paged at once."""
+    if facts.test or facts.recipient != "on_duty":
+        return False
+    withheld = event_type == "notice-withheld" and facts.reason not in _NEEDS_NO_OTHER
+    return withheld or event_type == "notice-failed"
 
 
 def after_case(event_type: str, facts: CaseFacts) -> Orders:

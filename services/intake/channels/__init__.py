@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
+    from services.intake.casework.shown import Board
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Committer
     from services.intake.preparing import Secrets
+    from services.intake.proof_of_work import Work
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
-    from services.intake.proof_of_work import Work
 
 NAMES: Final = ("web", "sms")
 """Every channel that this version has."""
@@ -36,6 +37,7 @@ class Desk:
     secrets: Secrets
     replies: Replies
     work: Work
+    board: Board
     environ: Mapping[str, str]
 
 
