@@ -193,8 +193,8 @@ def _facts(
 def _about(
     report: Mapping[str, Any], person: Mapping[str, Any] | None, reading: Reading | None
 ) -> str:
-    group = person is not None and int(person.get("count", 1)) > 1
-    if report.get("about") == "place" and group:  # "twenty children there" names nobody yet
+    nobody = person is None or int(person.get("count", 1)) > 1  # "twenty children" names nobody yet
+    if report.get("about") == "place" and nobody:
         return "place"
     if person is not None or reading is not None:
         return "person"

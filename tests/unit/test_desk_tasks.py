@@ -21,6 +21,7 @@ from services.intake.casework.tasks import (
     after_parking,
     after_referral,
     most_urgent,
+    was_not_reached,
 )
 from shared.errors import Conflict, Forbidden
 from shared.events import CaseFacts, NoticeFacts, ReferralFacts
@@ -136,6 +137,35 @@ def test_a_notice_that_did_not_reach_a_person_has_an_owner_where_it_burns(
     )
     expected = [task] if task and urgency in ("T0", "T1") else []
     assert [t.kind for t in after_notice(event, notice, urgency).opens] == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "next_now"),
+    [
+        ("notice-sent", None, False),
+        ("notice-failed", "gateway-refused", True),
+        ("notice-withheld", "not-reachable-by-sms", True),
+        ("notice-withheld", "no-number", True),
+        ("notice-withheld", "at-desk", False),
+        ("notice-withheld", "taken", False),
+        ("notice-withheld", "stale", False),
+    ],
+)
+def test_a_page_that_reached_nobody_lets_the_next_be_paged(
+    event: str, reason: str | None, *, next_now: bool
+) -> None:
+    notice = NoticeFacts(
+        notice_id=uuid4(),
+        notifier="page",
+        about_event=uuid4(),
+        about_type="duty-paged",
+        state="x",
+        recipient="on_duty",
+        reason=reason,
+    )
+    assert was_not_reached(event, notice) is next_now
+    expected = [("page_not_sent", "supervisor")] if next_now else []
+    assert opened(after_notice(event, notice, "T0")) == expected
 
 
 def test_a_notice_to_a_provider_or_a_reporter_is_no_task() -> None:

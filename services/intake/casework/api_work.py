@@ -49,6 +49,7 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
                 next=course.next_steps(facts),
                 due=await steps.due_of(conn, case_id),
                 steps=[_step(s) for s in taken],
+                report=await steps.count_of_report(conn, row.submission_id),
                 previous=await steps.previous_of(
                     conn, row.submission_id, facts.work.linked, case_id
                 ),

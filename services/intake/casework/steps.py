@@ -131,6 +131,20 @@ async def due_of(conn: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
     return [{"kind": row.kind, "due_at": row.due_at} for row in rows]
 
 
+async def count_of_report(conn: AsyncConnection, submission_id: UUID) -> dict[str, int]:
+    """Return how many cases one report has come to: of persons, and of a place."""
+    rows = await conn.execute(
+        text(
+            "SELECT count(*) FILTER (WHERE facts ->> 'about' = 'person') AS cases,"
+            " count(*) FILTER (WHERE facts ->> 'about' = 'place') AS places"
+            " FROM cases WHERE submission_id = :s AND in_reach(facts)"
+        ),
+        {"s": submission_id},
+    )
+    row = rows.one()
+    return {"cases": row.cases, "places": row.places}
+
+
 async def previous_of(
     conn: AsyncConnection, submission_id: UUID, linked: Sequence[UUID], case_id: UUID
 ) -> list[dict[str, Any]]:

@@ -160,8 +160,9 @@ def after_case(event_type: str, facts: CaseFacts) -> Orders:
         return Orders(ends=((None, None),))
     if facts.test:
         return Orders()
-    if event_type == "case-created" and facts.about == "place":
-        return Orders((Task("verify", urgency=facts.urgency),))
+    if event_type in ("case-created", "case-triaged") and facts.about == "place":
+        seen = facts.work.finding is not None
+        return Orders(() if seen else (Task("verify", urgency=facts.urgency),))
     if event_type in ("case-created", "case-updated") and _burns(facts):
         return Orders((Task("triage", urgency=facts.urgency),))
     if event_type == "contact-recorded" and facts.contact_stopped and facts.urgency in _URGENT:
