@@ -6,6 +6,10 @@ Source: the product dictionary. A consumer that meets a value it does not know s
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Channel(StrEnum):
@@ -96,6 +100,30 @@ class Sex(StrEnum):
     HIJRA = "hijra"
     NOT_SAID = "not_said"
     UNKNOWN = "unknown"
+
+
+class Support(StrEnum):
+    """What a person may need to be served at all; other words for it stay sealed in intake."""
+
+    STEP_FREE = "step_free"
+    SIGN_LANGUAGE = "sign_language"
+    SIGHT = "sight"
+    HEARING = "hearing"
+    SPEECH = "speech"
+    LEARNING = "learning"
+    ATTENDANT = "attendant"
+    MEDICATION = "medication"
+    PREGNANT = "pregnant"
+    INFANT = "infant"
+    CANNOT_READ = "cannot_read"
+
+
+_SUPPORT: Final = frozenset(Support)
+
+
+def supports_in(words: Iterable[str]) -> list[str]:
+    """Return the codes among what was said; a sentence about somebody's body is none."""
+    return [word for word in dict.fromkeys(words) if word in _SUPPORT]
 
 
 class ReporterKind(StrEnum):

@@ -19,6 +19,7 @@ from shared import places, telemetry
 from shared.access_rules import owner_of
 from shared.clock import new_case_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
+from shared.vocabulary import supports_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from shared.access import Caller
     from shared.idempotency import Key
 
-_PERSON_SEALED: Final = ("name", "phone", "relation_to_reporter", "safe_contact", "support_text")
+_PERSON_SEALED: Final = ("name", "phone", "relation_to_reporter", "safe_contact", "support")
 _REPORTER_SEALED: Final = ("name", "phone", "safe_contact")
 _CONSENT_COARSE: Final = (
     "person",
@@ -203,6 +204,7 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
                 "age": p["age"],
                 "sex": p["sex"],
                 "languages": p["languages"],
+                "support": supports_in(p["support"]),
                 "lives_with_alleged": p["lives_with_alleged"],
                 "with": [{"ref": w["ref"], "keep_together": w["keep_together"]} for w in p["with"]],
             }

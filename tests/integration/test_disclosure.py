@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME, REPORTER, STORY, ALLEGED = "Invented Rina", "Invented Karim", "invented words", "Invented X"
 PHONE = "01712345678"
+WORDS = "a made-up support"
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def report(**more: Any) -> dict[str, Any]:
                 "age": {"min": 16, "max": 16},
                 "sex": "male",
                 "relation_to_reporter": "niece",
+                "support": ["sign_language", WORDS],
                 "safe_contact": {"allowed": True, "channel": "sms", "number": PHONE},
             }
         ],
@@ -137,7 +139,9 @@ async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
     assert before.status_code in (404, 409)  # 404 until intake has heard of it
     assert NAME not in before.text
     told = await office.accepted(referral)
-    assert told["fields"] == ["name", "phone", "safe_contact"]
+    assert told["fields"] == ["name", "phone", "safe_contact", "support"]
+    assert told["person"]["support"] == ["sign_language", WORDS]
+    assert referral["summary"]["support"] == ["sign_language"]
     assert (told["person"]["name"], told["person"]["phone"]) == (NAME, PHONE)
     for hidden in (REPORTER, STORY, ALLEGED, "niece", "01812345678"):
         assert hidden not in json.dumps(told, ensure_ascii=False)
@@ -147,7 +151,7 @@ async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
     assert len(read) >= 2
     assert read[-1]["actor"] == "provider_worker:w1"
     assert read[-1]["data"]["read"] == {
-        "fields": ["name", "phone", "safe_contact"],
+        "fields": ["name", "phone", "safe_contact", "support"],
         "referral_id": referral["referral_id"],
         "provider_id": referral["provider_id"],
         "reason": None,

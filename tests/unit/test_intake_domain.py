@@ -228,7 +228,14 @@ def test_the_coarse_report_holds_no_name_phone_text_or_fine_place() -> None:
     body = {
         "channel": "web",
         "reporter": {"name": "Canary A", "phone": "01711111111"},
-        "persons": [{"ref": "a", "name": "Canary B", "phone": "01722222222"}],
+        "persons": [
+            {
+                "ref": "a",
+                "name": "Canary B",
+                "phone": "01722222222",
+                "support": ["step_free", "canary l"],
+            }
+        ],
         "alleged": [{"name": "Canary C", "relation": "canary d", "office": "canary e"}],
         "places": [{"pcode": "BD10040913", "text": "canary f", "site": "canary g"}],
         "narrative": "canary h",
@@ -240,3 +247,4 @@ def test_the_coarse_report_holds_no_name_phone_text_or_fine_place() -> None:
     assert "017" not in coarse
     assert "BD10040913" not in coarse
     assert "BD10040009" in coarse
+    assert "'support': ['step_free']" in coarse

@@ -17,6 +17,7 @@ from services.intake.domain import age_of
 from services.intake.reporters.store import mark_seen
 from shared.errors import NotFound
 from shared.outbox import Stamp
+from shared.vocabulary import supports_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from services.intake.vault import Subject
     from shared.events import CaseFacts, Draft
 
-_SEALED: Final = ("name", "phone", "safe_contact", "relation_to_reporter")
+_SEALED: Final = ("name", "phone", "safe_contact", "relation_to_reporter", "support")
 _Linking = tuple[tuple[UUID, "CaseFacts", "Draft"], ...]
 
 
@@ -174,7 +175,7 @@ def _found(person: Mapping[str, Any]) -> kin.Found:
         age=age_of(person.get("age")),
         sex=str(person.get("sex") or "unknown"),
         languages=tuple(person.get("languages", ())),
-        support=tuple(person.get("support", ())),
+        support=tuple(supports_in(person.get("support", ()))),
         needs=tuple(person.get("needs", ())),
         household=person.get("household"),
     )
@@ -189,6 +190,7 @@ def _coarse(ref: str, person: Mapping[str, Any]) -> dict[str, Any]:
         "age": person.get("age"),
         "sex": person.get("sex"),
         "languages": person.get("languages", []),
+        "support": supports_in(person.get("support", ())),
         "lives_with_alleged": person.get("lives_with_alleged"),
         "with": [],
     }

@@ -16,6 +16,7 @@ SHAREABLE: Final = (
     "name",
     "phone",
     "safe_contact",
+    "support",
     "places",
     "relation_to_reporter",
     "reporter",

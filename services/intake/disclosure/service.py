@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from shared.access import Caller
     from shared.outbox import Outbox
 
-_WHO: Final = ("name", "phone", "safe_contact")
+_WHO: Final = ("name", "phone", "safe_contact", "support")
 
 
 @dataclass(frozen=True, slots=True)
