@@ -58,8 +58,8 @@ async def test_a_worker_of_17_turns_18_while_referred(desk: Desk) -> None:
         concerns=["hazardous_child_labour"],
         needs=["legal_aid"],
         consent=[
-            {"person": "a", "given_by": "person", "how": "spoken", "explained": True,
-             "allows": ["refer"], "basis": "assent_and_trusted_adult"}
+            {"person": "a", "given_by": "caregiver", "how": "spoken", "explained": True,
+             "allows": ["refer"], "basis": "assent_and_caregiver"}
         ],
     )  # fmt: skip
     await eventually(lambda: desk.referrals(case_id), 30, "a referral")
@@ -67,7 +67,7 @@ async def test_a_worker_of_17_turns_18_while_referred(desk: Desk) -> None:
     desk.done(case_id, "triage", {"age": 18})
     assert desk.tasks(case_id)["ask_again_at_18"]["level"] == "coordinator"
     assert [(r["referral_id"], r["state"]) for r in desk.referrals(case_id)] == before
-    given = {"decision": "given", "given_by": "person", "how": "spoken", "explained": True,
+    given = {"decision": "changed", "given_by": "person", "how": "spoken", "explained": True,
              "basis": "consent"}  # fmt: skip
     desk.done(case_id, "consent", given)
     assert desk.facts(case_id)["consent"]["given"] is True

@@ -122,6 +122,7 @@ class Casework:
             attempts=known.values(),
             proposed=await store.proposal_of(conn, case_id),
         )
+        await mark_seen(conn, case_id, at)
         if isinstance(done, Closing):
             await store.save_proposal(conn, case_id, done, at)
             task = Task("approve_closing", urgency=row.facts.urgency, level=SUPERVISOR)
