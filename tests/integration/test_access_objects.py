@@ -212,7 +212,7 @@ class Ground:
         """Ask an endpoint about something; return status and body."""
         method, path = endpoint.split(" ")
         path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
-        query = "?reason=review" if path.endswith(("/persons", "/notes")) else ""
+        query = "?reason=review" if path.endswith(("/persons", "/notes", "/messages")) else ""
         body = None if method in ("GET", "DELETE") else BODIES.get(path_end(endpoint), {})
         headers = who.headers | {"if-match": '"999999"'}
         answer = self.http.request(method, path + query, json=body, headers=headers)

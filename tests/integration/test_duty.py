@@ -217,7 +217,10 @@ async def test_harm_is_there_for_the_focal_person_alone(desk: Desk) -> None:
         said = {"receipt": receipt, "helped": "harmed", "about": "staff", "text": "He shouted."}
         desk.http.post("/intake/v1/receipts/feedback", json=said).raise_for_status()
         desk.done(case_id, "feedback", {"helped": "harmed", "text": "He shouted again."})
+        more = {"receipt": receipt, "text": "আরও বলতে চাই।"}
+        desk.http.post("/intake/v1/receipts/messages", json=more).raise_for_status()
         before = desk.get(f"/cases/{case_id}")
+        words = f"/intake/v1/submissions/{before['submission_id']}/messages"
 
         def seen(by: dict[str, str]) -> list[dict[str, Any]]:
             query = {"case_id": case_id, "limit": "200"}
@@ -239,7 +242,13 @@ async def test_harm_is_there_for_the_focal_person_alone(desk: Desk) -> None:
             ).json()
             case = desk.http.get(f"/intake/v1/cases/{case_id}", headers=by).json()
             history = desk.http.get(f"/audit/v1/cases/{case_id}/history", headers=by).json()
-            for shown in (work, notes, case, history):
+            query = {"reason": "care", "also": "reporter"}
+            persons = desk.http.get(
+                f"/intake/v1/cases/{case_id}/persons", params=query, headers=by
+            ).json()
+            messages = desk.http.get(words, params={"reason": "care"}, headers=by).json()
+            assert [m["kind"] for m in messages["items"]] == ["words"]
+            for shown in (work, notes, case, history, persons, messages):
                 assert "harm" not in json.dumps(shown)
                 assert "shouted" not in json.dumps(shown)
         assert desk.get(f"/cases/{case_id}")["facts"] == before["facts"]
@@ -247,6 +256,10 @@ async def test_harm_is_there_for_the_focal_person_alone(desk: Desk) -> None:
             f"/intake/v1/cases/{case_id}/notes", params={"reason": "care"}, headers=focal
         ).json()
         assert "shouted again" in json.dumps(notes)
+        items = desk.http.get(words, params={"reason": "care"}, headers=focal).json()["items"]
+        assert [m["kind"] for m in items] == ["feedback", "words"]
+        assert items[0]["said"]["text"] == "He shouted."
+        assert items[1]["said"] == "আরও বলতে চাই।"
         desk.done(case_id, "close", {"reason": "person_declined"})
         assert [t["state"] for t in seen(focal)] == ["open"], "closing does not end it"
         assert desk.post(f"/tasks/{task['task_id']}/done", by=focal).status_code == 200

@@ -16,6 +16,7 @@ _VERBS = {
     "GET /intake/v1/cases/{case_id}/persons": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/similar": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/notes": Verb.KNOW,
+    "GET /intake/v1/submissions/{submission_id}/messages": Verb.KNOW,
     "GET /intake/v1/disclosures/{referral_id}": Verb.KNOW,
     f"GET {_OF_REFERRAL}": Verb.REFERRAL,
     f"GET {_OF_REFERRAL}/explanation": Verb.EXPLAIN,
