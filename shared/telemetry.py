@@ -190,8 +190,12 @@ SMS_SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 SMS_OLDEST_DUE: Final = _gauge(
-    "pashe_sms_oldest_due_seconds", "How long the oldest notice to a person is due and not sent"
+    "pashe_sms_oldest_due_seconds",
+    "How long the oldest notice to a person is due and not sent",
+    "notifier",
 )
 SMS_BRAKED: Final = _gauge(
-    "pashe_sms_gateway_braked", "1 while nothing is sent because the gateway does not answer"
+    "pashe_sms_gateway_braked",
+    "1 while nothing is sent because the gateway does not answer",
+    "notifier",
 )

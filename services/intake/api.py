@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.intake import store
-from services.intake.domain import Triage
 from services.intake.reach import matter, shown
 from services.intake.report import Pcode, ProviderKey
+from services.intake.triage import Triage
 from shared.access import Caller, require
 from shared.access_rules import Allowed, Verb, decide, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate

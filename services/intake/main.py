@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_help, api_kin, api_stages, api_work
+from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
 from services.intake.casework.families import Families
+from services.intake.casework.numbers import Numbers
 from services.intake.casework.pager import Pager
 from services.intake.casework.service import Casework
+from services.intake.casework.shown import Board
 from services.intake.casework.stages import Stages
 from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
@@ -34,6 +37,7 @@ from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.preparing import Secrets
+from services.intake.proof_of_work import work_from
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
@@ -42,7 +46,6 @@ from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from services.intake.work import work_from
 from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
@@ -80,6 +83,7 @@ class _Ground:
     provider: KeyProvider
     vault: Vault
     secrets: Secrets
+    board: Board
 
 
 def build() -> tuple[runtime.Service, FastAPI]:
@@ -98,7 +102,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
-    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets)
+    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets, Board())
     service.checks.append(lambda: check_keys(service.flow, ground.vault, now()))
     app = make_app(
         service,
@@ -129,6 +133,7 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
             secrets,
             Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
             work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+            ground.board,
             os.environ,
             service.flow,
             service.outbox,
@@ -136,7 +141,7 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
         chosen,
         alone=len(chosen) == len(service.settings.only) == 1,
     )
-    service.tasks += [committer.run, *opened.tasks]
+    service.tasks += [committer.run, partial(ground.board.run, service.flow), *opened.tasks]
     app.fences |= opened.fences
     for router in opened.routers:
         app.include_router(router)
@@ -148,6 +153,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
     erasures = Erasures(service.outbox)
+    numbers, board = Numbers(secrets.pepper), ground.board
     service.consumers.append(
         DurableConsumer(
             "intake.opener",
@@ -208,8 +214,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
-        desk_api.make_duty_router(service),
-        api_help.make_help_router(service),
+        api_duty.make_duty_router(service, numbers, board),
+        api_ties.make_tie_router(service),
+        api_help.make_help_router(service, board),
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),
@@ -217,7 +224,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
-        contacts_api.make_router(service, vault, service.outbox, secrets),
+        contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),

@@ -83,8 +83,12 @@ def prepare(
     message: Message = Message(),
     key: Key | None = None,
     at: datetime | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Prepared:
-    """Make everything of a submission before its commit: ids, ciphertexts, receipt and answer."""
+    """Make everything of a submission before its commit: ids, ciphertexts, receipt and answer.
+
+    `beside` is shown with the receipt: it depends on nothing of the report.
+    """
     received_at = at or now()
     body = report.model_dump(mode="json", by_alias=True)
     rename_persons(body)
@@ -107,6 +111,7 @@ def prepare(
         "status": "received",
         "signed_receipt": sign_receipt(secrets.receipt_seed, receipt, received_at, secrets.issuer),
     }
+    answer |= beside or {}
     if caller is not None:
         answer["case_ids"] = [str(case_id) for case_id in case_ids]
     return Prepared(
@@ -197,6 +202,7 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
                 "ref": p["ref"],
                 "role": p["role"],
                 "count": p["count"],
+                "count_max": p["count_max"],
                 "age": p["age"],
                 "sex": p["sex"],
                 "languages": p["languages"],

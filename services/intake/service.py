@@ -10,6 +10,7 @@ from services.intake.casework.desk import carry_out
 from services.intake.casework.due import debrief_later
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import TRIAGED, after_case
+from services.intake.casework.ties import excluding, let_go, with_ties
 from services.intake.consent.expiry import keep_consents, look_again
 from services.intake.consent.of_age import has_turned
 from services.intake.conversation import (
@@ -20,11 +21,12 @@ from services.intake.conversation import (
     stop_contact,
     take_answer,
 )
-from services.intake.domain import Triage, consents_of, open_cases, triage
+from services.intake.domain import consents_of, excluded_of, open_cases
 from services.intake.reach import must
 from services.intake.reading import Reading, read
 from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
+from services.intake.triage import Triage, triage
 from shared import telemetry
 from shared.access_rules import Verb, scope_of
 from shared.database import transaction
@@ -70,6 +72,7 @@ class Opening:
     orders: list[tuple[UUID, Orders, CaseFacts | None]] = field(default_factory=list)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
     consents: list[tuple[UUID, Consent]] = field(default_factory=list)
+    excluded: dict[UUID, list[str]] = field(default_factory=dict)
 
 
 def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Stamp) -> None:
@@ -92,6 +95,8 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
         state.opened[submission_id] = (reading, [])
         return
     cases = open_cases(waiting.submission, reading, stamp.at)
+    if submission_id in state.excluded:
+        cases = excluding(cases, state.excluded[submission_id])
     for case_id, facts, draft in cases:
         state.facts[case_id] = facts
         state.drafts.append((draft, stamp))
@@ -165,7 +170,12 @@ class Intake:
         unopened = await store.lock_unopened(conn, submissions)
         talks = await talks_of(conn, list(unopened))
         cases = sorted({case_id for talk in talks.values() for case_id in talk.cases})
-        return Opening(unopened, talks, await store.lock_facts(conn, cases) if cases else {})
+        opening = Opening(unopened, talks, await store.lock_facts(conn, cases) if cases else {})
+        for submission_id, waiting in unopened.items():
+            named = excluded_of(waiting.submission.report)
+            if named:
+                opening.excluded[submission_id] = await with_ties(conn, named)
+        return opening
 
     async def open_in(self, conn: AsyncConnection, submission_id: UUID, at: datetime) -> None:
         """Open one submission's cases inside the caller's transaction, if they are not open."""
@@ -209,6 +219,8 @@ class Intake:
             raise NotFound
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)
+        if change.excluded is not None:
+            change = replace(change, excluded=await with_ties(conn, change.excluded))
         facts, draft = triage(case_id, row.facts, change)
         stamp = Stamp(at, caller.actor)
         drafts: list[tuple[Draft, Stamp]] = []
@@ -225,6 +237,8 @@ class Intake:
         orders = after_case(draft.type, facts)
         done = [(case_id, TRIAGED, facts), (case_id, orders, facts)]
         await carry_out(conn, done, by=caller.actor, at=at)
+        if facts.excluded != row.facts.excluded:
+            await let_go(conn, case_id, facts, caller.actor, at)
         found = await store.find_case(conn, case_id)
         if found is None:
             raise NotFound

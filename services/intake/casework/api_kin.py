@@ -19,6 +19,7 @@ from services.intake.casework.bodies import (
     UnlinkIn,
     VisitIn,
 )
+from services.intake.casework.focal import HARM
 from services.intake.casework.stages import Asked, Entry
 from shared.access import Caller, require
 from shared.clock import now
@@ -124,10 +125,11 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = read(SaidIn, raw)
             private = {"helped": body.helped, "about": body.about, "text": body.text}
+            kind = HARM if body.helped == "harmed" else "feedback"
             await stages.take(
                 conn,
                 asked,
-                Entry("feedback", {}, private),
+                Entry(kind, {}, private),
                 lambda f: word.hear(case_id, f, body.helped, body.about),
             )
             return 200, {"status": "received"}

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.intake.casework import course, risk, steps
+from services.intake.casework import care, course, risk, steps
 from services.intake.casework.bodies import (
     AssessIn,
     AssignIn,
@@ -80,23 +80,31 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
     ) -> Response:
         """Give a case its worker and its supervisor; many open cases of one worker are a warning.
 
+        Too many heavy ones in a day or week are refused, until a supervisor says why.
+
         A later change names its version in If-Match.
         """
         asked = Asked(case_id, caller, now(), version_of(request))
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = read(AssignIn, raw)
-            entry = Entry("assign", {"worker": body.worker, "supervisor": body.supervisor})
+            rules = rules_on(asked.at)
+            _, facts = await stages.lock(conn, asked, "assign")
+            said: tuple[str, ...] = ()
+            if care.is_heavy(facts, rules.exposure):
+                taken = await care.taken_by(conn, body.worker, case_id, asked.at)
+                said = care.weigh(rules.exposure, taken, caller, reason=body.reason)
+            overrides = [word for word in said if word == care.OVERRIDE]
+            detail = {"worker": body.worker, "supervisor": body.supervisor, "reasons": overrides}
             row, _ = await stages.take(
                 conn,
                 asked,
-                entry,
-                lambda f: course.assign(case_id, f, body.worker, body.supervisor),
+                Entry("assign", detail, {"reason": body.reason}),
+                lambda f: course.assign(case_id, f, body.worker, body.supervisor, overrides),
             )
             count = await steps.open_cases_of(conn, body.worker)
-            many = count >= rules_on(asked.at).open_cases_warning
-            warnings = ["many_open_cases"] if many else []
-            return 200, shown(row, open_cases=count, warnings=warnings)
+            many = ("many_open_cases",) if count >= rules.open_cases_warning else ()
+            return 200, shown(row, open_cases=count, warnings=[*many, *said])
 
         return await act(service, request, do)
 

@@ -20,10 +20,14 @@ Means = Literal["visit", "phone", "in_person", "sms", "online", "letter", "throu
 
 
 class AssignIn(Model):
-    """Who works on a case and who looks after that, as pseudonyms."""
+    """Who works on a case and who looks after that, as pseudonyms.
+
+    `reason`: why a supervisor gives a worker more heavy cases than the rules let.
+    """
 
     worker: Pseudonym
     supervisor: Pseudonym
+    reason: Text | None = None
 
 
 class VerifyIn(Model):

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from services.intake.casework.shown import Board
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Door
     from services.intake.preparing import Secrets
+    from services.intake.proof_of_work import Work
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
-    from services.intake.work import Work
     from shared.outbox import Outbox
 
 NAMES: Final[Mapping[str, Bounds]] = {
@@ -61,6 +62,7 @@ class Desk:
     secrets: Secrets
     replies: Replies
     work: Work
+    board: Board
     environ: Mapping[str, str]
     flow: AsyncEngine
     outbox: Outbox

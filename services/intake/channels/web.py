@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.preparing import prepare
+from services.intake.proof_of_work import HEADER
 from services.intake.report import ReportIn
-from services.intake.work import HEADER
 from shared import telemetry
 from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
@@ -99,6 +99,7 @@ def make_router(desk: Desk) -> APIRouter:
                 vault=desk.vault,
                 secrets=desk.secrets,
                 key=key,
+                beside=desk.board.answer,
             ),
             behind=behind,
         )

@@ -13,6 +13,7 @@ from pydantic import Field
 from services.intake import store as cases
 from services.intake.casework.store import attempts_of
 from services.intake.casework.tasks import most_urgent
+from services.intake.contacts.on_duty import reach_on_duty
 from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_sms
 from services.intake.preparing import number_index
 from services.intake.reporters.store import is_stopped, sealed_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.casework.numbers import Numbers
     from services.intake.preparing import Secrets
     from services.intake.vault import Vault
     from shared.outbox import Outbox
@@ -38,12 +40,14 @@ class ResolveIn(Model):
     """Whom a notice is for, and what it is: the name of its template."""
 
     case_id: UUID
-    recipient: Literal["person", "reporter"]
+    recipient: Literal["person", "reporter", "on_duty"]
     purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
     notice_id: UUID
 
 
-def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets) -> APIRouter:
+def make_router(
+    service: Service, vault: Vault, outbox: Outbox, secrets: Secrets, numbers: Numbers
+) -> APIRouter:
     """Make the route that notification alone may call."""
     router = APIRouter(prefix="/intake/v1", tags=["contacts"])
 
@@ -57,8 +61,11 @@ def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets
         """
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
-            answer = await _answer(conn, vault, secrets, body, now())
-            await _note(conn, outbox, body, caller)
+            if body.recipient == "on_duty":  # staff: no person's data is read
+                answer = await reach_on_duty(conn, numbers, body.case_id, now())
+            else:
+                answer = await _answer(conn, vault, secrets, body, now())
+                await _note(conn, outbox, body, caller)
         service.waker.wake()
         return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field, model_validator
 
@@ -37,6 +38,7 @@ _DESK: Final = (Role.COORDINATOR, Role.SUPERVISOR)
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 Code = Annotated[str, Field(min_length=1, max_length=200)]
+Why = Annotated[str, Query(pattern=r"^[a-z0-9_]{1,60}$")]
 Words = Annotated[Text, Field(min_length=1)]
 
 
@@ -151,6 +153,19 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
 def make_desk_router(service: Service, reporters: Reporters) -> APIRouter:
     """Make the routes by which the desk answers a report."""
     router = APIRouter(prefix="/intake/v1", tags=["desk"])
+
+    @router.get("/submissions/{submission_id}/messages", response_model=None)
+    async def messages(
+        submission_id: UUID,
+        reason: Why,
+        caller: Annotated[Caller, Depends(require(*_DESK))],
+    ) -> Response:
+        """Read what was said behind a receipt; `reason` says why, and the reading is an event."""
+        async with service.flow.begin() as conn:
+            items = await reporters.read_words(conn, submission_id, reason, caller, now())
+        service.waker.wake()
+        page = {"items": items, "next": None}
+        return JSONResponse(msgspec.to_builtins(page), headers=_NOT_KEPT)
 
     @router.post("/submissions/{submission_id}/question", response_model=None)
     async def ask(

@@ -10,6 +10,7 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.casework.desk import carry_out
+from services.intake.casework.focal import is_focal
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
 from services.intake.reach import must_reach
@@ -18,7 +19,7 @@ from services.intake.reporters import store
 from services.intake.reporters.status import TEXTS, Said, answer_of
 from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound
-from shared.events import CASES, Draft
+from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
 from shared.vocabulary import Urgency
 
@@ -70,6 +71,47 @@ class Reporters:
             for m in said
             if m.way == "out" and m.field in sealed
         ]
+
+    async def read_words(
+        self, conn: AsyncConnection, submission_id: UUID, reason: str, by: Caller, at: datetime
+    ) -> list[dict[str, object]]:
+        """Open what was said behind a receipt, for the desk; the reading is an event.
+
+        That somebody was harmed is read by the safeguarding focal person alone.
+
+        Raises:
+            NotFound: no such report for this caller.
+
+        """
+        report = await store.find_submission(conn, submission_id, lock=True)
+        if report is None:
+            raise NotFound
+        await must_reach(conn, report.case_ids, by, Verb.KNOW, at)
+        reporter = await store.reporter_of(conn, submission_id)
+        if reporter is None:
+            return []
+        focal = await is_focal(conn, by, at)
+        sealed = await store.sealed_of(conn, reporter.subject_id)
+        items: list[dict[str, object]] = []
+        for m in await store.messages_of(conn, submission_id):
+            said = self.vault.open(reporter, sealed[m.field]) if m.field in sealed else None
+            if focal or not (isinstance(said, dict) and said.get("helped") == "harmed"):
+                items.append({"way": m.way, "kind": m.kind, "at": m.said_at, "said": said})
+        read = DataRead(fields=["messages"], reason=reason)
+        known = await cases.lock_facts(conn, report.case_ids)
+        drafts = [
+            Draft(
+                CASES,
+                "person-data-read",
+                str(case_id),
+                msgspec.structs.replace(facts, read=read),
+                tuple(facts.needs),
+            )
+            for case_id, facts in sorted(known.items())
+            if facts.status != "erased"
+        ]
+        await self.outbox.append(conn, [(draft, Stamp(at, by.actor)) for draft in drafts])
+        return items
 
     async def add_words(
         self, conn: AsyncConnection, report: Report, words: str, at: datetime

@@ -13,7 +13,7 @@ depends_on = None
 
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
-    *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
+    *("case_steps", "consents", "tasks", "duty", "ties", "closings", "holds", "erasures"),
     *("further_receipts", "messages", "stopped_numbers", "replies"),
     *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
 )
@@ -30,7 +30,10 @@ _SEEN = {
     "cases": f"{_MINE} AND in_reach(facts)",
     # a report is seen by whoever sees each of its cases
     "submissions": f"{_MINE} AND {_EACH_CASE}",
-    "tasks": f"{_OWN} = '*' AND case_in_reach(case_id)",
+    # what is before the safeguarding focal person is before nobody else
+    "tasks": f"{_OWN} = '*' AND case_in_reach(case_id)"
+    " AND (level <> 'safeguarding_focal_person' OR level"
+    " = ANY (nullif(current_setting('pashe.names', true), '')::text[]))",
 }
 """Which rows of a table a request sees."""
 
@@ -196,10 +199,24 @@ _STATEMENTS = (
       district text,
       begins timestamptz NOT NULL,
       ends timestamptz NOT NULL CHECK (ends > begins),
+      way text NOT NULL DEFAULT 'desk' CHECK (way IN ('desk', 'sms', 'call', 'push')),
+      number bytea,
       entered_by text NOT NULL
     )
     """,
     "CREATE INDEX duty_now ON duty (ends)",
+    # who is close to whom, in pseudonyms and keys of providers: a conflict of one is one of both
+    """
+    CREATE TABLE ties (
+      tie_id uuid PRIMARY KEY,
+      one text NOT NULL,
+      other text NOT NULL CHECK (other <> one),
+      said_by text NOT NULL,
+      said_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )
+    """,
+    "CREATE INDEX cases_excluded ON cases USING gin ((facts -> 'excluded'))",
     """
     CREATE TABLE closings (
       case_id uuid PRIMARY KEY,
