@@ -16,12 +16,13 @@ import httpx
 import pytest
 
 from services.intake import channels
+from services.intake.casework.shown import Board
 from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.sms.replies import Replies, texts
 from services.intake.committer import Committer
+from services.intake.proof_of_work import work_from
 from services.intake.receipts import parse_receipt
 from services.intake.submissions import SubmissionStore
-from services.intake.work import work_from
 from shared.database import make_engine
 from shared.http import make_app
 from tests.support.room import Room, open_room
@@ -106,7 +107,10 @@ async def gate_of(
         room.secrets,
         Replies(room.engine, room.vault, room.secrets, None),
         work_from(b"k" * 32, lambda: 0, {}),
+        Board(),
         env,
+        room.engine,
+        room.outbox,
     )
     service: Any = SimpleNamespace(
         settings=SimpleNamespace(service="intake"), tokens=None, started=True
