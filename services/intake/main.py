@@ -29,13 +29,16 @@ from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
 from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
+from services.intake.exchange import api as exchange_api
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
+from services.intake.partners.consumer import make_consumers
 from services.intake.preparing import Secrets
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
+from services.intake.seals import Seals
 from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
@@ -75,10 +78,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or channel name is wrong.
 
     """
-    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
+    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES), finds=True)
     settings = service.settings
     provider = provider_from(settings.keys_dir, os.environ)
     vault = Vault(Ring(provider.load))
+    seals = Seals(provider_from(settings.keys_dir, os.environ, "seal").load)
     secrets = Secrets(
         pepper=read_key(settings, "pepper.key"),
         index=read_key(settings, "index.key"),
@@ -118,7 +122,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await warm()
         runtime.settle_memory()
         while True:
-            if await intake.open_overdue(now()):
+            if await intake.end_calls(now()) + await intake.open_overdue(now()):
                 service.waker.wake()
             await asyncio.sleep(SWEEP)
 
@@ -154,24 +158,26 @@ def build() -> tuple[runtime.Service, FastAPI]:
         "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
     )
     try:
-        routers = channels.routers(
-            channels.Desk(
-                committer,
-                store,
-                vault,
-                secrets,
-                replies,
-                work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-                os.environ,
-            ),
-            sorted(settings.only),
+        desk = channels.Desk(
+            committer,
+            store,
+            vault,
+            secrets,
+            replies,
+            work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+            os.environ,
+            service,
+            seals,
         )
+        routers = channels.routers(desk, sorted(settings.only))
+        service.consumers += make_consumers(desk, settings.only)
     except KeyError as error:
         message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
         raise SettingsError(message) from None
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),
+        exchange_api.make_router(desk),
         desk_api.make_task_router(service, Casework(service.outbox)),
         desk_api.make_duty_router(service),
         api_help.make_help_router(service),

@@ -103,7 +103,7 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
             row, _ = await stages.take(
                 conn,
                 asked,
-                Entry("handover", detail, {"text": body.text}),
+                Entry("handover", detail, {"text": body.text, "reference": body.reference}),
                 lambda f: (
                     handover.offer(case_id, f, body.to)
                     if body.answer is None

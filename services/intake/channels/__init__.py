@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Committer
     from services.intake.preparing import Secrets
+    from services.intake.seals import Seals
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
     from services.intake.work import Work
+    from shared.runtime import Service
 
-NAMES: Final = ("web", "sms")
+NAMES: Final = ("web", "sms", "helpline", "partner")
 """Every channel that this version has."""
 
 
@@ -37,6 +39,8 @@ class Desk:
     replies: Replies
     work: Work
     environ: Mapping[str, str]
+    service: Service
+    seals: Seals
 
 
 class Channel(Protocol):

@@ -1,0 +1,115 @@
+"""Requests made from `/intake/v1/openapi.json`: whatever they hold, no answer is a 5xx.
+
+Every route is asked as who may ask it, with values that fit its schema and values that do not. The
+short form asks each route a few times; the long one many times more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.core.control import SkipTest
+
+from shared.access import PROVIDERS, service_token
+from shared.vocabulary import Role
+from tests.support.matrix import read_endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
+
+SHORT, LONG = 4, 150
+"""Requests of a route and kind (fitting, not fitting)."""
+
+
+@pytest.fixture(scope="module")
+def http(whole_stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=whole_stack.origin, timeout=20, follow_redirects=False) as client:
+        yield client
+
+
+def bearer(stack: Stack, endpoint: str) -> dict[str, str]:
+    """Return the token of somebody who may ask this; of the most powerful if there are several."""
+    row = read_endpoints()[endpoint]
+    may = [role for role in Role if row.get(role)]
+    if not may:
+        return {}
+    role = Role.SUPERVISOR if Role.SUPERVISOR in may else may[0]
+    if role is Role.SERVICE:
+        key = (stack.home / "keys" / "notification" / "signing.key").read_text().strip()
+        return {"authorization": f"Bearer {service_token(bytes.fromhex(key), 'notification')}"}
+    org = "example-shelter-keraniganj" if role in PROVIDERS else None
+    return stack.bearer(role, org="example-partner" if role is Role.PARTNER else org)
+
+
+def load(http: httpx.Client, mode: GenerationMode) -> Any:
+    """Return the published document as Schemathesis reads it."""
+    project = ProjectConfig(generation=GenerationConfig(modes=[mode]))
+    config = SchemathesisConfig(projects=ProjectsConfig(default=project))
+    document = http.get("/intake/v1/openapi.json").json()
+    return schemathesis.openapi.from_dict(document, config=config)
+
+
+def ask(http: httpx.Client, case: Any, headers: dict[str, str]) -> str | None:
+    """Send one request; say how it was asked if it is answered with a 5xx."""
+    told = case.as_transport_kwargs(base_url=str(http.base_url))
+    asked = {k: told[k] for k in ("method", "url", "params", "json", "data") if k in told}
+    if isinstance(asked.get("data"), bytes | str):
+        asked["content"] = asked.pop("data")
+    sent = {k: v for k, v in (told.get("headers") or {}).items() if v.isascii()}
+    try:
+        answer = http.request(headers={**sent, **headers}, **asked)
+    except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError):
+        return None  # no client can send it
+    shown = {k: v for k, v in asked.items() if v}
+    return f"{answer.status_code} {shown}"[:600] if answer.status_code >= 500 else None
+
+
+def ask_all(stack: Stack, http: httpx.Client, mode: GenerationMode, times: int) -> list[str]:
+    """Ask every route so many times; return what was answered with a 5xx, and how it was asked."""
+    wrong: list[str] = []
+    for found in load(http, mode).get_all_operations():
+        operation = found.ok()
+        headers = bearer(stack, f"{operation.method.upper()} {operation.path}")
+        asked = given(case=operation.as_strategy(generation_mode=mode))
+        bounded = settings(
+            max_examples=times,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+
+        def one(case: Any) -> None:
+            if (said := ask(http, case, headers)) is not None:  # noqa: B023  (called at once)
+                wrong.append(said)
+
+        with contextlib.suppress(Unsatisfiable, SkipTest):  # nothing that would not fit this route
+            bounded(asked(one))()
+    return wrong
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_no_request_is_answered_with_an_error_of_ours(
+    whole_stack: Stack, http: httpx.Client, mode: GenerationMode
+) -> None:
+    assert ask_all(whole_stack, http, mode, SHORT) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_nor_is_any_of_many_more(
+    whole_stack: Stack, http: httpx.Client, mode: GenerationMode
+) -> None:
+    assert ask_all(whole_stack, http, mode, LONG) == []
