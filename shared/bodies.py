@@ -117,12 +117,6 @@ def validate(model: type[M], value: Any) -> M:  # noqa: ANN401
         raise InvalidBody(None, errors=fields_of(errors)) from None
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Say in OpenAPI what a route reads by itself, as `openapi_extra`."""
-    schema = model.model_json_schema()
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
 async def read_body(request: Request, model: type[M]) -> M:
     """Read, parse and check a JSON body; an empty body counts as `{}`.
 

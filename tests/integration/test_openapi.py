@@ -1,4 +1,4 @@
-"""Requests made from `/intake/v1/openapi.json`: whatever they hold, no answer is a 5xx.
+"""Requests made from `/intake/v1/openapi.json`: no answer is a 5xx, all are documented.
 
 Every route is asked as who may ask it, with values that fit its schema and values that do not. The
 short form asks each route a few times; the long one many times more.
@@ -60,7 +60,7 @@ def load(http: httpx.Client, mode: GenerationMode) -> Any:
 
 
 def ask(http: httpx.Client, case: Any, headers: dict[str, str]) -> str | None:
-    """Send one request; say how it was asked if it is answered with a 5xx."""
+    """Send one request; say what is wrong with its answer: a 5xx, or not what the document says."""
     told = case.as_transport_kwargs(base_url=str(http.base_url))
     asked = {k: told[k] for k in ("method", "url", "params", "json", "data") if k in told}
     if isinstance(asked.get("data"), bytes | str):
@@ -70,12 +70,18 @@ def ask(http: httpx.Client, case: Any, headers: dict[str, str]) -> str | None:
         answer = http.request(headers={**sent, **headers}, **asked)
     except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError):
         return None  # no client can send it
+    documented = case.operation.definition.raw["responses"]
+    wrong = answer.status_code >= 500
+    if answer.status_code < 400:
+        wrong = str(answer.status_code) not in documented
+    elif "/sign-" not in case.path:  # its errors are pages
+        wrong = wrong or answer.headers.get("content-type") != "application/problem+json"
     shown = {k: v for k, v in asked.items() if v}
-    return f"{answer.status_code} {shown}"[:600] if answer.status_code >= 500 else None
+    return f"{answer.status_code} {shown}"[:600] if wrong else None
 
 
 def ask_all(stack: Stack, http: httpx.Client, mode: GenerationMode, times: int) -> list[str]:
-    """Ask every route so many times; return what was answered with a 5xx, and how it was asked."""
+    """Ask every route so many times; return what was answered wrongly, and how it was asked."""
     wrong: list[str] = []
     for found in load(http, mode).get_all_operations():
         operation = found.ok()

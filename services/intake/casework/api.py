@@ -21,6 +21,7 @@ from shared.clock import now
 from shared.database import transaction
 from shared.errors import InvalidBody, NotFound
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import decode_cursor, page, version_of
 from shared.vocabulary import Role
 
@@ -127,7 +128,9 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
 
         return await _act(service, request, do)
 
-    @router.post("/tasks/{task_id}/done", response_model=None)
+    @router.post(
+        "/tasks/{task_id}/done", response_model=None, openapi_extra=body_of(EndIn, required=False)
+    )
     async def done(
         request: Request, task_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:
@@ -139,7 +142,7 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
 
         return await _act(service, request, do)
 
-    @router.post("/cases/{case_id}/close", response_model=None)
+    @router.post("/cases/{case_id}/close", response_model=None, openapi_extra=body_of(CloseIn))
     async def close(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:
@@ -172,7 +175,7 @@ def make_duty_router(service: Service) -> APIRouter:
         items = [{"duty_id": key, **msgspec.to_builtins(entry)} for key, entry in roster]
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 
-    @router.post("/duty", response_model=None)
+    @router.post("/duty", status_code=201, response_model=None, openapi_extra=body_of(DutyIn))
     async def add_duty(
         request: Request, caller: Annotated[Caller, Depends(require(Role.SUPERVISOR))]
     ) -> Response:
@@ -186,7 +189,7 @@ def make_duty_router(service: Service) -> APIRouter:
 
         return await _act(service, request, do)
 
-    @router.delete("/duty/{duty_id}", response_model=None)
+    @router.delete("/duty/{duty_id}", status_code=204, response_model=None)
     async def drop_duty(
         duty_id: UUID, _: Annotated[Caller, Depends(require(Role.SUPERVISOR))]
     ) -> Response:

@@ -17,9 +17,10 @@ from services.intake.preparing import external_mark
 from services.intake.report import ExternalRef
 from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
-from shared.bodies import body_of, read_body
+from shared.bodies import read_body
 from shared.clock import now
 from shared.database import transaction
+from shared.openapi import body_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:

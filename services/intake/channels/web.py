@@ -17,6 +17,7 @@ from shared.bodies import parse_json, read_bytes, validate
 from shared.errors import Forbidden, InvalidBody
 from shared.http import direct
 from shared.idempotency import Key
+from shared.openapi import body_of
 from shared.vocabulary import Channel, Role
 
 if TYPE_CHECKING:
@@ -69,10 +70,7 @@ def make_router(desk: Desk) -> APIRouter:
                     "schema": {"type": "string"},
                 }
             ],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": ReportIn.model_json_schema()}},
-            },
+            **body_of(ReportIn),
         },
     )
     @direct

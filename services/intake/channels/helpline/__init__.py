@@ -22,10 +22,11 @@ from services.intake.preparing import Besides, Message, number_index, prepare, s
 from shared import telemetry
 from shared.access import Caller, require
 from shared.access_rules import owner_of
-from shared.bodies import body_of, parse_json, read_bytes, validate
+from shared.bodies import parse_json, read_bytes, validate
 from shared.clock import now, rfc3339
 from shared.errors import Conflict, NotFound
 from shared.http import once
+from shared.openapi import body_of
 from shared.outbox import Stamp
 from shared.text import PhoneInvalid, parse_phone
 from shared.vocabulary import Channel, Role
