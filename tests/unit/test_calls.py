@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +12,9 @@ from services.intake.channels.helpline.capture import CallIn, facts_of, written
 from services.intake.domain import Submission, open_cases
 from services.intake.preparing import _coarse
 from services.intake.reading import read
-from shared.events import CaseFacts
+
+if TYPE_CHECKING:
+    from shared.events import CaseFacts
 
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
 
@@ -24,7 +26,7 @@ def opened(times: int = 0, **body: Any) -> list[CaseFacts]:
     if times:
         told["call"]["times"] = times
     coarse = {**_coarse(report.model_dump(mode="json", by_alias=True)), **told}
-    ids = tuple(uuid4() for _ in report.persons or [None])
+    ids = tuple(uuid4() for _ in range(len(report.persons) or 1))
     found = Submission(uuid4(), "helpline", ids, coarse, entitled=True, received_at=AT, test=False)
     said = report.narrative
     reading = read(said, today=date(2026, 11, 25)) if said and not report.concerns else None
