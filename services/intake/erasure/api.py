@@ -65,7 +65,12 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
     """Make the routes of erasure and of the legal hold."""
     router = APIRouter(prefix="/intake/v1", tags=["erasure"])
 
-    @router.post("/cases/{case_id}/erase", response_model=None, openapi_extra=body_of(EraseIn))
+    @router.post(
+        "/cases/{case_id}/erase",
+        response_model=None,
+        responses={202: {"description": "Proposed; another person must approve"}},
+        openapi_extra=body_of(EraseIn),
+    )
     async def erase(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require_fresh(*_DESK))]
     ) -> Response:
