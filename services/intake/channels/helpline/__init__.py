@@ -17,23 +17,20 @@ from fastapi.responses import Response
 
 from services.intake import calls_store
 from services.intake.calls import is_kept_apart
+from services.intake.casework.api_stages import act, read
 from services.intake.channels.helpline.capture import IDLE, CallIn, facts_of, told_in, written
 from services.intake.preparing import Besides, Message, number_index, prepare, submitted
 from shared import telemetry
 from shared.access import Caller, require
 from shared.access_rules import owner_of
-from shared.bodies import parse_json, read_bytes, validate
 from shared.clock import now, rfc3339
 from shared.errors import Conflict, NotFound
-from shared.http import once
 from shared.openapi import body_of
 from shared.outbox import Stamp
 from shared.text import PhoneInvalid, parse_phone
 from shared.vocabulary import Channel, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.intake.calls_store import Call
@@ -106,15 +103,6 @@ def make_router(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/intake/v1/helpline", tags=["helpline"])
     service = desk.service
 
-    async def act(
-        request: Request, do: Callable[[AsyncConnection, bytes], Awaitable[tuple[int, Any]]]
-    ) -> Response:
-        raw = await read_bytes(request)
-        async with service.flow.begin() as conn:
-            answer = await once(request, conn, raw, lambda: do(conn, raw))
-        service.waker.wake()
-        return answer
-
     @router.post("/calls", status_code=201, response_model=None, openapi_extra=body_of(CallIn))
     async def take(
         request: Request, caller: Annotated[Caller, Depends(require(*_TAKES))]
@@ -125,10 +113,10 @@ def make_router(desk: Desk) -> APIRouter:
         """
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
-            body = validate(CallIn, parse_json(raw) if raw.strip() else {})
+            body = read(CallIn, raw)
             return 201, await _store(desk, conn, body, caller, None)
 
-        return await act(request, do)
+        return await act(service, request, do)
 
     @router.put("/calls/{call_id}", response_model=None, openapi_extra=body_of(CallIn))
     async def save(
@@ -137,11 +125,11 @@ def make_router(desk: Desk) -> APIRouter:
         """Save an open call as it stands now, or end it; an older `revision` is refused."""
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
-            body = validate(CallIn, parse_json(raw) if raw.strip() else {})
+            body = read(CallIn, raw)
             call = _may_go_on(await _own(conn, call_id, caller), body)
             return 200, await _store(desk, conn, body, caller, call)
 
-        return await act(request, do)
+        return await act(service, request, do)
 
     @router.post("/calls/{call_id}/report", response_model=None)
     async def make_report(
@@ -154,7 +142,7 @@ def make_router(desk: Desk) -> APIRouter:
             call = await _own(conn, call_id, caller)
             return 200, await _report(desk, conn, call, caller)
 
-        return await act(request, do)
+        return await act(service, request, do)
 
     return router
 
