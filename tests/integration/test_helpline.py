@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -66,16 +65,6 @@ class Room:
 
     def tasks(self, case_id: str) -> list[dict[str, Any]]:
         return list(self.get("/tasks", case_id=case_id)["items"])
-
-    def rows(self, query: str, *values: Any) -> list[Any]:
-        async def work() -> list[Any]:
-            conn = await self.stack.connect("intake")
-            try:
-                return list(await conn.fetch(query, *values))
-            finally:
-                await conn.close()
-
-        return asyncio.run(work())
 
 
 @pytest.fixture
