@@ -26,6 +26,7 @@ from shared.bodies import fields_of
 from shared.database import Blame, blame
 from shared.errors import InvalidBody, Problem, Unavailable
 from shared.health import add_health
+from shared.openapi import complete
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -233,6 +234,12 @@ class App(FastAPI):
                 await found(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document of the interface; made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
 
     def include_router(self, router: APIRouter, **more: Any) -> None:  # noqa: ANN401
         """Include a router; those of its endpoints that are `direct` are entered in the table."""

@@ -55,6 +55,7 @@ CHANNEL_FAILURES: Final = _counter(
 SUBMISSIONS_STORED: Final = _counter(
     "pashe_submissions", "Submissions stored", "channel", "outcome"
 )
+CALLS: Final = _counter("pashe_helpline_calls", "Calls that helplines took, by kind", "kind")
 REFERRAL_STATES: Final = _counter(
     "pashe_referral_transitions", "Referrals that reached a state", "state", "need"
 )

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.intake.calls import call_of, is_kept_apart, is_many_silent, is_pressing
 from services.intake.consent.gate import agreed_in, moment
 from services.intake.consent.record import state_of
 from services.intake.naming import NOT_A_KEY
@@ -124,9 +125,12 @@ def open_cases(
     """Say what each case of a submission is about; one for each person at risk, or one for a place.
 
     `reading` is what a machine read in free text, or None; what the reporter said by hand wins.
-    Returns nothing when a message was a command and no report; a form is always a report.
+    Returns nothing when a message was a command and no report, or a call said nothing; a form is
+    always a report.
     """
     report = submission.report
+    if is_kept_apart(report):
+        return []
     commanded = reading is not None and reading.command and not reading.concerns
     if commanded and submission.channel in _CONVERSATIONS:
         return []
@@ -161,6 +165,7 @@ def _facts(
     concerns = concerns or [Concern.UNSURE]
     needs = list(dict.fromkeys(report.get("needs", ()))) or needs_of(concerns)
     languages = list(told.get("languages", ()))
+    languages = languages or list(call_of(report).get("languages", ()))
     if not languages and report.get("language"):
         languages = [report["language"]]
     least, most = _count(told, reading)
@@ -196,7 +201,7 @@ def _about(
     nobody = person is None or int(person.get("count", 1)) > 1  # "twenty children" names nobody yet
     if report.get("about") == "place" and nobody:
         return "place"
-    if person is not None or reading is not None:
+    if person is not None or reading is not None or is_many_silent(report):
         return "person"
     if report.get("about") in ("people", "service_wanted"):
         return "person"
@@ -229,7 +234,8 @@ def _urgency(
 ) -> str | None:
     if report.get("danger_now") or Concern.SELF_HARM_RISK in concerns:
         return Urgency.T0
-    return reading.urgency if reading is not None else None
+    read = reading.urgency if reading is not None else None
+    return min(read or Urgency.T1, Urgency.T1) if is_pressing(report) else read
 
 
 def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:

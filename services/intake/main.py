@@ -41,6 +41,7 @@ from services.intake.proof_of_work import work_from
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
+from services.intake.seals import Seals
 from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
@@ -83,6 +84,7 @@ class _Ground:
     provider: KeyProvider
     vault: Vault
     secrets: Secrets
+    seals: Seals
     board: Board
 
 
@@ -93,16 +95,17 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or channel name is wrong.
 
     """
-    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
+    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES), finds=True)
     settings = service.settings
     provider = provider_from(settings.keys_dir, os.environ)
+    seals = Seals(provider_from(settings.keys_dir, os.environ, "seal").load)
     secrets = Secrets(
         pepper=read_key(settings, "pepper.key"),
         index=read_key(settings, "index.key"),
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
-    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets, Board())
+    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets, seals, Board())
     service.checks.append(lambda: check_keys(service.flow, ground.vault, now()))
     app = make_app(
         service,
@@ -125,22 +128,21 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     service, vault, secrets = ground.service, ground.vault, ground.secrets
     store = SubmissionStore(service.flow, service.outbox)
     committer = Committer(store, service.waker.wake)
-    opened = channels.open_channels(
-        channels.Desk(
-            committer.door(),
-            store,
-            vault,
-            secrets,
-            Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
-            work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-            ground.board,
-            os.environ,
-            service.flow,
-            service.outbox,
-        ),
-        chosen,
-        alone=len(chosen) == len(service.settings.only) == 1,
+    desk = channels.Desk(
+        committer.door(),
+        store,
+        vault,
+        secrets,
+        Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
+        work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+        ground.board,
+        os.environ,
+        service,
+        ground.seals,
     )
+    alone = len(chosen) == len(service.settings.only) == 1
+    opened = channels.open_channels(desk, chosen, alone=alone)
+    service.consumers += opened.consumers
     service.tasks += [committer.run, partial(ground.board.run, service.flow), *opened.tasks]
     app.fences |= opened.fences
     for router in opened.routers:
@@ -181,7 +183,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         await warm()
         runtime.settle_memory()
         while True:
-            if await intake.open_overdue(now()):
+            if await intake.end_calls(now()) + await intake.open_overdue(now()):
                 service.waker.wake()
             await asyncio.sleep(SWEEP)
 

@@ -22,6 +22,7 @@ from services.intake.channels.sms.replies import Replies, texts
 from services.intake.committer import Committer
 from services.intake.proof_of_work import work_from
 from services.intake.receipts import parse_receipt
+from services.intake.seals import Seals
 from services.intake.submissions import SubmissionStore
 from shared.database import make_engine
 from shared.http import make_app
@@ -100,6 +101,10 @@ async def gate_of(
 ) -> AsyncIterator[Gate]:
     store = SubmissionStore(engine or room.engine, room.outbox)
     committer = Committer(store, lambda: None)
+    service: Any = SimpleNamespace(
+        settings=SimpleNamespace(service="intake"), tokens=None, started=True
+    )
+    service.flow, service.outbox = room.engine, room.outbox
     desk = channels.Desk(
         committer.door(),
         store,
@@ -109,11 +114,8 @@ async def gate_of(
         work_from(b"k" * 32, lambda: 0, {}),
         Board(),
         env,
-        room.engine,
-        room.outbox,
-    )
-    service: Any = SimpleNamespace(
-        settings=SimpleNamespace(service="intake"), tokens=None, started=True
+        service,
+        Seals(lambda: [b"k" * 32]),
     )
     app = make_app(service, "intake", "a room")
     opened = channels.open_channels(desk, ("sms",), alone=True)

@@ -21,6 +21,7 @@ from shared.bodies import Model
 from shared.clock import now
 from shared.database import transaction
 from shared.errors import InvalidBody
+from shared.openapi import body_of
 from shared.paging import decode_cursor, page, version_of
 from shared.vocabulary import Role
 
@@ -98,7 +99,9 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/tasks/{task_id}/done", response_model=None)
+    @router.post(
+        "/tasks/{task_id}/done", response_model=None, openapi_extra=body_of(EndIn, required=False)
+    )
     async def done(
         request: Request, task_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -110,7 +113,7 @@ def make_task_router(service: Service, casework: Casework) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/close", response_model=None)
+    @router.post("/cases/{case_id}/close", response_model=None, openapi_extra=body_of(CloseIn))
     async def close(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:

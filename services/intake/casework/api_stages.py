@@ -24,6 +24,7 @@ from shared.access import Caller, require
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import version_of
 from shared.vocabulary import Role
 
@@ -74,7 +75,7 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
     """Make the routes by which a case is given to somebody, verified and assessed."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/assign", response_model=None)
+    @router.post("/cases/{case_id}/assign", response_model=None, openapi_extra=body_of(AssignIn))
     async def assign(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -108,7 +109,7 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/verify", response_model=None)
+    @router.post("/cases/{case_id}/verify", response_model=None, openapi_extra=body_of(VerifyIn))
     async def verify(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -132,7 +133,7 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/assess", response_model=None)
+    @router.post("/cases/{case_id}/assess", response_model=None, openapi_extra=body_of(AssessIn))
     async def assess(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -171,7 +172,9 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
     """Make the routes of plans, contacts and opening again."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/safety-plan", response_model=None)
+    @router.post(
+        "/cases/{case_id}/safety-plan", response_model=None, openapi_extra=body_of(SafetyPlanIn)
+    )
     async def safety_plan(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -188,7 +191,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/plan", response_model=None)
+    @router.post("/cases/{case_id}/plan", response_model=None, openapi_extra=body_of(PlanIn))
     async def plan(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -217,7 +220,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/contacts", response_model=None)
+    @router.post("/cases/{case_id}/contacts", response_model=None, openapi_extra=body_of(ContactIn))
     async def contacts(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -243,7 +246,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/reopen", response_model=None)
+    @router.post("/cases/{case_id}/reopen", response_model=None, openapi_extra=body_of(ReopenIn))
     async def reopen(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:

@@ -131,6 +131,7 @@ class HandoverIn(Model):
     to: Key
     answer: Literal["accepted", "declined"] | None = None
     by: Pseudonym | None = None
+    reference: Short | None = None
     text: Text | None = None
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from services.intake.channels.fence import Bounds, Fence
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from fastapi import APIRouter
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.intake.casework.shown import Board
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Door
     from services.intake.preparing import Secrets
     from services.intake.proof_of_work import Work
+    from services.intake.seals import Seals
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
-    from shared.outbox import Outbox
+    from shared.consumer import DurableConsumer
+    from shared.runtime import Service
 
 NAMES: Final[Mapping[str, Bounds]] = {
     "web": Bounds(("/intake/v1/reports",), at_once=1000),
@@ -44,6 +45,8 @@ NAMES: Final[Mapping[str, Bounds]] = {
     "ussd": Bounds(seconds=20.0),
     "voice": Bounds(seconds=14.0),  # Twilio waits fifteen
     "whatsapp": Bounds(),
+    "helpline": Bounds(("/intake/v1/helpline",)),
+    "partner": Bounds(("/intake/v1/keys", "/intake/v1/imports"), seconds=600.0),
 }
 """Every channel that this version has, and what it may take of a process."""
 
@@ -64,8 +67,8 @@ class Desk:
     work: Work
     board: Board
     environ: Mapping[str, str]
-    flow: AsyncEngine
-    outbox: Outbox
+    service: Service
+    seals: Seals
 
 
 class Channel(Protocol):
@@ -79,10 +82,11 @@ class Channel(Protocol):
 
 @dataclass(slots=True)
 class Opened:
-    """What the chosen channels bring: routes, work of their own, the fences around their paths."""
+    """What the chosen channels bring: routes, work and consumers, and fences around their paths."""
 
     routers: list[APIRouter] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    consumers: list[DurableConsumer[Any]] = field(default_factory=list)
     fences: dict[str, Fence] = field(default_factory=dict)
 
 
@@ -115,6 +119,7 @@ def open_channels(desk: Desk, chosen: tuple[str, ...], *, alone: bool = False) -
             module = import_module(f"services.intake.channels.{name}")
             router = module.make_router(own)
             tasks = module.make_tasks(own) if hasattr(module, "make_tasks") else ()
+            consumers = module.make_consumers(own) if hasattr(module, "make_consumers") else ()
         except Exception as error:
             if alone:
                 raise
@@ -122,6 +127,7 @@ def open_channels(desk: Desk, chosen: tuple[str, ...], *, alone: bool = False) -
         else:
             opened.routers.append(router)
             opened.tasks += tasks
+            opened.consumers += consumers
         for path in bounds.paths or (f"/intake/channels/{name}",):
             opened.fences[path] = fence
     return opened

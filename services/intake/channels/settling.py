@@ -64,8 +64,9 @@ class Settling:
         self._desk = desk
         self._sessions = sessions
         self._clock = clock
-        self._intake = Intake(desk.flow, desk.flow, desk.outbox, desk.vault)
-        self._reporters = Reporters(desk.vault, desk.outbox)
+        self._service = desk.service
+        self._intake = Intake(desk.service.flow, desk.service.flow, desk.service.outbox, desk.vault)
+        self._reporters = Reporters(desk.vault, desk.service.outbox)
         self._definition = load_definition()
 
     async def try_settle(self, kept: Kept) -> bool:
@@ -118,7 +119,7 @@ class Settling:
             told = len(kept.said.answers)
             await self._sessions.mark_stored(kept.root, taken.submission_id, told)
             return
-        async with self._desk.flow.begin() as conn:  # whoever stored it died before noting it
+        async with self._service.flow.begin() as conn:  # whoever stored it died before noting it
             await kept_sessions.adopt(conn, kept.channel, kept.gateway, kept.root, self._clock())
 
     async def _tell_more(self, kept: Kept) -> None:
@@ -130,7 +131,7 @@ class Settling:
         words = further_words(talk, before, self._definition)
         if kept.channel in THREADS:
             words = "\n".join(kept.said.answers[kept.told :]) or None
-        async with self._desk.flow.begin() as conn:
+        async with self._service.flow.begin() as conn:
             locked = await kept_sessions.lock_told(conn, kept.root)
             if locked is None or locked[0] != kept.told or locked[1] is None:
                 return  # told by somebody else meanwhile
@@ -145,9 +146,9 @@ class Settling:
                 await cases.save_cases(conn, [(c, new) for c, new, _ in changed])
                 orders = [(c, after_case(draft.type, new), new) for c, new, draft in changed]
                 await carry_out(conn, orders, by=REPORTER, at=at)
-                await Pager(self._desk.outbox).look(conn, orders, at)
+                await Pager(self._service.outbox).look(conn, orders, at)
                 stamp = Stamp(at, REPORTER)
-                await self._desk.outbox.append(conn, [(draft, stamp) for *_, draft in changed])
+                await self._service.outbox.append(conn, [(draft, stamp) for *_, draft in changed])
                 if words:
                     try:
                         await self._reporters.add_words(conn, report, words, at)

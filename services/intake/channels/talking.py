@@ -65,7 +65,7 @@ class Talking:
         """Take what channels store with, and the clock."""
         self._desk = desk
         self._clock = clock
-        self._sessions = Sessions(desk.flow, desk.secrets.index)
+        self._sessions = Sessions(desk.service.flow, desk.secrets.index)
         self._asking = Asking(desk.secrets.pepper, clock)
         self._settling = Settling(desk, self._sessions, clock)
         self.definition = load_definition()
@@ -195,7 +195,7 @@ class Talking:
 
     async def status(self, said: str, who: str, language: str) -> str:
         """Return the words of the answer to a receipt that was said in digits."""
-        async with self._desk.flow.begin() as conn:
+        async with self._desk.service.flow.begin() as conn:
             answer = await self._asking.answer(conn, said, who)
         if answer is None:
             return self.definition.say("no_such_number", language)

@@ -21,6 +21,7 @@ from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
 from shared.events import CASES, DataRead, Draft
+from shared.openapi import body_of
 from shared.outbox import Stamp
 from shared.vocabulary import Role
 
@@ -51,7 +52,7 @@ def make_router(
     """Make the route that notification alone may call."""
     router = APIRouter(prefix="/intake/v1", tags=["contacts"])
 
-    @router.post("/contacts/resolve", response_model=None)
+    @router.post("/contacts/resolve", response_model=None, openapi_extra=body_of(ResolveIn))
     async def resolve(
         request: Request, caller: Annotated[Caller, Depends(require(Role.SERVICE))]
     ) -> Response:

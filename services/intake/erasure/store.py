@@ -221,6 +221,7 @@ async def cut_report(
             " reading = CASE WHEN :last THEN NULL ELSE reading END,"
             " sender = CASE WHEN :last THEN NULL ELSE sender END,"
             " message_id = CASE WHEN :last THEN NULL ELSE message_id END,"
+            " external = CASE WHEN :last THEN '{}' ELSE external END,"
             " traceparent = CASE WHEN :last THEN NULL ELSE traceparent END"
             " WHERE submission_id = :s"
         ),
@@ -230,7 +231,7 @@ async def cut_report(
         await conn.execute(
             text(
                 "UPDATE submissions SET report = '{}', reading = NULL, sender = NULL,"
-                " message_id = NULL, traceparent = NULL WHERE answers = :s"
+                " message_id = NULL, external = '{}', traceparent = NULL WHERE answers = :s"
             ),
             {"s": place.submission_id},
         )

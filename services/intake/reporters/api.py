@@ -20,6 +20,7 @@ from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.errors import InvalidBody, NotFound
 from shared.http import once
+from shared.openapi import body_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
             raise NotFound
         return report
 
-    @router.post("/receipts/status", response_model=None)
+    @router.post("/receipts/status", response_model=None, openapi_extra=body_of(ReceiptIn))
     async def status(request: Request) -> Response:
         """Answer one of four neutral words about a report."""
         body = validate(ReceiptIn, parse_json(await read_bytes(request)))
@@ -117,7 +118,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
             answer = await reporters.status(conn, report)
         return JSONResponse(answer, headers=_NOT_KEPT)
 
-    @router.post("/receipts/messages", response_model=None)
+    @router.post("/receipts/messages", response_model=None, openapi_extra=body_of(MessageIn))
     async def messages(request: Request) -> Response:
         """Add words to a report, if any are sent, and read what the desk said."""
         raw = await read_bytes(request)
@@ -132,7 +133,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
         async with guesses.guard(service.flow, _from(request)):
             return await _act(service, request, raw, do)
 
-    @router.post("/receipts/feedback", response_model=None)
+    @router.post("/receipts/feedback", response_model=None, openapi_extra=body_of(FeedbackIn))
     async def feedback(request: Request) -> Response:
         """Take the person's own word: helped, partly, not, or harmed."""
         raw = await read_bytes(request)
@@ -167,7 +168,11 @@ def make_desk_router(service: Service, reporters: Reporters) -> APIRouter:
         page = {"items": items, "next": None}
         return JSONResponse(msgspec.to_builtins(page), headers=_NOT_KEPT)
 
-    @router.post("/submissions/{submission_id}/question", response_model=None)
+    @router.post(
+        "/submissions/{submission_id}/question",
+        response_model=None,
+        openapi_extra=body_of(QuestionIn),
+    )
     async def ask(
         request: Request, submission_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:

@@ -171,7 +171,7 @@ class Threads:
             return False
         if asked:
             return True
-        async with self._desk.flow.connect() as conn:
+        async with self._desk.service.flow.connect() as conn:
             return not await reports.is_stopped(conn, session.sender)
 
     def _reply(self, heard: Heard, reading: Reading, at: datetime) -> Mapping[str, Any] | None:

@@ -64,7 +64,9 @@ _STATEMENTS = (
       report jsonb NOT NULL,
       reading jsonb,
       state text NOT NULL DEFAULT 'received'
-        CHECK (state IN ('received', 'opened', 'no_case', 'answer')),
+        CHECK (state IN ('call', 'received', 'opened', 'no_case', 'answer')),
+      revision integer NOT NULL DEFAULT 0,
+      external text[] NOT NULL DEFAULT '{}',
       open_at timestamptz NOT NULL,
       open_tries integer NOT NULL DEFAULT 0,
       receipt_hash bytea NOT NULL UNIQUE,
@@ -76,6 +78,9 @@ _STATEMENTS = (
       UNIQUE (channel, gateway, message_key)
     )
     """,
+    # A call that is being written down (`call`) is a submission that nothing was told of yet.
+    "CREATE INDEX submissions_calls ON submissions (open_at) WHERE state = 'call'",
+    "CREATE INDEX submissions_external ON submissions USING gin (external) WHERE external <> '{}'",
     "CREATE INDEX submissions_unopened ON submissions (open_at) WHERE state = 'received'",
     """
     CREATE TABLE cases (
