@@ -162,6 +162,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 secrets,
                 replies,
                 work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+                service,
+                reporters,
                 os.environ,
             ),
             sorted(settings.only),

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from services.intake.channels.sms.replies import Replies
     from services.intake.committer import Committer
     from services.intake.preparing import Secrets
+    from services.intake.reporters.service import Reporters
     from services.intake.submissions import SubmissionStore
     from services.intake.vault import Vault
     from services.intake.work import Work
+    from shared.runtime import Service
 
-NAMES: Final = ("web", "sms")
+NAMES: Final = ("web", "sms", "committee")
 """Every channel that this version has."""
 
 
@@ -36,6 +38,8 @@ class Desk:
     secrets: Secrets
     replies: Replies
     work: Work
+    service: Service
+    reporters: Reporters
     environ: Mapping[str, str]
 
 
