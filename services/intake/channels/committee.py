@@ -7,7 +7,7 @@ What an addition says of risk, place or safe contact never changes the report: a
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003  (pydantic reads the annotation)
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from uuid import UUID
 
