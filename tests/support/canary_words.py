@@ -153,6 +153,26 @@ class Teller:
         self.must("POST", "/intake/channels/sms/telerivet", data=form | {"secret": "invented"})
         for path in (f"infobip/{NAME}{TEXTER}", "telerivet"):
             self.fails("POST", f"/intake/channels/sms/{path}", 403, data=form | {"secret": NAME})
+        self.committee()
+
+    def committee(self) -> None:
+        """Send a batch with a report, additions to it and items that are refused."""
+        own, headers = str(uuid4()), self.stack.bearer(Role.COMMITTEE_MEMBER)
+        added = {"id": str(uuid4()), "adds_to": own, "base_version": 1}
+        whole = report()
+        items = [
+            {"id": own, "report": whole},
+            added | {"text": f"{TOLD} {CALLED}", "danger_now": True, "places": whole["places"]},
+            added | {"text": TOLD},
+            {"id": NAME, "report": whole},
+            {"id": str(uuid4()), "report": {NAME: TOLD, "concerns": [BANGLA]}},
+            TOLD,
+        ]
+        path = "/intake/v1/committee/batches"
+        told = self.must("POST", path, json={"items": items}, headers=headers)["items"]
+        assert [one["result"] for one in told] == ["stored"] * 2 + ["refused"] * 4
+        self.must("GET", "/intake/v1/committee/reports", headers=headers)
+        self.fails("POST", path, 422, json={"items": TOLD, NAME: TOLD}, headers=headers)
 
     def twilio(self, text: str) -> None:
         path = "/intake/channels/sms/twilio"

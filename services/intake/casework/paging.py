@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from services.intake.casework.tasks import Orders
     from shared.events import CaseFacts, Draft
 
-PAGES: Final = ("triage", "new_words", "visit_overdue")
+PAGES: Final = ("triage", "new_words", "addition", "visit_overdue")
 """Kinds of task that page somebody at T0: nobody has looked yet, and it cannot wait."""
 
 
