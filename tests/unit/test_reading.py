@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake.reading import read
-from services.intake.reading_words import LEXICON, load_rules
+from services.intake.reading.words import LEXICON, load_rules
 from shared.vocabulary import Concern, Sex, Urgency
 
 TODAY = date(2026, 11, 25)
