@@ -196,6 +196,8 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
         "\u09cd" * 10_000,
         "1-" * 5_000,
         "(" * 10_000,
+        "আমার নাম " * 2_200,
+        "দিনাজপুর নামে " * 1_400,
     ],
     ids=lambda text: repr(text[:8]),
 )
