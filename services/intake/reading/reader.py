@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from services.intake.reading_age import Age, read_age
-from services.intake.reading_count import is_plural, read_count
-from services.intake.reading_people import read_sex, speaks_of_self
-from services.intake.reading_places import Whereabouts, read_places
-from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
+from services.intake.reading.age import Age, read_age
+from services.intake.reading.count import is_plural, read_count
+from services.intake.reading.people import read_sex, speaks_of_self
+from services.intake.reading.places import Whereabouts, read_places
+from services.intake.reading.words import READ, find_signals, fold_tokens, fold_word, load_rules
 from services.intake.receipts import parse_receipt
 from shared.text import Language, ascii_digits, detect_language, normalise
 from shared.vocabulary import Concern, Sex, Urgency
