@@ -40,7 +40,7 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 .PHONY: test
 test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
 	@$(SPREAD) tests/unit tests/contract
-	@$(SPREAD) tests/integration -m "not long"
+	@$(SPREAD) --no-loadscope-reorder tests/integration -m "not long"
 	@$(PYTEST) tests/bench tests/faults -m "not long"
 
 .PHONY: test-all
