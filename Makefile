@@ -40,7 +40,7 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 .PHONY: test
 test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
 	@$(SPREAD) tests/unit tests/contract
-	@$(SPREAD) tests/integration -m "not long"
+	@$(SPREAD) --no-loadscope-reorder tests/integration -m "not long"
 	@$(PYTEST) tests/bench tests/faults -m "not long"
 
 .PHONY: test-all
@@ -73,6 +73,10 @@ check: $(READY) ## Lint, formatting, types, borders between modules
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+.PHONY: prompts
+prompts: $(READY) ## Make placeholders of what the voice channel says, with espeak-ng
+	@.venv/bin/python -m services.intake.talk.prompts $(or $(PASHE_HOME),.pashe)/prompts
 
 .PHONY: format
 format: $(READY) ## Format the code

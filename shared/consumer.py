@@ -17,7 +17,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from shared import telemetry
 from shared.batch import Handler, may_want
 from shared.clock import now
-from shared.delivery import Delivery
+from shared.delivery import Delivery, TakeApart
 from shared.follower import MAX_RECORDS, Follower, position_of
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -80,6 +80,7 @@ class DurableConsumer(Generic[S]):
         self.name = name
         self.topics = tuple(topics)
         self.guards = guards
+        self._pattern: str | None = None
         self._handler = handler
         self._delivery = Delivery(
             name, handler, engine, guards=guards, on_parked=on_parked, clock=clock
@@ -97,6 +98,15 @@ class DurableConsumer(Generic[S]):
         self._follower = Follower(self._may_want)
         self.held = False
 
+    def read_others(self, pattern: str, take_apart: TakeApart) -> None:
+        """Read topics that others write and that come and go, by a regular expression of names.
+
+        They hold no events of ours: `take_apart` reads them. Before `attach`; a broker that `finds`
+        topics finds a new one, and the tap reads none of them.
+        """
+        self._pattern = pattern
+        self._delivery.take_apart = take_apart
+
     def follow(self, tap: Tap) -> None:
         """Take records from the tap of this process where it holds them; before `attach`."""
         self._follower = Follower(self._may_want, tap)
@@ -112,6 +122,7 @@ class DurableConsumer(Generic[S]):
         be_patient()
         subscriber = broker.subscriber(
             *self.topics,
+            pattern=self._pattern,
             batch=True,
             group_id=self.name,
             group_instance_id=f"{self.name}.{replica}",

@@ -132,8 +132,9 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     null; `district` likewise. `excluded` names provider ids and kinds that must not hear of it.
     `entitled` says that a signed-in person or partner made the report, or a coordinator triaged
     the case. `conflict` says that a person must look before anything is released. `status` is
-    `open`, `review_due` or `closed`; `worker` the pseudonym of who closed or took it; `feedback`
+    `open`, `review_due` or `closed`; `worker` the pseudonym of whose case it is; `feedback`
     the person's own word (`yes`, `partly`, `no`, `harmed`) in `feedback-received`.
+    `count` persons at least, `count_max` at most if that is not the same.
     `contact_stopped`: somebody with the number stopped messages; who that was is not known.
     `read` says in `identity-disclosed` and `person-data-read` what was read and why; `reason` in
     `consent-withdrawn` whether it was taken back (`withdrawn`), `changed` or has `expired`. `work`
@@ -163,6 +164,7 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     keep_together: bool = False
     places_needed: int = 1
     count: int = 1
+    count_max: int | None = None
     boys_with: list[int] = []
     reason: str | None = None
     worker: str | None = None
@@ -303,6 +305,7 @@ _REFERRAL_TYPES: Final = (
     "first-contact-made",
     "service-started",
     "referral-on-hold",
+    "appointment-changed",
     "milestone-reached",
     "service-delivered",
     "service-failed",

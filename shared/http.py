@@ -17,7 +17,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig  # noqa: TC002  (a value of this module has this type)
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -26,6 +25,8 @@ from shared.access import any_caller
 from shared.bodies import fields_of
 from shared.database import Blame, blame
 from shared.errors import InvalidBody, Problem, Unavailable
+from shared.health import add_health
+from shared.openapi import complete
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ async def once(
     return JSONResponse(answer, status)
 
 
-def _translate(error: Exception) -> Problem:
+def translate(error: Exception) -> Problem:
+    """Return the problem that an error is to whoever asked."""
     if isinstance(error, Problem):
         return error
     if blame(error) in (Blame.WORLD, Blame.RETRY):
@@ -131,12 +133,19 @@ _BEFORE_START: Final = ("/live", "/ready", "/metrics", "/openapi.json")
 """Paths that answer before schema, roles and keys were checked; all others answer 503 till then."""
 
 
+Fences = dict[str, Callable[["ASGIApp"], "ASGIApp"]]
+"""What stands around the paths that begin so."""
+
+
 class _Watch:
     """Spans, metrics and the last translation of errors, as plain ASGI: streams pass untouched."""
 
-    def __init__(self, app: ASGIApp, service: Service, route: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, fences: Fences, route: str | None = None
+    ) -> None:
         self._app = app
         self._service = service
+        self._fences = fences
         self._name = service.settings.service
         self._route = route
 
@@ -158,12 +167,12 @@ class _Watch:
         with telemetry.span(f"{self._name} {method}", parent or None):
             try:
                 ready = self._service.started or scope["path"].endswith(_BEFORE_START)
-                answer = self._app if ready else problem(Unavailable())
+                answer = self._fenced(scope["path"]) if ready else problem(Unavailable())
                 await answer(scope, receive, watched)
             except Exception as error:
                 if status:
                     raise
-                translated = _translate(error)
+                translated = translate(error)
                 if translated is not error and translated.status >= 500:  # noqa: PLR2004
                     _log.error("request-failed", error, status=translated.status)
                 await problem(translated)(scope, receive, watched)
@@ -171,6 +180,12 @@ class _Watch:
         seconds, requests = _series(method, route, status)
         seconds.observe(time.perf_counter() - started)
         requests.inc()
+
+    def _fenced(self, path: str) -> ASGIApp:
+        for begins, fence in self._fences.items():
+            if path.startswith(begins):
+                return fence(self._app)
+        return self._app
 
 
 @lru_cache(maxsize=1024)
@@ -197,14 +212,18 @@ def direct(endpoint: Endpoint) -> Endpoint:
 
 
 class App(FastAPI):
-    """FastAPI, with a table of the routes that are `direct`."""
+    """FastAPI, with a table of the routes that are `direct`, and fences around groups of paths.
+
+    `fences` has what is called around every path that begins so, `direct` or not.
+    """
 
     def __init__(self, service: Service, **more: Any) -> None:  # noqa: ANN401  (FastAPI's own)
         """Take the service that is watched, and FastAPI's own arguments."""
         super().__init__(**more)
         self._service = service
         self._direct: dict[tuple[str, str], ASGIApp] = {}
-        self.add_middleware(_Watch, service=service)
+        self.fences: Fences = {}
+        self.add_middleware(_Watch, service=service, fences=self.fences)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -216,13 +235,19 @@ class App(FastAPI):
                 return
         await super().__call__(scope, receive, send)
 
+    def openapi(self) -> dict[str, Any]:
+        """Return the document of the interface; made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
+
     def include_router(self, router: APIRouter, **more: Any) -> None:  # noqa: ANN401
         """Include a router; those of its endpoints that are `direct` are entered in the table."""
         super().include_router(router, **more)
         for route in router.routes:
             if isinstance(route, APIRoute) and getattr(route.endpoint, "direct", False):
                 for method in route.methods or ():
-                    watched = _Watch(_plain(route.endpoint), self._service, route.path)
+                    watched = _Watch(_plain(route.endpoint), self._service, self.fences, route.path)
                     self._direct[method, route.path] = watched
 
 
@@ -270,27 +295,5 @@ def make_app(service: Service, title: str, description: str) -> App:
     async def on_http(_: Request, error: HTTPException) -> Response:
         return problem(_HttpProblem(error.status_code))
 
-    _add_health(app, service)
+    add_health(app, service)
     return app
-
-
-def _add_health(app: FastAPI, service: Service) -> None:
-    async def live() -> dict[str, str]:
-        """Answer while the event loop turns."""
-        return {"status": "live"}
-
-    async def ready() -> Response:
-        """Answer 200 while the own database answers at a schema this code knows."""
-        report = await service.readiness()
-        return JSONResponse(report, 200 if report["ready"] else 503)
-
-    async def metrics() -> Response:
-        """Answer this process's metrics as OpenMetrics 1.0 text."""
-        await service.refresh_gauges()
-        shown = generate_latest(telemetry.REGISTRY)  # type: ignore[no-untyped-call]
-        return Response(shown, media_type=CONTENT_TYPE_LATEST)
-
-    prefix = f"/{service.settings.service}/v1"
-    for path, endpoint in (("/live", live), ("/ready", ready), ("/metrics", metrics)):
-        app.add_api_route(path, endpoint, include_in_schema=False, response_model=None)
-        app.add_api_route(prefix + path, endpoint, include_in_schema=False, response_model=None)

@@ -387,9 +387,16 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def make_service(
-    name: str, *, owns: Sequence[str], settings: Settings | None = None, flow_size: int = 8
+    name: str,
+    *,
+    owns: Sequence[str],
+    settings: Settings | None = None,
+    flow_size: int = 8,
+    finds: bool = False,
 ) -> Service:
     """Wire what every service has. `owns` are the topics that its relay writes.
+
+    `finds`: it reads topics that come and go.
 
     `flow_size` is how many database connections consumers, timers and use cases share; a process
     with many consumers wants more, for each takes one while it handles a batch.
@@ -414,7 +421,7 @@ def make_service(
         web=web,
         outbox=Outbox(name, Signer(read_key(settings, "signing.key"))),
         waker=Waker(flow, name),
-        broker=make_broker(settings.kafka, f"{name}.{settings.replica}"),
+        broker=make_broker(settings.kafka, f"{name}.{settings.replica}", finds=finds),
         tokens=TokenReader(centre, read_callers(settings)),
         owns=tuple(owns),
         issuers=issuers,

@@ -45,9 +45,17 @@ HTTP_SECONDS: Final = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+CHANNEL_FAILURES: Final = _counter(
+    "pashe_channel_failures",
+    "What a channel could not do for a reason of its own: start, a request, in time, for want of"
+    " room; alert on any of the first two",
+    "channel",
+    "what",
+)
 SUBMISSIONS_STORED: Final = _counter(
     "pashe_submissions", "Submissions stored", "channel", "outcome"
 )
+CALLS: Final = _counter("pashe_helpline_calls", "Calls that helplines took, by kind", "kind")
 REFERRAL_STATES: Final = _counter(
     "pashe_referral_transitions", "Referrals that reached a state", "state", "need"
 )
@@ -183,8 +191,12 @@ SMS_SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 SMS_OLDEST_DUE: Final = _gauge(
-    "pashe_sms_oldest_due_seconds", "How long the oldest notice to a person is due and not sent"
+    "pashe_sms_oldest_due_seconds",
+    "How long the oldest notice to a person is due and not sent",
+    "notifier",
 )
 SMS_BRAKED: Final = _gauge(
-    "pashe_sms_gateway_braked", "1 while nothing is sent because the gateway does not answer"
+    "pashe_sms_gateway_braked",
+    "1 while nothing is sent because the gateway does not answer",
+    "notifier",
 )

@@ -180,6 +180,10 @@ class Reason(StrEnum):
     OTHER = "other"
 
 
+EXCLUDED: Final = "excluded"
+"""Why a referral was withdrawn when its case named its provider, who must not hear of that."""
+
+
 class Enrolment(StrEnum):
     """Whether a provider of an offer uses Pashe; only `active` offers are assigned by machine."""
 

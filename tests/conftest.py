@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.platform"]
+pytest_plugins = ["tests.support.platform", "tests.support.spread"]
 
 
 @pytest.fixture(scope="session")

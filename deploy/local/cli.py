@@ -22,6 +22,7 @@ from deploy.local import (
     control,
     erasing,
     guests,
+    importing,
     key_epoch,
     parked,
     scrub,
@@ -67,6 +68,7 @@ app.command("backup")(backup.back_up)
 app.command("restore")(backup.restore)
 app.command("scrub")(scrub.scrub)
 app.command("rotate-keys")(key_epoch.rotate_keys)
+app.command("import")(importing.import_file)
 app.command("token")(tokens.print_token)
 app.command("bench")(bench.measure_speed)
 console = Console(highlight=False)

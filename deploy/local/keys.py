@@ -39,7 +39,7 @@ ACCOUNTS: Final = "accounts"
 _SECRET: Final = {
     "pashe": ("tokens.key",),
     ACCOUNTS: ("secrets.key",),
-    "intake": ("signing.key", "kek.key", "pepper.key", "index.key"),
+    "intake": ("signing.key", "kek.key", "pepper.key", "index.key", "seal.key"),
     "referral": ("signing.key", "seal.key"),
     "notification": ("signing.key", "seal.key"),
     "audit": ("signing.key", "log.key"),

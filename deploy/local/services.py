@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import importlib.util
 import os
 import sys
@@ -38,6 +39,15 @@ def chosen_services(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
         message = f"PASHE_SERVICES names what is no service: {', '.join(wrong)}"
         raise StackError(message)
     return tuple(name for name in SERVICES if name in names)
+
+
+def trial_token(keys: Path) -> str:
+    """Return the token that a telephone gateway of this stack alone signs with."""
+    file = keys / "pashe" / "tokens.key"
+    if not file.is_file():
+        return ""
+    seed = bytes.fromhex(file.read_text("ascii").strip())
+    return hmac.new(seed, b"a telephone gateway of this stack", "sha256").hexdigest()
 
 
 def has_module(name: str) -> bool:
@@ -83,6 +93,8 @@ def service_env(
     return {
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
         "SMS_OUTBOX_DIR": str(keys.parent / "sms"),
+        "TWILIO_AUTH_TOKEN": trial_token(keys),
+        "VOICE_PROMPTS": str(keys.parent / "prompts"),
         "ERASURES_FILE": str(keys.parent / "erasures" / "erasures.jsonl"),
         **inherited,
         **databases,

@@ -11,15 +11,16 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.intake import store
-from services.intake.domain import Triage
 from services.intake.reach import matter, shown
 from services.intake.report import Pcode, ProviderKey
+from services.intake.triage import Triage
 from shared.access import Caller, require
 from shared.access_rules import Allowed, Verb, decide, scope_of
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import commit_place, page, version_of
 from shared.vocabulary import Channel, Concern, Need, Role, Sex, Urgency
 
@@ -89,7 +90,11 @@ def make_router(service: Service, intake: Intake) -> APIRouter:
         headers = {} if allowed.stub else {"ETag": f'"{row.version}"'}
         return _json(shown(row, allowed), headers)
 
-    @router.post("/cases/{case_id}/triage", response_model=None)
+    @router.post(
+        "/cases/{case_id}/triage",
+        response_model=None,
+        openapi_extra=body_of(TriageIn, required=False),
+    )
     async def triage(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:

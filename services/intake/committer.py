@@ -44,6 +44,9 @@ KEPT_BEHIND: Final = BATCH // 4
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes that may wait."""
 
+OWN_ROOM: Final = 100
+"""Submissions of one channel that may wait whatever the others have waiting."""
+
 LOOK_UP: Final = 5.0
 """Seconds to look for a submission whose commit had an unknown outcome."""
 
@@ -76,30 +79,37 @@ class Committer:
         """How many submissions wait for a commit."""
         return len(self._lanes)
 
-    def check_room(self, *, behind: bool = False) -> None:
-        """Refuse before a body is read when too much waits already.
+    def door(self, channel: str = "") -> Door:
+        """Return a channel's own way in."""
+        return Door(self, channel)
+
+    def check_room(self, *, behind: bool = False, channel: str = "") -> None:
+        """Refuse before a body is read when too much waits already: never for others' flood alone.
 
         Raises:
             Unavailable: try again after the `Retry-After` it carries.
 
         """
         full = self.waiting >= MAX_QUEUE or self._bytes >= MAX_BYTES
+        if full and not behind and self._lanes.of(channel) < OWN_ROOM:
+            return
         if full or (behind and self._lanes.behind >= MAX_BEHIND):
             raise Unavailable
 
-    async def commit(self, prepared: Prepared, *, behind: bool = False) -> bytes:
+    async def commit(self, prepared: Prepared, *, behind: bool = False, channel: str = "") -> bytes:
         """Store one submission and return the answer: its own, or the first one of its key.
 
-        `behind`: after those that are not, as far as these leave room.
+        `behind`: after those that are not, as far as these leave room. Channels have a turn each,
+        and so have the senders of one.
 
         Raises:
             Unavailable: the database is down; nothing was stored, or nothing is known of it.
             IdempotencyConflict: the key came before with another body.
 
         """
-        self.check_room(behind=behind)
+        self.check_room(behind=behind, channel=channel)
         waiting = _Waiting(prepared)
-        self._lanes.add(waiting, behind=behind)
+        self._lanes.add(waiting, behind=behind, channel=channel, sender=prepared.sender)
         self._bytes += prepared.size
         self._more.set()
         return await waiting.done
@@ -184,6 +194,27 @@ class Committer:
                 waiting.done.set_result(waiting.prepared.answer)
             elif not waiting.done.done():
                 waiting.done.set_exception(Unavailable())
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A channel's way to the committer: its own room there, and its own turn."""
+
+    committer: Committer
+    channel: str
+
+    def check_room(self, *, behind: bool = False) -> None:
+        """Refuse before a body is read when too much waits already.
+
+        Raises:
+            Unavailable: try again after the `Retry-After` it carries.
+
+        """
+        self.committer.check_room(behind=behind, channel=self.channel)
+
+    async def commit(self, prepared: Prepared, *, behind: bool = False) -> bytes:
+        """Store one submission and return its answer; see `Committer.commit`."""
+        return await self.committer.commit(prepared, behind=behind, channel=self.channel)
 
 
 def _settle(waiting: _Waiting, answer: bytes | Exception) -> None:

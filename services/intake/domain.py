@@ -1,4 +1,4 @@
-"""Intake's decisions, purely: what a report says about each case, and what triage changes.
+"""Intake's decisions, purely: what a report says about each case.
 
 No clock, id, input or output inside: everything comes as an argument (STYLE).
 """
@@ -15,11 +15,11 @@ from uuid import UUID
 
 import msgspec
 
+from services.intake.calls import call_of, is_kept_apart, is_many_silent, is_pressing
 from services.intake.consent.gate import agreed_in, moment
 from services.intake.consent.record import state_of
 from services.intake.naming import NOT_A_KEY
 from shared import places
-from shared.errors import Conflict
 from shared.events import CASES, CaseFacts, ConsentState, Draft
 from shared.vocabulary import Concern, Urgency
 
@@ -125,9 +125,12 @@ def open_cases(
     """Say what each case of a submission is about; one for each person at risk, or one for a place.
 
     `reading` is what a machine read in free text, or None; what the reporter said by hand wins.
-    Returns nothing when a message was a command and no report; a form is always a report.
+    Returns nothing when a message was a command and no report, or a call said nothing; a form is
+    always a report.
     """
     report = submission.report
+    if is_kept_apart(report):
+        return []
     commanded = reading is not None and reading.command and not reading.concerns
     if commanded and submission.channel in _CONVERSATIONS:
         return []
@@ -160,10 +163,12 @@ def _facts(
         upazila, district = place_of([{"pcode": reading.place}])
     concerns = list(report.get("concerns", ())) or list(reading.concerns if reading else ())
     concerns = concerns or [Concern.UNSURE]
-    needs = list(dict.fromkeys(report.get("needs", ()))) or _needs_of(concerns)
+    needs = list(dict.fromkeys(report.get("needs", ()))) or needs_of(concerns)
     languages = list(told.get("languages", ()))
+    languages = languages or list(call_of(report).get("languages", ()))
     if not languages and report.get("language"):
         languages = [report["language"]]
+    least, most = _count(told, reading)
     return CaseFacts(
         report_id=submission.submission_id,
         channel=submission.channel,
@@ -180,11 +185,12 @@ def _facts(
         consent=consent_of(report, person, age, at),
         entitled=submission.entitled and bool(report.get("needs")),
         conflict=_conflict(report, reading),
-        excluded=_excluded(report),
+        excluded=excluded_of(report),
         medical_until=_medical_until(report, concerns, submission.received_at),
         keep_together=any(w.get("keep_together") for w in told.get("with", ())),
         places_needed=int(told.get("count", 1)) + len(told.get("with", ())),
-        count=int(told.get("count", 1)),
+        count=least,
+        count_max=most if most > least else None,
         boys_with=_boys_with(told, report),
         test=submission.test,
     )
@@ -201,11 +207,22 @@ def _boys_with(told: Mapping[str, Any], report: Mapping[str, Any]) -> list[int]:
 def _about(
     report: Mapping[str, Any], person: Mapping[str, Any] | None, reading: Reading | None
 ) -> str:
-    if person is not None or reading is not None:
+    nobody = person is None or int(person.get("count", 1)) > 1  # "twenty children" names nobody yet
+    if report.get("about") == "place" and nobody:
+        return "place"
+    if person is not None or reading is not None or is_many_silent(report):
         return "person"
     if report.get("about") in ("people", "service_wanted"):
         return "person"
     return "person" if report.get("reporter", {}).get("kind") == "self" else "place"
+
+
+def _count(person: Mapping[str, Any], reading: Reading | None) -> tuple[int, int]:
+    """Return how many persons it is about, at least and at most."""
+    if not person and reading is not None and reading.count is not None:
+        return reading.count
+    least = int(person.get("count", 1))
+    return least, int(person.get("count_max") or least)
 
 
 def _sex(person: Mapping[str, Any], reading: Reading | None) -> str:
@@ -215,7 +232,8 @@ def _sex(person: Mapping[str, Any], reading: Reading | None) -> str:
     return (reading.sex if reading is not None and reading.sex else None) or "unknown"
 
 
-def _needs_of(concerns: Sequence[str]) -> list[str]:
+def needs_of(concerns: Sequence[str]) -> list[str]:
+    """Return the needs that concerns usually come to."""
     usual = _usual_needs()
     return list(dict.fromkeys(need for c in concerns for need in usual.get(c, ())))
 
@@ -225,7 +243,8 @@ def _urgency(
 ) -> str | None:
     if report.get("danger_now") or Concern.SELF_HARM_RISK in concerns:
         return Urgency.T0
-    return reading.urgency if reading is not None else None
+    read = reading.urgency if reading is not None else None
+    return min(read or Urgency.T1, Urgency.T1) if is_pressing(report) else read
 
 
 def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:
@@ -234,7 +253,8 @@ def _conflict(report: Mapping[str, Any], reading: Reading | None) -> bool:
     return named or unknown or (reading is not None and bool(reading.possible_conflict))
 
 
-def _excluded(report: Mapping[str, Any]) -> list[str]:
+def excluded_of(report: Mapping[str, Any]) -> list[str]:
+    """Return the names, kinds and areas that must not hear of a report."""
     exclude = report.get("exclude", {})
     alleged = [a["provider_id"] for a in report.get("alleged", ()) if a.get("provider_id")]
     area = exclude.get("area")
@@ -253,52 +273,3 @@ def _medical_until(
     if received_at - happened > _AFTER_VIOLENCE:
         return None
     return happened + _TREAT_WITHIN
-
-
-@dataclass(frozen=True, slots=True)
-class Triage:
-    """What a coordinator decides about a case; None leaves a fact as it is."""
-
-    about: str | None = None
-    concerns: Sequence[str] | None = None
-    needs: Sequence[str] | None = None
-    urgency: str | None = None
-    pcode: str | None = None
-    age: int | None = None
-    sex: str | None = None
-    excluded: Sequence[str] | None = None
-    conflict: bool | None = None
-
-
-def triage(case_id: UUID, facts: CaseFacts, change: Triage) -> tuple[CaseFacts, Draft]:
-    """Apply a coordinator's triage; from then on the case is entitled (PRODUCT, Release).
-
-    A case that was due for review is open again: something more is to be done.
-
-    Raises:
-        Conflict: the case is closed.
-
-    """
-    if facts.status not in ("open", "review_due"):
-        raise Conflict(None, state=facts.status)
-    upazila, district = facts.upazila, facts.district
-    if change.pcode is not None:
-        upazila, district = place_of([{"pcode": change.pcode}])
-    concerns = list(change.concerns) if change.concerns is not None else facts.concerns
-    needs = list(change.needs) if change.needs is not None else facts.needs or _needs_of(concerns)
-    new = msgspec.structs.replace(
-        facts,
-        status="open",
-        about=change.about or facts.about,
-        concerns=concerns,
-        needs=needs,
-        urgency=change.urgency or facts.urgency,
-        upazila=upazila,
-        district=district,
-        age=facts.age if change.age is None else change.age,
-        sex=change.sex or facts.sex,
-        excluded=facts.excluded if change.excluded is None else list(change.excluded),
-        conflict=facts.conflict if change.conflict is None else change.conflict,
-        entitled=True,
-    )
-    return new, Draft(CASES, "case-triaged", str(case_id), new, tuple(new.needs))

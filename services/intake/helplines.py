@@ -36,7 +36,10 @@ class Line(
         if self.status != "answers" or self.hours is None or not self.holds_on(here.date()):
             return False
         first, _, last = self.hours.partition("-")
-        return first <= here.strftime("%H:%M") < last
+        now = here.strftime("%H:%M")
+        if first < last:
+            return first <= now < last
+        return now >= first or now < last  # over midnight
 
     def holds_on(self, day: date) -> bool:
         """Say whether there is such a line on a day."""

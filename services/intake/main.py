@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_help, api_kin, api_stages, api_work
+from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
 from services.intake.casework.families import Families
+from services.intake.casework.numbers import Numbers
 from services.intake.casework.pager import Pager
 from services.intake.casework.service import Casework
+from services.intake.casework.shown import Board
 from services.intake.casework.stages import Stages
 from services.intake.casework.visits import Visits
 from services.intake.channels.sms.replies import Replies
@@ -33,15 +37,16 @@ from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.preparing import Secrets
+from services.intake.proof_of_work import work_from
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
+from services.intake.seals import Seals
 from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
 from services.intake.vault import Vault
-from services.intake.work import work_from
 from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
@@ -54,6 +59,9 @@ from shared.sms import load_sms_settings, make_gateway
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from services.intake.keys.providers import KeyProvider
+    from shared.http import App
 
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
@@ -68,29 +76,86 @@ async def warm() -> None:
         await asyncio.to_thread(read, text, today=now().date())
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What channels and cases share in a process."""
+
+    service: runtime.Service
+    provider: KeyProvider
+    vault: Vault
+    secrets: Secrets
+    seals: Seals
+    board: Board
+
+
 def build() -> tuple[runtime.Service, FastAPI]:
-    """Wire the service in the order it starts.
+    """Wire the service in the order it starts: cases and channels, or those that were chosen.
 
     Raises:
         SettingsError: a variable, key or channel name is wrong.
 
     """
-    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES))
+    service = runtime.make_service("intake", owns=(SUBMISSIONS, CASES), finds=True)
     settings = service.settings
     provider = provider_from(settings.keys_dir, os.environ)
-    vault = Vault(Ring(provider.load))
+    seals = Seals(provider_from(settings.keys_dir, os.environ, "seal").load)
     secrets = Secrets(
         pepper=read_key(settings, "pepper.key"),
         index=read_key(settings, "index.key"),
         receipt_seed=read_key(settings, "signing.key"),
         issuer=settings.public_url,
     )
+    ground = _Ground(service, provider, Vault(Ring(provider.load)), secrets, seals, Board())
+    service.checks.append(lambda: check_keys(service.flow, ground.vault, now()))
+    app = make_app(
+        service,
+        "Pashe intake",
+        "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
+    )
+    try:
+        chosen = channels.choose(settings.only)
+    except KeyError as error:
+        message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
+        raise SettingsError(message) from None
+    _add_channels(ground, app, chosen)
+    if not settings.only or channels.CASES in settings.only:
+        _add_cases(ground, app)
+    return service, app
+
+
+def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
+    """Give the process its channels, and the one committer that they share."""
+    service, vault, secrets = ground.service, ground.vault, ground.secrets
     store = SubmissionStore(service.flow, service.outbox)
     committer = Committer(store, service.waker.wake)
+    desk = channels.Desk(
+        committer.door(),
+        store,
+        vault,
+        secrets,
+        Replies(service.flow, vault, secrets, make_gateway(load_sms_settings())),
+        work_from(secrets.pepper, lambda: committer.waiting, os.environ),
+        ground.board,
+        os.environ,
+        service,
+        ground.seals,
+    )
+    alone = len(chosen) == len(service.settings.only) == 1
+    opened = channels.open_channels(desk, chosen, alone=alone)
+    service.consumers += opened.consumers
+    service.tasks += [committer.run, partial(ground.board.run, service.flow), *opened.tasks]
+    app.fences |= opened.fences
+    for router in opened.routers:
+        app.include_router(router)
+
+
+def _add_cases(ground: _Ground, app: App) -> None:
+    """Give the process the cases: what opens them, what is due, and the desk's routes."""
+    service, vault, secrets = ground.service, ground.vault, ground.secrets
     intake = Intake(service.flow, service.web, service.outbox, vault)
     reporters = Reporters(vault, service.outbox)
     erasures = Erasures(service.outbox)
-    replies = Replies(service.flow, vault, secrets, make_gateway(load_sms_settings()))
+    numbers, board = Numbers(secrets.pepper), ground.board
     service.consumers.append(
         DurableConsumer(
             "intake.opener",
@@ -118,7 +183,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await warm()
         runtime.settle_memory()
         while True:
-            if await intake.open_overdue(now()):
+            if await intake.end_calls(now()) + await intake.open_overdue(now()):
                 service.waker.wake()
             await asyncio.sleep(SWEEP)
 
@@ -136,9 +201,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
-        Rotation(vault, provider).timer(),
+        Rotation(vault, ground.provider).timer(),
     ]
-    service.checks.append(lambda: check_keys(service.flow, vault, now()))
 
     async def catch_up() -> None:
         await erasure_list.catch_up(service.flow, erasures.again)
@@ -147,34 +211,14 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await listing.keep_list(service.flow)
 
     service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
-    service.tasks += [committer.run, sweep, replies.run, measure, keep_list]
-    app = make_app(
-        service,
-        "Pashe intake",
-        "Takes reports over every channel and keeps the cases. Who a person is stays here, sealed.",
-    )
-    try:
-        routers = channels.routers(
-            channels.Desk(
-                committer,
-                store,
-                vault,
-                secrets,
-                replies,
-                work_from(secrets.pepper, lambda: committer.waiting, os.environ),
-                os.environ,
-            ),
-            sorted(settings.only),
-        )
-    except KeyError as error:
-        message = f"INTAKE_CHANNELS names a channel that does not exist: {error.args[0]}"
-        raise SettingsError(message) from None
+    service.tasks += [sweep, measure, keep_list]
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
-        desk_api.make_duty_router(service),
-        api_help.make_help_router(service),
+        api_duty.make_duty_router(service, numbers, board),
+        api_ties.make_tie_router(service),
+        api_help.make_help_router(service, board),
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),
@@ -182,15 +226,14 @@ def build() -> tuple[runtime.Service, FastAPI]:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
-        contacts_api.make_router(service, vault, service.outbox, secrets),
+        contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
     )
-    for router in (*routers, *rooms):
+    for router in rooms:
         app.include_router(router)
-    return service, app
 
 
 if __name__ == "__main__":

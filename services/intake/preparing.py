@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,16 +15,17 @@ from services.intake.consent.record import shareable
 from services.intake.domain import Submission
 from services.intake.naming import provider_key, rename_persons
 from services.intake.receipts import Receipt, sign_receipt
-from services.intake.submissions import Prepared
+from services.intake.submissions import OPEN_AFTER, Prepared
 from shared import places, telemetry
 from shared.access_rules import owner_of
 from shared.clock import new_case_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
+from shared.text import ascii_digits
 from shared.vocabulary import supports_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from services.intake.blind import Blind
@@ -61,7 +63,8 @@ class Secrets:
 class Message:
     """How a submission came: gateway, the channel's own id if it has one, and what repeats drop.
 
-    `sender` is the blind index of the number that wrote; `again` what a repeat is answered.
+    `sender` is the blind index of the number that wrote; `again` what a repeat is answered;
+    `receipt` the receipt when it was drawn before, as for a conversation that may repeat its end.
     """
 
     gateway: str = ""
@@ -69,6 +72,24 @@ class Message:
     repeat_key: bytes | None = None
     sender: bytes | None = None
     again: bytes | None = None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What a channel knows beside the report: coarse `facts`, and what is `sealed`.
+
+    It is sealed with the first person at risk, or with the reporter when none is known. `kept` are
+    the ids of the submission that this one takes the place of; `draft` names the state of one that
+    is still being written, and how long it is waited for. `shown` stands in the answer with the
+    receipt: it depends on nothing of the report.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    sealed: Mapping[str, object] = field(default_factory=dict)
+    kept: tuple[UUID, tuple[UUID, ...]] | None = None
+    draft: tuple[str, timedelta] | None = None
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -81,23 +102,27 @@ def prepare(
     message: Message = Message(),
     key: Key | None = None,
     at: datetime | None = None,
+    besides: Besides = Besides(),
 ) -> Prepared:
     """Make everything of a submission before its commit: ids, ciphertexts, receipt and answer."""
     received_at = at or now()
     body = report.model_dump(mode="json", by_alias=True)
     rename_persons(body)
     people = [p for p in body["persons"] if p["role"] == "at_risk"]
-    case_ids = tuple(new_case_id() for _ in people or [None])
+    submission_id, known = besides.kept or (new_case_id(), ())
+    case_ids = tuple(
+        known[n] if n < len(known) else new_case_id() for n, _ in enumerate(people or [None])
+    )
     submission = Submission(
-        submission_id=new_case_id(),
+        submission_id=submission_id,
         channel=channel,
         case_ids=case_ids,
-        report=_coarse(body),
+        report={**_coarse(body), **besides.facts},
         entitled=caller is not None,
         received_at=received_at,
         test=report.test,
     )
-    receipt = Receipt.new()
+    receipt = message.receipt or Receipt.new()
     answer: dict[str, Any] = {
         "receipt": receipt.shown,
         "words": receipt.words,
@@ -105,6 +130,7 @@ def prepare(
         "status": "received",
         "signed_receipt": sign_receipt(secrets.receipt_seed, receipt, received_at, secrets.issuer),
     }
+    answer |= besides.shown
     if caller is not None:
         answer["case_ids"] = [str(case_id) for case_id in case_ids]
     return Prepared(
@@ -118,17 +144,15 @@ def prepare(
         actor=caller.actor if caller else f"anonymous:{channel}",
         receipt_hash=receipt.digest(secrets.pepper),
         person_refs=tuple(p["ref"] for p in people) or (None,),
-        subjects=tuple(_sealed(body, case_ids, vault, blind_of(secrets.index))),
-        draft=Draft(
-            SUBMISSIONS,
-            "report-submitted",
-            str(case_ids[0]),
-            ReportSubmitted(
-                submission_id=submission.submission_id,
-                channel=channel,
-                case_ids=list(case_ids),
-                test=report.test,
-            ),
+        subjects=tuple(
+            _sealed(body, case_ids, vault, blind_of(secrets.index), sealed=besides.sealed)
+        ),
+        draft=None if besides.draft else submitted(submission),
+        state=besides.draft[0] if besides.draft else "received",
+        open_after=besides.draft[1] if besides.draft else OPEN_AFTER,
+        external=tuple(
+            external_mark(secrets.index, ref["system"], ref["value"])
+            for ref in body["external_refs"]
         ),
         traceparent=telemetry.current_traceparent(),
         answer=msgspec.json.encode(answer),
@@ -137,8 +161,24 @@ def prepare(
     )
 
 
+def submitted(submission: Submission) -> Draft:
+    """Return the event that tells of a submission."""
+    told = ReportSubmitted(
+        submission_id=submission.submission_id,
+        channel=submission.channel,
+        case_ids=list(submission.case_ids),
+        test=submission.test,
+    )
+    return Draft(SUBMISSIONS, "report-submitted", str(submission.case_ids[0]), told)
+
+
 def _sealed(
-    body: Mapping[str, Any], case_ids: tuple[UUID, ...], vault: Vault, blind: Blind
+    body: Mapping[str, Any],
+    case_ids: tuple[UUID, ...],
+    vault: Vault,
+    blind: Blind,
+    *,
+    sealed: Mapping[str, object],
 ) -> Iterator[Subject]:
     """Seal what names or could find somebody, each subject under a key of its own."""
     first = case_ids[0]
@@ -170,11 +210,14 @@ def _sealed(
         "observed_at": body["observed_at"],
         "happened": body["happened"],
     }
-    yield subject(first, "reporter", None, own)
+    of_person = any(p["role"] == "at_risk" for p in body["persons"])
+    yield subject(first, "reporter", None, own if of_person else own | dict(sealed))
     at_risk = iter(case_ids)
     for person in body["persons"]:
         case_id = next(at_risk) if person["role"] == "at_risk" else first
         fields = {name: person.get(name) for name in _PERSON_SEALED}
+        if person["role"] == "at_risk":
+            fields, sealed = fields | dict(sealed), {}
         yield subject(case_id, "person", person["ref"], fields)
     for alleged in body["alleged"]:
         yield subject(first, "alleged", None, {k: v for k, v in alleged.items() if v is not None})
@@ -195,6 +238,7 @@ def _coarse(body: Mapping[str, Any]) -> dict[str, Any]:
                 "ref": p["ref"],
                 "role": p["role"],
                 "count": p["count"],
+                "count_max": p["count_max"],
                 "age": p["age"],
                 "sex": p["sex"],
                 "languages": p["languages"],
@@ -255,6 +299,19 @@ def _coarse_code(pcode: str | None) -> str | None:
 def repeat_key(index_key: bytes, *parts: str) -> bytes:
     """Return what marks a message as a repeat: a keyed hash, since its parts hold a number."""
     return hmac.new(index_key, "\x1f".join(parts).encode(), hashlib.sha256).digest()
+
+
+_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])(?:880|0)1[3-9][0-9]{8}(?![0-9A-Za-z])")
+
+
+def own_id(said: str) -> str | None:
+    """Return another system's id as it may be kept in clear; None when a number is in it."""
+    return None if _NUMBER.search(ascii_digits(said)) else said
+
+
+def external_mark(index_key: bytes, system: str, value: str) -> str:
+    """Return the blind index of a reference in another system: 32 hex characters."""
+    return repeat_key(index_key, "external", system, value).hex()[:32]
 
 
 def number_index(index_key: bytes, number: str) -> bytes:

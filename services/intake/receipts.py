@@ -51,6 +51,12 @@ class Receipt:
         """Draw a receipt from the system's random source (46 bits)."""
         return cls(secrets.randbelow(10**DIGITS))
 
+    @classmethod
+    def of(cls, pepper: bytes, mark: bytes) -> Receipt:
+        """Draw the receipt of a conversation: each time the same, for who has the pepper."""
+        told = hmac.new(pepper, b"pashe receipt of a conversation" + mark, hashlib.sha256).digest()
+        return cls(int.from_bytes(told, "big") % 10**DIGITS)
+
     @property
     def code(self) -> str:
         """Sixteen ASCII digits, the last two being check digits."""
@@ -78,13 +84,16 @@ def parse_receipt(text: str) -> Receipt | None:
     if plain.isascii() and plain.isdigit() and len(plain) == DIGITS + 2:
         number, check = int(plain[:DIGITS]), int(plain[DIGITS:])
         return Receipt(number) if _check(number) == check else None
+    words = text.split()
+    if len(words) != WORDS:
+        return None
     positions = {word: i for i, word in enumerate(_word_list())}
     try:
-        raw = bytes(positions[word] for word in text.split())
+        raw = bytes(positions[word] for word in words)
     except KeyError:
         return None
     number = int.from_bytes(raw, "big")
-    return Receipt(number) if len(raw) == WORDS and number < 10**DIGITS else None
+    return Receipt(number) if number < 10**DIGITS else None
 
 
 def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: str) -> str:

@@ -99,6 +99,7 @@ class PersonIn(Model):
     ref: Ref | None = None
     role: Literal["at_risk", "accompanying"] = "at_risk"
     count: int = Field(1, ge=1, le=1000, strict=True)
+    count_max: int | None = Field(None, ge=1, le=1000, strict=True)
     name: Short | None = None
     phone: Short | None = None
     age: Age | None = None
@@ -110,6 +111,13 @@ class PersonIn(Model):
     lives_with_alleged: Tri | None = None
     with_: list[With] = Field([], alias="with", max_length=MAX_LIST)
     safe_contact: SafeContact | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> PersonIn:
+        if self.count_max is not None and self.count_max < self.count:
+            message = "count_max is below count"
+            raise ValueError(message)
+        return self
 
 
 class AllegedIn(Model):

@@ -6,10 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.intake import store
+from services.intake.calls import call_of, is_many_silent
+from services.intake.calls_store import lock_left, make_received, silences_of
+from services.intake.casework import handover
+from services.intake.casework.course import Done, is_excluded
 from services.intake.casework.desk import carry_out
 from services.intake.casework.due import debrief_later
 from services.intake.casework.pager import Pager
-from services.intake.casework.tasks import TRIAGED, after_case
+from services.intake.casework.tasks import TRIAGED, Orders, Task, after_case
+from services.intake.casework.ties import excluding, let_go, with_ties
 from services.intake.consent.expiry import keep_consents, look_again
 from services.intake.consent.of_age import has_turned
 from services.intake.conversation import (
@@ -20,11 +25,13 @@ from services.intake.conversation import (
     stop_contact,
     take_answer,
 )
-from services.intake.domain import Triage, consents_of, open_cases, triage
+from services.intake.domain import Submission, consents_of, excluded_of, open_cases
+from services.intake.preparing import submitted
 from services.intake.reach import must
 from services.intake.reading import Reading, read
 from services.intake.reporters.store import mark_seen
 from services.intake.talks import save_talks, talks_of
+from services.intake.triage import Triage, triage
 from shared import telemetry
 from shared.access_rules import Verb, scope_of
 from shared.database import transaction
@@ -40,7 +47,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.intake.casework.tasks import Orders
     from services.intake.consent.record import Consent
     from services.intake.store import Unopened
     from services.intake.talks import Talk
@@ -59,6 +65,7 @@ class Opening:
 
     unopened: dict[UUID, Unopened]
     talks: Mapping[UUID, Talk] = field(default_factory=dict)
+    silences: Mapping[UUID, int] = field(default_factory=dict)
     facts: dict[UUID, CaseFacts] = field(default_factory=dict)
     opened: dict[UUID, tuple[Reading | None, list[tuple[UUID, CaseFacts]]]] = field(
         default_factory=dict
@@ -70,6 +77,7 @@ class Opening:
     orders: list[tuple[UUID, Orders, CaseFacts | None]] = field(default_factory=list)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
     consents: list[tuple[UUID, Consent]] = field(default_factory=list)
+    excluded: dict[UUID, list[str]] = field(default_factory=dict)
 
 
 def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Stamp) -> None:
@@ -81,6 +89,7 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     if waiting is None or submission_id in state.opened:
         return
     reading, said = None, ""
+    opened: list[tuple[UUID, CaseFacts]] = []
     narrator = waiting.narrator
     if narrator is not None and not waiting.submission.report.get("concerns"):
         said = str(vault.open(narrator, narrator.fields[0]))
@@ -91,14 +100,42 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     if talk is not None and reading is not None and _converse(state, talk, reading, said, stamp):
         state.opened[submission_id] = (reading, [])
         return
-    cases = open_cases(waiting.submission, reading, stamp.at)
+    submission = _with_silences(waiting.submission, state.silences)
+    cases = open_cases(submission, reading, stamp.at)
+    if submission_id in state.excluded:
+        cases = excluding(cases, state.excluded[submission_id])
     for case_id, facts, draft in cases:
-        state.facts[case_id] = facts
-        state.drafts.append((draft, stamp))
-        state.orders.append((case_id, after_case(draft.type, facts), facts))
-    opened = [(case_id, facts) for case_id, facts, _ in cases]
-    state.consents += consents_of(waiting.submission, opened, stamp.at)
+        done = _first_step(case_id, facts, submission)
+        state.facts[case_id] = done.facts
+        state.drafts += [(one, stamp) for one in (draft, *done.drafts)]
+        orders = after_case(draft.type, facts)
+        state.orders += [(case_id, orders, facts), (case_id, done.orders, done.facts)]
+        opened.append((case_id, done.facts))
+    state.consents += consents_of(submission, opened, stamp.at)
     state.opened[submission_id] = (reading, opened)
+
+
+def _with_silences(submission: Submission, silences: Mapping[UUID, int]) -> Submission:
+    """Return a submission that knows how many silent calls of its number came within a day."""
+    times = silences.get(submission.submission_id)
+    if times is None:
+        return submission
+    call = {**call_of(submission.report), "times": times}
+    return replace(submission, report={**submission.report, "call": call})
+
+
+def _first_step(case_id: UUID, facts: CaseFacts, submission: Submission) -> Done:
+    """Take the step that a call asks for: silent calls come before a person, or it is handed over.
+
+    Whoever the case excludes is offered nothing.
+    """
+    to = call_of(submission.report).get("offer_to")
+    if to is not None and not is_excluded(facts, to):
+        return handover.offer(case_id, facts, to)
+    if is_many_silent(submission.report):
+        task = Task("triage", urgency=facts.urgency, detail="silent_calls")
+        return Done(facts, (), Orders((task,)))
+    return Done(facts, ())
 
 
 def _converse(state: Opening, talk: Talk, reading: Reading, said: str, stamp: Stamp) -> bool:
@@ -150,6 +187,16 @@ class Intake:
                     await store.put_off(conn, submission_id, at)
         return opened
 
+    async def end_calls(self, at: datetime) -> int:
+        """Take calls for finished of which nothing more was saved; return how many."""
+        async with self._flow.begin() as conn:
+            calls = await lock_left(conn, at)
+            if calls:
+                await make_received(conn, [call.submission.submission_id for call in calls], at)
+                told = [(submitted(c.submission), Stamp(at, c.actor)) for c in calls]
+                await self._outbox.append(conn, told)
+        return len(calls)
+
     async def measure(self, at: datetime) -> None:
         """Read from the database what waits for a person: Kafka or not (DECISIONS 15)."""
         async with self._flow.connect() as conn:
@@ -165,7 +212,15 @@ class Intake:
         unopened = await store.lock_unopened(conn, submissions)
         talks = await talks_of(conn, list(unopened))
         cases = sorted({case_id for talk in talks.values() for case_id in talk.cases})
-        return Opening(unopened, talks, await store.lock_facts(conn, cases) if cases else {})
+        facts = await store.lock_facts(conn, cases) if cases else {}
+        calls = [key for key, one in unopened.items() if call_of(one.submission.report)]
+        silences = await silences_of(conn, calls) if calls else {}
+        opening = Opening(unopened, talks, silences, facts)
+        for submission_id, waiting in unopened.items():
+            named = excluded_of(waiting.submission.report)
+            if named:
+                opening.excluded[submission_id] = await with_ties(conn, named)
+        return opening
 
     async def open_in(self, conn: AsyncConnection, submission_id: UUID, at: datetime) -> None:
         """Open one submission's cases inside the caller's transaction, if they are not open."""
@@ -209,6 +264,8 @@ class Intake:
             raise NotFound
         if version is not None and version != row.version:
             raise Stale(None, version=row.version)
+        if change.excluded is not None:
+            change = replace(change, excluded=await with_ties(conn, change.excluded))
         facts, draft = triage(case_id, row.facts, change)
         stamp = Stamp(at, caller.actor)
         drafts: list[tuple[Draft, Stamp]] = []
@@ -225,6 +282,8 @@ class Intake:
         orders = after_case(draft.type, facts)
         done = [(case_id, TRIAGED, facts), (case_id, orders, facts)]
         await carry_out(conn, done, by=caller.actor, at=at)
+        if facts.excluded != row.facts.excluded:
+            await let_go(conn, case_id, facts, caller.actor, at)
         found = await store.find_case(conn, case_id)
         if found is None:
             raise NotFound

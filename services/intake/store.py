@@ -278,7 +278,8 @@ async def list_submissions(
     rows = await conn.execute(
         text(
             "SELECT txid::text AS xid, seq, submission_id, channel, gateway, message_id,"  # noqa: S608
-            " received_at, case_ids, state, reading, answers, test FROM submissions"
+            " received_at, case_ids, state, reading, report -> 'call' AS call, answers, test"
+            " FROM submissions"
             f" WHERE (CAST(:channel AS text) IS NULL OR channel = :channel) AND {_BELOW}"
         ),
         {"txid": str(after[0]), "seq": after[1], "channel": channel, "n": limit},
@@ -293,10 +294,35 @@ async def list_submissions(
             "received_at": row.received_at,
             "state": row.state,
             "reading": _json(row.reading),
+            "call": _json(row.call),
             "subject": row.case_ids[0],
             "case_ids": row.case_ids if row.state in _WITH_CASE else [],
             "case_id": row.case_ids[0] if row.state in _WITH_CASE and row.case_ids else None,
             "answers": row.answers,
+            "test": row.test,
+        }
+        for row in rows
+    ]
+
+
+async def find_by_mark(conn: AsyncConnection, mark: str) -> list[dict[str, Any]]:
+    """Return what the caller may see of submissions with a mark of a reference, oldest first.
+
+    The connection is in the caller's scope; at most 50.
+    """
+    rows = await conn.execute(
+        text(
+            "SELECT submission_id, channel, received_at, state, case_ids, test FROM submissions"
+            " WHERE external @> ARRAY[CAST(:m AS text)] AND external <> '{}' ORDER BY seq LIMIT 50"
+        ),
+        {"m": mark},
+    )
+    return [
+        {
+            "submission_id": row.submission_id,
+            "channel": row.channel,
+            "received_at": row.received_at,
+            "case_ids": row.case_ids if row.state in _WITH_CASE else [],
             "test": row.test,
         }
         for row in rows

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from shared.database import sqlstate_of
 from shared.idempotency import Key, find_answer
-from shared.outbox import Stamp
+from shared.outbox import APPENDED, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +46,11 @@ class CommitUnknown(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A submission ready to be stored, with every id made and its answer already known."""
+    """A submission ready to be stored, with every id made and its answer already known.
+
+    Without a `draft` nothing is told of it yet: it is still being written (`state`), and taken for
+    finished when nothing more came for `open_after`. `external` are marks of references elsewhere.
+    """
 
     submission: Submission
     gateway: str
@@ -57,13 +61,16 @@ class Prepared:
     receipt_hash: bytes
     person_refs: tuple[str | None, ...]
     subjects: tuple[Subject, ...]
-    draft: Draft
+    draft: Draft | None
     traceparent: str | None
     answer: bytes
     key: Key | None = None
     sender: bytes | None = None
     again: bytes | None = None
     size: int = 1000
+    state: str = "received"
+    open_after: timedelta = OPEN_AFTER
+    external: tuple[str, ...] = ()
 
     @property
     def submission_id(self) -> UUID:
@@ -79,39 +86,40 @@ WITH new_keys AS (
   ON CONFLICT DO NOTHING RETURNING scope, key_hash
 ), new AS (
   INSERT INTO submissions (submission_id, channel, gateway, message_key, message_id, received_at,
-    organisation, actor, entitled, case_ids, report, open_at, receipt_hash, sender, traceparent,
-    test)
+    organisation, actor, entitled, case_ids, report, receipt_hash, sender, traceparent, test,
+    state, open_at, external)
   SELECT id, channel, gateway, mkey, mid, at, org, actor, entitled,
-    string_to_array(cases, ',')::uuid[], report::jsonb, at + $5::interval, receipt, sender, trace,
-    test
-  FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::timestamptz[],
-    $12::text[], $13::text[], $14::boolean[], $15::text[], $16::text[], $17::bytea[], $18::bytea[],
-    $19::text[], $20::boolean[], $21::text[], $22::bytea[])
+    string_to_array(cases, ',')::uuid[], report::jsonb, receipt, sender, trace, test, state,
+    open_at, string_to_array(external, ',')
+  FROM unnest($5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::timestamptz[],
+    $11::text[], $12::text[], $13::boolean[], $14::text[], $15::text[], $16::bytea[], $17::bytea[],
+    $18::text[], $19::boolean[], $20::text[], $21::timestamptz[], $22::text[], $23::text[],
+    $24::bytea[])
     AS t (id, channel, gateway, mkey, mid, at, org, actor, entitled, cases, report, receipt, sender,
-    trace, test, scope, key)
+    trace, test, state, open_at, external, scope, key)
   WHERE key IS NULL OR (scope, key) IN (SELECT scope, key_hash FROM new_keys)
   ORDER BY channel, gateway, mkey, id
   ON CONFLICT (channel, gateway, message_key) DO NOTHING RETURNING submission_id
 ), new_cases AS (
   INSERT INTO cases (case_id, submission_id, person_ref, organisation)
-  SELECT c, s, r, o FROM unnest($23::uuid[], $24::uuid[], $25::text[], $26::text[])
+  SELECT c, s, r, o FROM unnest($25::uuid[], $26::uuid[], $27::text[], $28::text[])
     AS t (c, s, r, o) WHERE s IN (SELECT submission_id FROM new)
 ), new_subjects AS (
   INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek,
     phone_mark, name_mark)
-  SELECT * FROM unnest($27::uuid[], $28::uuid[], $29::uuid[], $30::text[], $31::text[],
-    $32::bytea[], $33::bytea[], $34::bytea[], $35::bytea[], $36::bytea[])
+  SELECT * FROM unnest($29::uuid[], $30::uuid[], $31::uuid[], $32::text[], $33::text[],
+    $34::bytea[], $35::bytea[], $36::bytea[], $37::bytea[], $38::bytea[])
     AS t (i, c, s, k, r, w, m, f, p, n) WHERE s IN (SELECT submission_id FROM new)
 ), new_sealed AS (
   INSERT INTO sealed (subject_id, field, version, ciphertext)
-  SELECT i, n, v, c FROM unnest($37::uuid[], $38::uuid[], $39::text[], $40::integer[], $41::bytea[])
+  SELECT i, n, v, c FROM unnest($39::uuid[], $40::uuid[], $41::text[], $42::integer[], $43::bytea[])
     AS t (s, i, n, v, c) WHERE s IN (SELECT submission_id FROM new)
 ), new_events AS (
   INSERT INTO outbox (topic, partition, key, event_id, type, sequence, needs, traceparent, value,
     signature)
   SELECT topic, partition, key, event_id, type, sequence, needs, trace, value, signature
-  FROM unnest($42::uuid[], $43::text[], $44::smallint[], $45::bytea[], $46::uuid[], $47::text[],
-    $48::bigint[], $49::text[], $50::text[], $51::bytea[], $52::bytea[])
+  FROM unnest($44::uuid[], $45::text[], $46::smallint[], $47::bytea[], $48::uuid[], $49::text[],
+    $50::bigint[], $51::text[], $52::text[], $53::bytea[], $54::bytea[])
     WITH ORDINALITY AS t (s, topic, partition, key, event_id, type, sequence, needs, trace, value,
     signature, n)
   WHERE s IN (SELECT submission_id FROM new) ORDER BY n
@@ -155,10 +163,18 @@ class SubmissionStore:
                 await conn.invalidate()
                 raise CommitUnknown(pid) from error
             new = {row[0] for row in rows}
-            self._outbox.count(p.draft for p in group if p.submission_id in new)
+            self._outbox.count(p.draft for p in group if p.draft and p.submission_id in new)
             return [
                 p.answer if p.submission_id in new else await self._first(conn, p) for p in group
             ]
+
+    async def insert_in(self, conn: AsyncConnection, group: Sequence[Prepared]) -> set[UUID]:
+        """Store a group inside the caller's transaction, which has begun; return which are new."""
+        driver = await _driver_of(conn)
+        new = {row[0] for row in await driver.fetch(_INSERT, *self._columns(group))}
+        conn.info[APPENDED] = True
+        self._outbox.count(p.draft for p in group if p.draft and p.submission_id in new)
+        return new
 
     def _columns(self, group: Sequence[Prepared]) -> list[object]:
         """Return the statement's parameters in their order."""
@@ -175,6 +191,7 @@ class SubmissionStore:
                 ",".join(map(str, s.case_ids)),
                 _encode(s.report).decode(),
                 *(p.receipt_hash, p.sender, p.traceparent, s.test),
+                *(p.state, s.received_at + p.open_after, ",".join(p.external)),
                 *((None, None) if p.key is None else (p.key.scope, p.key.digest)),
             )
             for p in tried
@@ -199,17 +216,17 @@ class SubmissionStore:
             for s in p.subjects
             for f in s.fields
         ]
+        told = [(p, p.draft) for p in tried if p.draft is not None]
         events = self._outbox.encode(
-            [(p.draft, Stamp(p.submission.received_at, p.actor, p.traceparent)) for p in tried], {}
+            [(d, Stamp(p.submission.received_at, p.actor, p.traceparent)) for p, d in told], {}
         )
         return [
             *_turned(4, [(k.scope, k.digest, k.body, k.close(answer)) for k, answer in keys]),
-            OPEN_AFTER,
-            *_turned(17, submissions),
+            *_turned(20, submissions),
             *_turned(4, cases),
             *_turned(10, subjects),
             *_turned(5, sealed),
-            [p.submission_id for p in tried],
+            [p.submission_id for p, _ in told],
             *events.values(),
         ]
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+INLINE: Final = frozenset({"twilio", "telerivet", "cloud"})
+"""Gateways whose reply is in the answer to their request, or sent by their own channel; the others'
+are sent later, by SMS."""
+
 EARLIER: Final = 20
 """Reports of one number that a text of it may be about."""
 
@@ -59,7 +63,7 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
             "  WHERE b.sender = s.sender AND b.seq < s.seq AND b.state IN ('received', 'opened')"
             "  ORDER BY b.seq DESC LIMIT :n) e ON true"
             " WHERE s.submission_id = ANY(CAST(:ids AS uuid[])) AND s.sender IS NOT NULL"
-            " AND s.channel = 'sms' ORDER BY s.submission_id, e.seq DESC"
+            " AND s.channel IN ('sms', 'whatsapp') ORDER BY s.submission_id, e.seq DESC"
         ),
         {"ids": list(submissions), "n": EARLIER},
     )
@@ -74,7 +78,7 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
             row.submission_id,
             bytes(row.sender),
             row.received_at,
-            row.gateway == "external",
+            row.gateway not in INLINE,
             row.stopped,
             asked,
             (*(known.cases if known is not None else ()), *(row.case_ids or ())),
@@ -111,7 +115,7 @@ async def save_talks(
         await conn.execute(
             text(
                 "INSERT INTO replies (submission_id, gateway, kind, language, send_before,"
-                " changed_at) SELECT id, 'external', kind, language,"
+                " changed_at) SELECT id, s.gateway, kind, language,"
                 " s.received_at + CAST(:within AS interval), :at FROM unnest(CAST(:ids AS uuid[]),"
                 " CAST(:kinds AS text[]), CAST(:languages AS text[])) AS t (id, kind, language)"
                 " JOIN submissions s ON s.submission_id = t.id ON CONFLICT DO NOTHING"

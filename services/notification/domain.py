@@ -13,6 +13,7 @@ from uuid import UUID
 
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, ReferralFacts
+from shared.vocabulary import EXCLUDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,6 +76,7 @@ class Why(StrEnum):
     """Why a notice was withheld, failed, or a subscription was disabled."""
 
     TEST = "test"
+    CONFLICT = "conflict"
     STALE = "stale"
     DISABLED = "subscription-disabled"
     DELETED = "subscription-deleted"
@@ -95,7 +97,10 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event in a provider's feed: ids and a state, nothing else. `feed_seq` starts at 1."""
+    """One event in a provider's feed: ids and a state, nothing else. `feed_seq` starts at 1.
+
+    `excluded`: the case named its provider, who must not hear of it.
+    """
 
     organisation: ProviderId
     feed_seq: int
@@ -107,6 +112,7 @@ class Entry:
     state: str
     version: int
     test: bool
+    excluded: bool = False
     traceparent: str | None = None
 
 
@@ -151,6 +157,7 @@ def entry_of(event: Event) -> Entry | None:
         state=facts.state,
         version=facts.version,
         test=facts.test,
+        excluded=event.type == "referral-withdrawn" and facts.reason == EXCLUDED,
         traceparent=event.traceparent,
     )
 
@@ -180,6 +187,8 @@ def plan_notices(
         reason: Why | None = None
         if entry.test:
             reason = Why.TEST
+        elif entry.excluded:
+            reason = Why.CONFLICT
         elif subscription.standing is not Standing.ACTIVE:
             reason = Why.DISABLED
         elif at > until:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENTRY_COLUMNS: Final = (
     "f.organisation, f.feed_seq, f.event_id, f.type, f.happened_at, f.case_id, f.referral_id,"
-    " f.state AS referral_state, f.version, f.test, f.traceparent"
+    " f.state AS referral_state, f.version, f.test, f.excluded, f.traceparent"
 )
 """The columns of `feed f` that `entry_from` reads."""
 
@@ -38,6 +38,7 @@ def entry_from(row: Row[Any]) -> Entry:
         state=row.referral_state,
         version=row.version,
         test=row.test,
+        excluded=row.excluded,
         traceparent=row.traceparent,
     )
 
@@ -72,13 +73,13 @@ async def list_subscribers(
 
 _ENTRIES: Final = text(
     "INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at, arrived_at,"
-    " case_id, referral_id, state, version, test, traceparent)"
-    " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, p"
+    " case_id, referral_id, state, version, test, excluded, traceparent)"
+    " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, d, p"
     " FROM unnest(CAST(:o AS text[]),"
     " CAST(:n AS bigint[]), CAST(:e AS uuid[]), CAST(:y AS text[]),"
     " CAST(:h AS timestamptz[]), CAST(:c AS uuid[]), CAST(:r AS uuid[]),"
-    " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:p AS text[]))"
-    " AS x (o, n, e, y, h, c, r, s, v, t, p) ORDER BY o, n"
+    " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:d AS boolean[]),"
+    " CAST(:p AS text[])) AS x (o, n, e, y, h, c, r, s, v, t, d, p) ORDER BY o, n"
 )
 
 
@@ -133,6 +134,7 @@ async def _insert(conn: AsyncConnection, entries: Sequence[Entry], at: datetime)
             "s": [e.state for e in entries],
             "v": [e.version for e in entries],
             "t": [e.test for e in entries],
+            "d": [e.excluded for e in entries],
             "p": [e.traceparent for e in entries],
         },
     )

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PersonNotice:
-    """One notice to a person. `attempt` counts sends, `tries` what was put off. Times are UTC."""
+    """One notice to a person, or to staff about a case: then it is of no referral.
+
+    `attempt` counts sends, `tries` what was put off. Times are UTC.
+    """
 
     id: NoticeId
     notifier: str
     recipient: Recipient
     case_id: UUID
-    referral_id: UUID
+    referral_id: UUID | None
     event_id: UUID
     type: str
     happened_at: datetime

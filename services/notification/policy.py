@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 
 class Recipient(StrEnum):
-    """Who may be meant by a row. A committee is none: it is told by people alone."""
+    """Who may be meant by a row. A committee is none: it is told by people alone.
+
+    `on_duty` is staff: whoever was paged about a case. That is no notice to a person of it.
+    """
 
     PERSON = "person"
     REPORTER = "reporter"
+    ON_DUTY = "on_duty"
 
 
 class Reason(StrEnum):
@@ -47,9 +51,15 @@ class Reason(StrEnum):
     ERASED = "erased"
     NO_CASE = "no-case"
     NOT_BY_SMS = "not-reachable-by-sms"
+    AT_DESK = "at-desk"
+    TAKEN = "taken"
 
 
-_RELATIONS: Final = {Recipient.PERSON: "self", Recipient.REPORTER: "unknown"}
+_RELATIONS: Final = {
+    Recipient.PERSON: "self",
+    Recipient.REPORTER: "unknown",
+    Recipient.ON_DUTY: "staff",
+}
 """What is known here of a recipient's relation to the person; who they are, only intake knows."""
 
 
@@ -63,12 +73,25 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     relation: tuple[str, ...] = ()
     urgency: tuple[str, ...] = ()
     consent: Literal["given", "any"] = "given"
-    safe_contact: Literal["given"] = "given"
-    hours: Literal["safe"] = "safe"
+    safe_contact: Literal["given", "any"] = "given"
+    hours: Literal["safe", "any"] = "safe"
     reason: Reason | None = None
     by: str = ""
     template: str = ""
     useful_days: int = 7
+    useful_minutes: int | None = None
+
+    @property
+    def is_to_somebody(self) -> bool:
+        """Whether it is a notice to somebody who is no staff."""
+        return self.recipient is not Recipient.ON_DUTY
+
+    @property
+    def useful_for(self) -> timedelta:
+        """How long after the event it is worth telling."""
+        if self.useful_minutes is not None:
+            return timedelta(minutes=self.useful_minutes)
+        return timedelta(days=self.useful_days)
 
     def fits(self, event: str, recipient: Recipient, urgency: str | None) -> bool:
         """Say whether the row speaks of this; an unknown urgency fits only rows for any."""
@@ -163,7 +186,7 @@ def plan(
     planned = []
     for recipient in policy.recipients(event):
         row = policy.find_row(event, recipient, urgency)
-        until = happened + timedelta(days=row.useful_days if row else 0)
+        until = happened + (row.useful_for if row else timedelta())
         reason: Reason | None = None
         if test:
             reason = Reason.TEST
@@ -199,7 +222,11 @@ def decide(
         return Withhold(Reason.EXPIRED)
     if at > useful_until:
         return Withhold(Reason.STALE)
-    moment = next_safe(at, contact.days, contact.hours, contact.timezone, policy.hours.otherwise)
+    moment: datetime | None = at
+    if row.hours == "safe":
+        moment = next_safe(
+            at, contact.days, contact.hours, contact.timezone, policy.hours.otherwise
+        )
     until = min(useful_until, contact.valid_until or useful_until)
     if moment is None or moment > until:
         return Withhold(Reason.NO_SAFE_HOUR)
@@ -225,7 +252,10 @@ def parse_policy(text: str, templates: Collection[str], languages: Collection[st
         if sends != bool(row.by and row.template) or sends == (row.reason is not None):
             message = f"row {number} of the table of notices: send by what, or withhold why?"
             raise SettingsError(message)
-        if (sends and row.template not in templates) or row.useful_days < 1 or not row.why:
+        if "any" in (row.consent, row.safe_contact, row.hours) and row.is_to_somebody:
+            message = f"row {number} of the table of notices: only staff is told whatever they said"
+            raise SettingsError(message)
+        if (sends and row.template not in templates) or not row.useful_for or not row.why:
             message = f"row {number} of the table of notices: no such template, no days or no why"
             raise SettingsError(message)
     if not set(policy.languages.values()) <= set(languages) or "otherwise" not in policy.languages:

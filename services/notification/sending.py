@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shared.sms import Outcome
 
 WINDOW: Final = timedelta(minutes=10)
-"""For so long the same recipient does not get the same text again."""
+"""For so long the same person does not get the same text again."""
 
 ASKING: Final = timedelta(seconds=30)
 """How long a claim holds before the send begins: intake answers in a sixth of it."""
@@ -70,14 +70,24 @@ class Sending:
         exchange: timedelta,
         *,
         clock: Callable[[], datetime],
+        window: timedelta = WINDOW,
     ) -> None:
-        """Take the flow engine, the outbox, who sends, the longest exchange, and the clock."""
+        """Take the flow engine, the outbox, who sends, the longest exchange, and the clock.
+
+        `window`: for so long the same recipient does not get the same text again.
+        """
         self._engine = engine
         self._outbox = outbox
         self._notifier = notifier
         self._holder = holder
         self._exchange = exchange
         self._clock = clock
+        self._window = window
+
+    @property
+    def notifier(self) -> str:
+        """Whose notices these are."""
+        return self._notifier
 
     async def free_mine(self) -> None:
         """After a start: what this replica had in flight is unknown, the rest of it is free."""
@@ -113,7 +123,7 @@ class Sending:
                 mark,
                 at=at,
                 until=at + self._exchange + MARGIN,
-                window=WINDOW,
+                window=self._window,
             )
 
     async def wait(self, job: Job, until: datetime) -> None:
@@ -154,7 +164,8 @@ class Sending:
         at = self._clock()
         async with self._engine.connect() as conn:
             due = await person_store.find_oldest_due(conn, self._notifier, at)
-        telemetry.SMS_OLDEST_DUE.set((at - due).total_seconds() if due else 0.0)
+        late = (at - due).total_seconds() if due else 0.0
+        telemetry.SMS_OLDEST_DUE.labels(self._notifier).set(late)
 
     async def _end(
         self, job: Job, state: NoticeState, reason: str | None, status: int | None

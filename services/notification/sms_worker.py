@@ -1,4 +1,4 @@
-"""The worker of the `sms` notifier: asks intake, applies the policy, sends once."""
+"""The worker of the notifiers by SMS: asks intake, applies the policy, sends once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SmsWorker(Crew):
     async def fill(self) -> None:
         """Tell as many persons as the lane has room for and the brake allows."""
         allowed = self._brake.room(LANE, self._clock())
-        telemetry.SMS_BRAKED.set(0 if allowed == LANE else 1)
+        telemetry.SMS_BRAKED.labels(self._sending.notifier).set(0 if allowed == LANE else 1)
         room = allowed - self._under_way
         if room <= 0:
             return
@@ -89,7 +89,9 @@ class SmsWorker(Crew):
 
     async def _work(self, job: Job) -> None:
         try:
-            with telemetry.span("notification.sms send", job.notice.traceparent):
+            with telemetry.span(
+                f"notification.{self._sending.notifier} send", job.notice.traceparent
+            ):
                 await self._tell(job)
         except Exception as error:  # noqa: BLE001  (its lease runs out, and it is looked at again)
             _log.error("notice-lost", error, notice=job.notice.id)
@@ -147,7 +149,7 @@ class SmsWorker(Crew):
         self._brake.note(outcome, at)
         if word == "sent":
             late = (at - job.notice.happened_at).total_seconds()
-            telemetry.NOTICE_DELAY.labels("sms").observe(max(late, 0.0))
+            telemetry.NOTICE_DELAY.labels(job.notice.notifier).observe(max(late, 0.0))
         else:
             _log.error(
                 "sms-not-sent",

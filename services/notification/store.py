@@ -134,7 +134,8 @@ async def replay_feed(
 ) -> list[int]:
     """Make up to `REPLAY` entries after a cursor wait again; return their places in the feed.
 
-    Its types decide which; test entries stay withheld. An entry keeps its notice and its id.
+    Its types decide which; what is for a test, or what its provider must not hear of, stays
+    withheld. An entry keeps its notice and its id.
     """
     rows = await conn.execute(
         text(
@@ -143,7 +144,7 @@ async def replay_feed(
             " SELECT CAST(:notifier AS text), f.organisation, s.id, f.feed_seq, 'waiting',"
             " CAST(:until AS timestamptz), CAST(:at AS timestamptz)"
             " FROM subscriptions s JOIN feed f ON f.organisation = s.organisation"
-            " WHERE s.id = :id AND f.feed_seq > :after AND NOT f.test"
+            " WHERE s.id = :id AND f.feed_seq > :after AND NOT f.test AND NOT f.excluded"
             " AND (s.types IS NULL OR f.type = ANY(s.types)) ORDER BY f.feed_seq LIMIT :n"
             " ON CONFLICT (subscription_id, feed_seq) DO UPDATE SET state = 'waiting',"
             " reason = NULL, attempt = 0, status = NULL, ended_at = NULL,"

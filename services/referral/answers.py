@@ -29,7 +29,8 @@ from services.referral.world import (
     consented,
     may_release,
 )
-from shared.vocabulary import Reason, ReferralState
+from shared.errors import Conflict
+from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,10 +57,12 @@ def follow(
     match order.verb:
         case "accept":
             new = _accepted(world, new, terms, at, made)
-        case "decline" | "fail" | "deliver" | "withdraw":
-            new = _give_back(new, made)
+        case "decline" | "fail" | "deliver" | "withdraw" | "mark-error":
+            new = _give_back(new, made) if referral.open else new
             if order.verb == "withdraw":
                 new = change(new, withdrawn_at=at)
+        case "refer-onward":
+            return _onward(world, case, referral, order.fields["need"], at)
     made.happen(domain.event_of(order.verb), new)
     if order.verb in SERVING and new.state != _S.WAITLISTED:
         _supersede(world, new, at, made)
@@ -87,6 +90,23 @@ def _accepted(world: World, new: Referral, terms: Terms, at: datetime, made: Cha
         first_contact_by=min(contact, new.first_contact_by or contact),
         deliver_by=pace.due(at, pace.deliver_within),
     )
+
+
+def _onward(world: World, case: Case, parent: Referral, need: str, at: datetime) -> Change:
+    """Plan another need that a provider saw; whatever the rule says, a person releases it.
+
+    Raises:
+        Conflict: the need is somebody's already, or the case is not served.
+
+    """
+    made = Change()
+    live = [r for r in world.of(case.case_id, need) if r.open]
+    if any(r.parent_referral_id == parent.referral_id for r in live):
+        return made
+    if live or not case.served:
+        raise Conflict(None, why="already_planned" if live else "case_not_served")
+    plan_new(world, case, need, at, made, parent=parent, onward=True)
+    return made
 
 
 def _give_back(referral: Referral, made: Change) -> Referral:
@@ -125,7 +145,7 @@ def fall_due(world: World, case: Case, referral: Referral, at: datetime) -> Chan
     of everything else, and of waiting too, people are told, one step a time.
     """
     made = Change()
-    unheard = referral.state == _S.WITHDRAWN  # told until acknowledged, whatever the case is now
+    unheard = referral.state in domain.GONE  # told until acknowledged, whatever the case is now
     if referral.test or not (case.served or unheard):
         return made
     made.looked[referral.referral_id] = referral
@@ -159,6 +179,8 @@ def _expire(world: World, case: Case, referral: Referral, at: datetime, made: Ch
 def bring_forward(world: World, event: Event) -> Change:
     """Take a newer event of a case in, with what it ends: a closed case, a withdrawn consent.
 
+    A referral whose provider the case names by now is withdrawn too; its rule then looks elsewhere.
+
     Every consumer of the service does this; only the first to bring an event changes anything.
     """
     made = Change()
@@ -177,6 +199,8 @@ def bring_forward(world: World, event: Event) -> Change:
     made.case = Case(case_id, event.sequence, facts, withdrawn)
     for referral in world.of(case_id):
         reason = _ended_by(event.type, facts, referral)
+        if reason is None and _named(world, facts, referral):
+            reason = EXCLUDED
         if reason is not None:
             _withdraw(referral, reason, event.time, made)
         elif made.case.served and old is not None and not old.served:
@@ -195,6 +219,15 @@ def _ended_by(event_type: str, facts: CaseFacts, referral: Referral) -> str | No
     if event_type == "consent-withdrawn" and not _agreed(facts, referral):
         return str(Reason.CONSENT_WITHDRAWN)
     return None
+
+
+def _named(world: World, facts: CaseFacts, referral: Referral) -> bool:
+    """Whether the case excludes whoever has the referral, by name or as one of a kind."""
+    if not (facts.excluded and referral.open and referral.provider_id):
+        return False
+    offer = world.offers.get(referral.offer_id or "")
+    who = {referral.provider_id} | (offer.kinds if offer else frozenset())
+    return not who.isdisjoint(facts.excluded)
 
 
 def _agreed(facts: CaseFacts, referral: Referral) -> bool:

@@ -184,9 +184,12 @@ _DOCS: Final = {
     "contact": "Say that the person was reached for the first time.",
     "start": "Say that the service has begun, or goes on after a hold.",
     "hold": "Say that the service rests for now.",
+    "appointment": "Plan an appointment, or say that it was kept, missed or moved.",
+    "refer-onward": "Ask for another need of the person; a coordinator releases it.",
     "milestone": "Say that a step of a long service was reached, and what the next waits on.",
     "deliver": "Say that the service was delivered, all or in part; the rest is planned again.",
     "fail": "Say that the service failed, with a reason.",
     "withdraw": "Withdraw the referral, with a reason; its provider must acknowledge.",
+    "mark-error": "Say that the referral was a mistake; its provider must acknowledge.",
     "acknowledge-withdrawal": "Say that the withdrawal was heard and what was shared is deleted.",
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from services.referral.domain import Order
 from shared.bodies import Model
-from shared.vocabulary import Reach, Reason, ReferralState
+from shared.vocabulary import Need, Reach, Reason, ReferralState
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A short code word; never a sentence about a person."""
@@ -74,6 +74,29 @@ class Step(Transition):
     due_on: date | None = None
 
 
+class Meeting(Transition):
+    """An appointment: planned, or what became of it; `moved` may name the new time."""
+
+    kind: Slug
+    at: AwareDatetime
+    state: Literal["planned", "kept", "missed", "moved"] = "planned"
+    transport: Slug | None = None
+    moved_to: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _moved(self) -> Meeting:
+        if self.moved_to is not None and self.state != "moved":
+            message = "only what moved has a new time"
+            raise ValueError(message)
+        return self
+
+
+class Onward(Transition):
+    """Another need of the person that the provider saw."""
+
+    need: Need
+
+
 class Cost(Model):
     """What it cost, in whole taka."""
 
@@ -99,10 +122,13 @@ BODIES: Final[dict[str, type[Transition]]] = {
     "contact": Transition,
     "start": Transition,
     "hold": Hold,
+    "appointment": Meeting,
     "milestone": Step,
+    "refer-onward": Onward,
     "deliver": Deliver,
     "fail": Transition,
     "withdraw": Transition,
+    "mark-error": Transition,
     "acknowledge-withdrawal": Transition,
 }
 """The body of each transition."""
@@ -113,9 +139,10 @@ _COMMON: Final = frozenset(Transition.model_fields)
 def order_of(verb: str, body: Transition, version: int | None) -> Order:
     """Turn a checked body into an order; dates become ISO 8601 texts."""
     fields: dict[str, Any] = body.model_dump(mode="json", exclude=set(_COMMON))
-    at = getattr(body, "at", None)
-    if isinstance(at, datetime):
-        fields["at"] = at
+    for name in ("at", "moved_to"):
+        when = getattr(body, name, None)
+        if isinstance(when, datetime):
+            fields[name] = when.astimezone(UTC)
     return Order(
         verb=verb,
         reason=body.reason,

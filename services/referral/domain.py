@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.referral.referral import PROMISED, Delivered, Milestone, Referral, Waiting, change
+from services.referral.referral import (
+    PROMISED,
+    Appointment,
+    Delivered,
+    Milestone,
+    Referral,
+    Waiting,
+    change,
+)
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
-from shared.vocabulary import Reason, ReferralState, Role
+from shared.vocabulary import EXCLUDED, Reason, ReferralState, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +67,10 @@ class _Rule:
 
 
 _ANSWERS: Final = PROVIDER
+LIVE_STATES: Final = frozenset({_S.PLANNED, _S.WAITING, _S.ASSIGNED}) | PROMISED
+GONE: Final = frozenset({_S.WITHDRAWN, _S.ENTERED_IN_ERROR})
+"""States in which whoever had the referral must say that it heard of the end."""
+
 _RULES: Final[dict[str, _Rule]] = {
     "release": _Rule(frozenset({_S.PLANNED, _S.WAITING}), DESK, "referral-released"),
     "told": _Rule(frozenset({_S.PLANNED, _S.WAITING}), DESK, "referral-assigned"),
@@ -73,18 +85,21 @@ _RULES: Final[dict[str, _Rule]] = {
     "hold": _Rule(
         frozenset({_S.ACCEPTED, _S.WAITLISTED, _S.IN_SERVICE}), _ANSWERS, "referral-on-hold"
     ),
+    "appointment": _Rule(PROMISED, _ANSWERS, "appointment-changed"),
     "milestone": _Rule(PROMISED, _ANSWERS, "milestone-reached"),
+    "refer-onward": _Rule(PROMISED | {_S.DELIVERED}, _ANSWERS, "referral-planned"),
     "deliver": _Rule(
         frozenset({_S.ACCEPTED, _S.IN_SERVICE, _S.ON_HOLD}), _ANSWERS, "service-delivered"
     ),
     "fail": _Rule(PROMISED, _ANSWERS, "service-failed", needs_reason=True),
     "withdraw": _Rule(
-        frozenset({_S.PLANNED, _S.WAITING, _S.ASSIGNED}) | PROMISED,
+        LIVE_STATES,
         DESK,
         "referral-withdrawn",
         needs_reason=True,
     ),
-    "acknowledge-withdrawal": _Rule(frozenset({_S.WITHDRAWN}), _ANSWERS, "withdrawal-acknowledged"),
+    "mark-error": _Rule(LIVE_STATES | {_S.DELIVERED, _S.FAILED}, DESK, "referral-withdrawn"),
+    "acknowledge-withdrawal": _Rule(GONE, _ANSWERS, "withdrawal-acknowledged"),
 }
 
 VERBS: Final = tuple(_RULES)
@@ -103,6 +118,8 @@ def speaks_for(referral: Referral, actor: Actor) -> bool:
 
 def _may(referral: Referral, verb: str, actor: Actor) -> bool:
     rule = _RULES[verb]
+    if verb == "acknowledge-withdrawal" and referral.reason == EXCLUDED:
+        return actor.role in DESK  # whom the case names sees it no more: a person deals with them
     if rule.who is _ANSWERS:
         return speaks_for(referral, actor)
     return actor.role in rule.who
@@ -161,6 +178,8 @@ def _repeated(referral: Referral, order: Order) -> bool:
     if order.verb == "milestone":
         mine = (order.fields.get("kind"), order.fields.get("waiting_on"))
         return any((m.kind, m.waiting_on) == mine for m in referral.milestones)
+    if order.verb == "appointment":
+        return _appointments(referral, order) == referral.appointments
     if order.verb == "accept" and order.fields.get("waitlisted"):
         return True
     return not _possible(referral, order.verb)
@@ -186,7 +205,24 @@ _Fields = dict[str, Any]
 def answer(referral: Referral, order: Order, at: datetime) -> Referral:
     """Apply a checked order of whoever answers for the provider, or a withdrawal of the desk."""
     done = [*referral.done, order.verb] if order.verb not in referral.done else referral.done
+    if _RULES[order.verb].who is _ANSWERS:
+        referral = _spoken(change(referral, heard_at=at), order.verb)
     return change(referral, done=done, **_ANSWERS_BY_VERB[order.verb](referral, order, at))
+
+
+_ENDS_SILENCE: Final[Mapping[str, frozenset[str]]] = {
+    "appointment": frozenset({"appointment"}),
+    "milestone": frozenset({"milestone"}),
+    "hold": frozenset({"review"}),
+}
+"""Of which silences a verb is the end, beside silence itself."""
+
+
+def _spoken(referral: Referral, verb: str) -> Referral:
+    """Return the referral without the silence that this word of its provider ends."""
+    told = referral.escalation
+    ended = told is not None and told.silence in _ENDS_SILENCE.get(verb, frozenset()) | {"quiet"}
+    return change(referral, escalation=None) if ended else referral
 
 
 def _accept(referral: Referral, order: Order, at: datetime) -> _Fields:
@@ -228,6 +264,37 @@ def _milestone(referral: Referral, order: Order, at: datetime) -> _Fields:
     return {"milestones": [*referral.milestones, step]}
 
 
+def _appointments(referral: Referral, order: Order) -> list[Appointment]:
+    """Return the appointments after an order: one is known by its kind and time."""
+    given = order.fields
+    said = Appointment(
+        kind=given["kind"],
+        at=given["at"],
+        state=given["state"],
+        transport=given.get("transport"),
+    )
+    before = {(one.kind, one.at): one for one in referral.appointments}
+    old = before.get((said.kind, said.at))
+    if old is not None and said.transport is None:
+        said = msgspec.structs.replace(said, transport=old.transport)
+    before[said.kind, said.at] = said
+    if given.get("moved_to") is not None:
+        moved = msgspec.structs.replace(said, at=given["moved_to"], state="planned")
+        before.setdefault((moved.kind, moved.at), moved)
+    return sorted(before.values(), key=lambda one: (one.at, one.kind))
+
+
+def _appoint(referral: Referral, order: Order, at: datetime) -> _Fields:
+    fields: _Fields = {"appointments": _appointments(referral, order)}
+    if order.fields["state"] == "kept" and referral.first_contact_at is None:
+        fields["first_contact_at"] = min(at, order.fields["at"])
+    return fields
+
+
+def _mark_error(_referral: Referral, order: Order, at: datetime) -> _Fields:
+    return {"state": _S.ENTERED_IN_ERROR, "reason": order.reason, "withdrawn_at": at}
+
+
 def _deliver(_referral: Referral, order: Order, _at: datetime) -> _Fields:
     given = order.fields
     return {
@@ -252,17 +319,20 @@ _ANSWERS_BY_VERB: Final[Mapping[str, Callable[[Referral, Order, datetime], _Fiel
     "contact": _contact,
     "start": _start,
     "hold": _hold,
+    "appointment": _appoint,
+    "refer-onward": lambda _referral, _order, _at: {},
     "milestone": _milestone,
     "deliver": _deliver,
     "fail": _end(_S.FAILED),
     "withdraw": _end(_S.WITHDRAWN),
+    "mark-error": _mark_error,
     "acknowledge-withdrawal": _acknowledge,
 }
 
 
 _PRIVATE: Final = (
     *("reserved", "done", "suggested", "awaits", "awaits_since", "escalation"),
-    *("released_at", "medical_until", "feed_seq"),
+    *("released_at", "medical_until", "feed_seq", "heard_at", "onward"),
 )
 """Fields that the interface does not show to everybody as they are."""
 
@@ -272,8 +342,7 @@ def shown(referral: Referral, actor: Actor) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(referral)
     for private in _PRIVATE:
         del plain[private]
-    for empty in ("appointments", "attachments"):
-        plain[empty] = []
+    plain["attachments"] = []
     if actor.role not in PROVIDER:
         told = referral.escalation
         plain["suggested_offer_id"] = referral.suggested

@@ -24,10 +24,13 @@ _THESE = " WHERE referral_id = ANY(CAST(:ids AS uuid[]))"
 
 _BLANK = (
     """body || '{"summary": {}, "provider_reference": null, "outcome": null, "cost": null,"""
-    """ "medical_until": null, "milestones": []}'"""
+    """ "medical_until": null, "milestones": [], "appointments": []}'"""
 )
 
-_TOLD = "jsonb_set(CAST(body AS jsonb), '{referral,summary}', '{}')::text"
+_TOLD = (
+    "jsonb_set(jsonb_set(CAST(body AS jsonb), '{referral,summary}', '{}'),"
+    " '{referral,appointments}', '[]')::text"
+)
 """What a provider's system was told of the person; number, type and referral stay in the feed."""
 
 _STATEMENTS = (

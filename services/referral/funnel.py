@@ -28,8 +28,8 @@ _LIVE: Final = text(
     " GROUP BY state, need, urgency"
 )
 _UNACKNOWLEDGED: Final = text(
-    "SELECT count(*) FROM referrals WHERE NOT test AND state = 'withdrawn' AND NOT acknowledged"
-    " AND provider_id IS NOT NULL"
+    "SELECT count(*) FROM referrals WHERE NOT test AND state IN ('withdrawn', 'entered_in_error')"
+    " AND NOT acknowledged AND provider_id IS NOT NULL"
 )
 
 

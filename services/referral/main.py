@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, api_routing, funnel, stream
+from services.referral import api, api_directory, api_links, api_routing, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
+from services.referral.exchange import api_fhir
+from services.referral.links import LinkSigner
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
@@ -108,6 +110,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service))
     app.include_router(api_routing.make_router(service, referrals))
+    links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
+    app.include_router(api_links.make_router(service, links))
+    app.include_router(api_fhir.make_router(service, referrals))
     return service, app
 
 

@@ -32,7 +32,7 @@ from services.referral.world import (
     referral_id_of,
     summary_of,
 )
-from shared.vocabulary import Reason, ReferralState
+from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +60,7 @@ def plan(world: World, case: Case, need: str, at: datetime, *, reopened: bool = 
             if referral.state in (_S.PLANNED, _S.WAITING) and referral.released_by is None:
                 look_again(world, case, referral, at, made)
         return made
-    undone = (CASE_CLOSED, Reason.CONSENT_WITHDRAWN)
+    undone = (CASE_CLOSED, Reason.CONSENT_WITHDRAWN, EXCLUDED)
     ends = [r.reason for r in before if r.reason != SUPERSEDED]
     if ends and not reopened and ends[-1] not in undone:
         return made
@@ -77,8 +77,12 @@ def plan_new(
     *,
     parent: Referral | None = None,
     released_by: str | None = None,
+    onward: bool = False,
 ) -> None:
-    """Plan the next attempt at a need; `released_by` carries an earlier release on."""
+    """Plan the next attempt at a need; `released_by` carries an earlier release on.
+
+    `onward`: a provider asked for it, which is nobody's who is entitled: a person releases it.
+    """
     facts, terms = case.facts, world.terms(need, at)
     known = {**{r.referral_id: r for r in world.of(case.case_id, need)}, **made.referrals}
     attempt = max((r.attempt for r in known.values() if r.need == need), default=0) + 1
@@ -96,6 +100,7 @@ def plan_new(
         released_by=released_by,
         released_at=at if released_by else None,
         medical_until=facts.medical_until,
+        onward=onward or (parent is not None and parent.onward and parent.need == need),
         test=facts.test,
     )
     _place(world, case, referral, at, made, announce=True)
@@ -128,7 +133,8 @@ def _place(
             referral = made.happen("referral-planned", await_desk(planned, None, at))
         wait(referral, terms, at, made, announce=announce)
         return
-    released = referral.released_by is not None or may_release(case, referral.need, terms)
+    by_rule = not referral.onward and may_release(case, referral.need, terms)
+    released = referral.released_by is not None or by_rule
     goes_out = decision.chosen is not None and released and not referral.test
     suggested = decision.suggested.offer_id if decision.suggested else None
     awaits = None if goes_out else awaits_of(decision)
@@ -177,7 +183,8 @@ def tried(world: World, referral: Referral, made: Change) -> frozenset[str]:
 
 def _in_vain(referral: Referral) -> bool:
     lost = referral.reason == SUPERSEDED and "accept" in referral.done
-    return referral.open or lost or referral.state in (_S.DECLINED, _S.EXPIRED)
+    named = referral.reason == EXCLUDED
+    return referral.open or lost or named or referral.state in (_S.DECLINED, _S.EXPIRED)
 
 
 def wait(

@@ -74,6 +74,18 @@ class Milestone(msgspec.Struct, frozen=True, kw_only=True):
     due_on: str | None = None
 
 
+class Appointment(msgspec.Struct, frozen=True, kw_only=True):
+    """A meeting of the person and the provider: `planned`, then `kept`, `missed` or `moved`.
+
+    `transport` says how the person comes there, as a code word.
+    """
+
+    kind: str
+    at: datetime
+    state: str = "planned"
+    transport: str | None = None
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider must know to answer, and nothing that names anyone."""
 
@@ -94,7 +106,8 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
 
     `suggested` is the offer that routing proposes while nobody is assigned; `awaits` what a person
     of the desk must do with a planned one (`release`, `choose`, `call`), since when; `reserved` the
-    places this referral holds of the offer's free ones.
+    places this referral holds of the offer's free ones. `heard_at` is when whoever answers for the
+    provider said something last; `onward` that a provider asked for it, so that a person releases.
     """
 
     referral_id: UUID
@@ -126,6 +139,7 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     parent_referral_id: UUID | None = None
     waiting: Waiting | None = None
     escalation: Escalation | None = None
+    appointments: list[Appointment] = []
     milestones: list[Milestone] = []
     delivered: Delivered | None = None
     outcome: str | None = None
@@ -133,6 +147,8 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn_at: datetime | None = None
     acknowledged_at: datetime | None = None
     medical_until: datetime | None = None
+    heard_at: datetime | None = None
+    onward: bool = False
     done: list[str] = []
     test: bool = False
     feed_seq: int | None = None
@@ -149,9 +165,9 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unacknowledged(self) -> bool:
-        """Whether its provider must still say that it heard of the withdrawal."""
-        withdrawn = self.state == _S.WITHDRAWN and self.withdrawn_at is not None
-        return withdrawn and self.heard and self.acknowledged_at is None
+        """Whether its provider must still say that it heard of the withdrawal, or of the error."""
+        gone = self.state in (_S.WITHDRAWN, _S.ENTERED_IN_ERROR) and self.withdrawn_at is not None
+        return gone and self.heard and self.acknowledged_at is None
 
     @property
     def answer_by(self) -> datetime | None:

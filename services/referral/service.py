@@ -155,7 +155,8 @@ class Referrals:
         if found is None or not _sees(found, actor):
             raise NotFound
         named = order.fields.get("offer_id")
-        needs = {found.case_id: {found.need}}
+        onward = order.fields.get("need") if order.verb == "refer-onward" else None
+        needs = {found.case_id: {found.need} | ({onward} if onward else set())}
         extra = [name for name in (named, found.suggested) if name is not None]
         widen = order.verb in _REPLANNING
         world = await self.load(conn, [found.case_id], needs, offers=extra, widen=widen)

@@ -16,7 +16,8 @@ from services.referral.referral import Escalation, Referral, change
 from shared.vocabulary import ReferralState
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
 
     from services.referral.rules import Pace, Terms
     from services.referral.world import Change
@@ -29,6 +30,10 @@ class Silence(StrEnum):
 
     RESPOND = "respond"  # two providers did not answer for the same need
     FIRST_CONTACT = "first_contact"  # somebody said yes, and nobody saw the person
+    APPOINTMENT = "appointment"  # one was missed, or nobody said whether it was kept
+    MILESTONE = "milestone"  # the next step of a long service is overdue
+    REVIEW = "review"  # what rests was to be looked at
+    QUIET = "quiet"  # whoever serves said nothing for long
     DELIVER = "deliver"
     NOBODY_SERVES = "nobody_serves"
     RELEASE = "release"  # the desk did not release, choose or call
@@ -52,24 +57,31 @@ class Step:
     to: str
 
 
+_SERVING: Final = (Silence.APPOINTMENT, Silence.MILESTONE, Silence.QUIET, Silence.DELIVER)
+
+_BY_STATE: Final[Mapping[str, tuple[str, ...]]] = {
+    _S.PLANNED: (Silence.RELEASE,),
+    _S.WAITING: (Silence.NOBODY_SERVES,),
+    _S.ASSIGNED: (Silence.RESPOND,),
+    _S.WAITLISTED: (Silence.WAITLIST,),
+    _S.ACCEPTED: (Silence.FIRST_CONTACT, *_SERVING),
+    _S.IN_SERVICE: _SERVING,
+    _S.ON_HOLD: (Silence.REVIEW, *_SERVING),
+    _S.WITHDRAWN: (Silence.ACKNOWLEDGE,),
+    _S.ENTERED_IN_ERROR: (Silence.ACKNOWLEDGE,),
+}
+
+
 def silences_of(referral: Referral) -> tuple[str, ...]:
     """Return what a referral may be silent about in its state, in the order of its life."""
-    match referral.state:
-        case _S.PLANNED if referral.awaits is not None:
-            return (Silence.RELEASE,)
-        case _S.WAITING:
-            return (Silence.NOBODY_SERVES,)
-        case _S.ASSIGNED:
-            return (Silence.RESPOND,)
-        case _S.WAITLISTED:
-            return (Silence.WAITLIST,)
-        case _S.ACCEPTED if referral.first_contact_at is None:
-            return (Silence.FIRST_CONTACT, Silence.DELIVER)
-        case _S.ACCEPTED | _S.IN_SERVICE | _S.ON_HOLD:
-            return (Silence.DELIVER,)
-        case _S.WITHDRAWN if referral.unacknowledged:
-            return (Silence.ACKNOWLEDGE,)
-    return ()
+    over = set()
+    if referral.awaits is None:
+        over.add(Silence.RELEASE)
+    if referral.first_contact_at is not None:
+        over.add(Silence.FIRST_CONTACT)
+    if not referral.unacknowledged:
+        over.add(Silence.ACKNOWLEDGE)
+    return tuple(s for s in _BY_STATE.get(referral.state, ()) if s not in over)
 
 
 def settled(referral: Referral) -> Referral:
@@ -85,29 +97,76 @@ def settled(referral: Referral) -> Referral:
     return referral
 
 
+def _has_day(referral: Referral) -> bool:
+    """Whether it is known when something is to be heard again: silence is measured by that."""
+    resting = referral.state == _S.ON_HOLD and referral.review_on is not None
+    return resting or _next_step_due(referral) is not None
+
+
+def _next_step_due(referral: Referral) -> str | None:
+    """Return the day (ISO 8601) on which the next step of a long service is due, if it has one."""
+    return referral.milestones[-1].due_on if referral.milestones else None
+
+
+_SETTLES: Final = frozenset({"planned", "kept"})
+
+
+def _appointment_over(referral: Referral, pace: Pace) -> datetime | None:
+    """Return when somebody must ask about an appointment: missed, or never spoken of again.
+
+    A missed one that another was planned after, or that was followed by a kept one, is settled.
+    """
+    settled_at = max((a.at for a in referral.appointments if a.state in _SETTLES), default=None)
+    asked = [
+        a.at if a.state == "missed" else pace.due(a.at, pace.escalate_within)
+        for a in referral.appointments
+        if a.state == "planned"
+        or (a.state == "missed" and (settled_at is None or settled_at <= a.at))
+    ]
+    return min(asked, default=None)
+
+
+def _waitlist_over(referral: Referral, pace: Pace) -> datetime | None:
+    waiting = referral.waiting
+    if waiting is None:
+        return None
+    if waiting.expected_on is not None:
+        return pace.end_of_day(waiting.expected_on)
+    return pace.due(waiting.since, pace.waitlist_within)
+
+
+def _end_of(day: str | None, pace: Pace) -> datetime | None:
+    return None if day is None else pace.end_of_day(day)
+
+
+def _after(at: datetime | None, within: timedelta, pace: Pace) -> datetime | None:
+    return None if at is None else pace.due(at, within)
+
+
+_BEGINS: Final[Mapping[str, Callable[[Referral, Pace], datetime | None]]] = {
+    Silence.RELEASE: lambda r, pace: _after(r.awaits_since, pace.assign_within, pace),
+    Silence.NOBODY_SERVES: lambda r, _: r.waiting.since if r.waiting else None,
+    Silence.WAITLIST: _waitlist_over,
+    Silence.FIRST_CONTACT: lambda r, _: r.first_contact_by,
+    Silence.APPOINTMENT: _appointment_over,
+    Silence.MILESTONE: lambda r, pace: _end_of(_next_step_due(r), pace),
+    Silence.REVIEW: lambda r, pace: _end_of(r.review_on, pace),
+    Silence.QUIET: lambda r, pace: (
+        None if _has_day(r) else _after(r.heard_at, pace.quiet_within, pace)
+    ),
+    Silence.DELIVER: lambda r, _: r.deliver_by,
+    Silence.ACKNOWLEDGE: lambda r, pace: _after(r.withdrawn_at, pace.acknowledge_within, pace),
+}
+
+
 def begins(referral: Referral, silence: str, pace: Pace) -> datetime | None:
     """Return when a referral counts as silent about something; None: not by a clock.
 
     An unanswered offer ends (`respond_by`) and the need goes to the next, so people are told of it
     when that has happened twice, not by a clock of its own.
     """
-    waiting = referral.waiting
-    match silence:
-        case Silence.RELEASE if referral.awaits_since is not None:
-            return pace.due(referral.awaits_since, pace.assign_within)
-        case Silence.NOBODY_SERVES if waiting is not None:
-            return waiting.since
-        case Silence.WAITLIST if waiting is not None and waiting.expected_on is not None:
-            return pace.end_of_day(waiting.expected_on)
-        case Silence.WAITLIST if waiting is not None:
-            return pace.due(waiting.since, pace.waitlist_within)
-        case Silence.FIRST_CONTACT:
-            return referral.first_contact_by
-        case Silence.DELIVER:
-            return referral.deliver_by
-        case Silence.ACKNOWLEDGE if referral.withdrawn_at is not None:
-            return pace.due(referral.withdrawn_at, pace.acknowledge_within)
-    return None
+    found = _BEGINS.get(silence)
+    return found(referral, pace) if found is not None else None
 
 
 def above(told: str | None) -> str | None:

@@ -107,7 +107,8 @@ async def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
 # --- Referrals ----------------------------------------------------------------------------------
 
 
-def _referral(row: Any) -> Referral:  # noqa: ANN401  (a database row)
+def referral_in(row: Any) -> Referral:  # noqa: ANN401  (a database row)
+    """Return the referral that a row with its `body` holds."""
     return msgspec.convert(plain(row.body), Referral)
 
 
@@ -124,7 +125,7 @@ async def lock_referrals(
     )
     found: dict[UUID, dict[UUID, Referral]] = {}
     for row in rows:
-        referral = _referral(row)
+        referral = referral_in(row)
         found.setdefault(referral.case_id, {})[referral.referral_id] = referral
     return found
 
@@ -135,7 +136,7 @@ async def find_referral(conn: AsyncConnection, referral_id: UUID) -> Referral | 
         text("SELECT body FROM referrals WHERE referral_id = :id"), {"id": referral_id}
     )
     row = rows.first()
-    return None if row is None else _referral(row)
+    return None if row is None else referral_in(row)
 
 
 _SAVE: Final = text("""
@@ -154,7 +155,7 @@ ORDER BY referral_id
 ON CONFLICT (referral_id) DO UPDATE SET urgency = excluded.urgency, state = excluded.state,
   version = excluded.version, provider_id = excluded.provider_id, offer_id = excluded.offer_id,
   feed_seq = excluded.feed_seq, answer_by = excluded.answer_by,
-  acknowledged = excluded.acknowledged, body = excluded.body, changed_at = now(),
+  acknowledged = excluded.acknowledged, body = excluded.body, changed_at = clock_timestamp(),
   txid = pg_current_xact_id(), seq = nextval('referral_order')
 """)
 
@@ -206,7 +207,7 @@ async def list_referrals(
         ),
         {"txid": str(after[0]), "seq": after[1], "n": limit, **wanted.values()},
     )
-    return [(_referral(row), (int(row.xid), row.seq)) for row in rows]
+    return [(referral_in(row), (int(row.xid), row.seq)) for row in rows]
 
 
 async def list_own(
@@ -221,7 +222,7 @@ async def list_own(
         ),
         {"after": after, "n": limit, **wanted.values()},
     )
-    return [(_referral(row), (0, row.feed_seq)) for row in rows]
+    return [(referral_in(row), (0, row.feed_seq)) for row in rows]
 
 
 async def hasten(conn: AsyncConnection, needs: Sequence[str], at: datetime) -> int:

@@ -85,6 +85,8 @@ BODIES: Final[dict[str, Any]] = {
     "cases/hold": HOLD,
     "told": {"how": "call"},
     "milestone": {"kind": "follow_up"},
+    "appointment": {"kind": "visit", "at": "2999-01-01T00:00:00Z"},
+    "refer-onward": {"need": "legal_aid"},
     "decline": {"reason": "no_capacity"},
     "fail": {"reason": "no_capacity"},
     "withdraw": {"reason": "duplicate"},
@@ -212,7 +214,7 @@ class Ground:
         """Ask an endpoint about something; return status and body."""
         method, path = endpoint.split(" ")
         path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
-        query = "?reason=review" if path.endswith(("/persons", "/notes")) else ""
+        query = "?reason=review" if path.endswith(("/persons", "/notes", "/messages")) else ""
         body = None if method in ("GET", "DELETE") else BODIES.get(path_end(endpoint), {})
         headers = who.headers | {"if-match": '"999999"'}
         answer = self.http.request(method, path + query, json=body, headers=headers)

@@ -16,6 +16,7 @@ from services.intake.casework.families import Families
 from services.intake.casework.pager import Pager
 from services.intake.casework.risk import assess as by_instrument
 from services.intake.casework.risk import load_instruments
+from services.intake.casework.roster import Duty, add_duty
 from services.intake.casework.service import Casework
 from services.intake.casework.stages import Asked, Entry, Stages
 from services.intake.casework.steps import loads, open_cases_of
@@ -118,10 +119,8 @@ class Office:
         async with self.room.engine.begin() as conn:
             for n, person in enumerate(persons):
                 begins = self.room.now - timedelta(hours=9 - n)
-                entry = desk.Duty(
-                    person, "coordinator", None, begins, self.room.now + timedelta(days=1)
-                )
-                await desk.add_duty(conn, entry, "supervisor:s1")
+                entry = Duty(person, "coordinator", None, begins, self.room.now + timedelta(days=1))
+                await add_duty(conn, entry, "supervisor:s1")
 
     async def tasks(self, case_id: UUID) -> dict[str, dict[str, Any]]:
         async with self.room.engine.connect() as conn:
@@ -241,10 +240,11 @@ async def test_open_cases_of_a_worker_are_counted(room: Room, office: Office) ->
     await office.contact(closed, by=OTHER)
     async with room.engine.connect() as conn:
         assert await open_cases_of(conn, "c1") == 3
-        found = await loads(conn, room.now - timedelta(days=30))
+        week = room.now - timedelta(weeks=1)
+        found = await loads(conn, room.now - timedelta(days=30), ["child_labour"], week)
     assert found == [
-        {"who": "c1", "open_cases": 3, "t0": 0, "steps": 4, "by_night": 0},
-        {"who": "c2", "open_cases": 0, "t0": 0, "steps": 2, "by_night": 1},
+        {"who": "c1", "open_cases": 3, "t0": 0, "steps": 4, "by_night": 0, "heavy_this_week": 4},
+        {"who": "c2", "open_cases": 0, "t0": 0, "steps": 2, "by_night": 1, "heavy_this_week": 0},
     ]
 
 

@@ -13,7 +13,7 @@ from services.intake.consent.api import DecisionIn
 from services.intake.consent.decide import ConsentRefused
 from services.intake.consent.expiry import make_timer
 from services.intake.consent.of_age import ask_at_18
-from services.intake.domain import Triage
+from services.intake.triage import Triage
 from shared.access import Caller
 from shared.errors import Conflict, NotFound
 from shared.timers import TimerLoop

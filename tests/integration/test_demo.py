@@ -21,6 +21,9 @@ def test_the_demonstration_reaches_its_end(tmp_path: Path) -> None:
         said = " ".join(stack.pashe("demo", timeout=240).split())
     for line in (
         "every submission is in the history",
+        "১ এখনই",
+        "▸ সাভার ঢাকা",
+        "বাংলার জন্য ১ চাপুন",
         "expired and offered on 2 times",
         "nobody serves",
         "notice withheld",

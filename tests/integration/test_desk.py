@@ -236,8 +236,7 @@ async def test_harm_goes_to_the_safeguarding_focal_person(http: httpx.Client, de
     body = {"words": made["words"], "helped": "harmed", "about": "staff"}
     answer = http.post("/intake/v1/receipts/feedback", json=body)
     assert answer.json() == {"status": "received"}
-    (task,) = desk.tasks(case_id, kind="harmed")
-    assert (task["level"], task["urgency"]) == ("safeguarding_focal_person", "T1")
+    assert desk.tasks(case_id, kind="harmed") == [], "before the focal person alone: test_duty"
 
 
 @pytest.mark.parametrize(
@@ -452,3 +451,59 @@ async def test_an_odd_text_is_kept_with_what_is_certain_and_answered_politely(
         reading = found["reading"]
         assert (reading["place"], reading["age"]) == (None, None), name
         assert set(reading["concerns"]) <= {"unsure"}, name
+
+
+def test_a_committees_batch_is_stored_once_and_what_is_heavy_is_for_a_person(
+    desk: Desk, stack: Stack, http: httpx.Client
+) -> None:
+    mine = stack.bearer(Role.COMMITTEE_MEMBER, subject=f"m-{uuid4().hex[:8]}")
+    other = stack.bearer(Role.COMMITTEE_MEMBER, subject=f"m-{uuid4().hex[:8]}")
+    report, words, heavy = (str(uuid4()) for _ in range(3))
+    item = {"id": report, "report": {"about": "people", "narrative": LOST}}
+    add = {"adds_to": report, "base_version": 1}
+    items: list[Any] = [
+        item,
+        {"id": "not one", "report": {"narrative": "x"}},
+        {"id": words, **add, "text": "she was seen again"},
+        {"id": heavy, **add, "danger_now": True, "safe_contact": {"allowed": False}},
+    ]
+
+    def send(*some: Any, headers: dict[str, str] = mine) -> list[dict[str, Any]]:
+        answer = http.post(
+            "/intake/v1/committee/batches", json={"items": list(some)}, headers=headers
+        )
+        assert answer.status_code == 200, answer.text
+        told: list[dict[str, Any]] = answer.json()["items"]
+        return told
+
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: send(*items), range(4)))
+    results = [sorted(one[n]["result"] for one in told) for n in range(4)]
+    once = ["repeated"] * 3 + ["stored"]
+    assert results == [once, ["refused"] * 4, once, once]
+    (made,) = (one[0] for one in told if one[0]["result"] == "stored")
+    (decided,) = (one[3] for one in told if one[3]["result"] == "stored")
+    assert {"risk", "safe_contact"} <= set(decided["to_decide"])
+
+    changed = send(
+        {"id": report, "report": {"narrative": "another"}},
+        {"id": words, **add, "text": "another"},
+        {"id": str(uuid4()), **add, "base_version": 9, "text": "ahead"},
+        {"id": str(uuid4()), **add, "text": "late"},
+    )
+    assert [one["result"] for one in changed] == ["refused"] * 3 + ["stored"]
+    assert changed[3]["to_decide"] == ["version"]
+    (not_own,) = send({"id": str(uuid4()), **add, "text": "x"}, headers=other)
+    assert (not_own["result"], not_own["reason"]) == ("refused", "no own report has this id")
+
+    case_id = made["case_ids"][0]
+    tasks = desk.tasks(case_id, kind="addition")
+    assert {task["about"] for task in tasks} >= {heavy}
+    (task,) = (task for task in tasks if task["about"] == heavy)
+    assert task["urgency"] == "T0"
+    own = http.get("/intake/v1/committee/reports", headers=mine).json()["items"]
+    assert [(o["id"], o["version"], o["case_id"], o["stub"]) for o in own] == [
+        (report, 4, case_id, True)
+    ]
+    assert set(own[0]) == {"id", "version", "case_id", "submission_id", "status", "stub"}
+    assert http.get("/intake/v1/committee/reports", headers=other).json()["items"] == []

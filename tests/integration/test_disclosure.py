@@ -11,15 +11,12 @@ import pytest
 
 from services.intake.keys.rotation import KIND
 from shared.vocabulary import Role
+from tests.support.callers import ALLEGED, NAME, PHONE, REPORTER, STORY, WORDS, Callers, report
 from tests.support.stack import Stack, StackError
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-NAME, REPORTER, STORY, ALLEGED = "Invented Rina", "Invented Karim", "invented words", "Invented X"
-PHONE = "01712345678"
-WORDS = "a made-up support"
 
 
 @pytest.fixture
@@ -33,121 +30,28 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def report(**more: Any) -> dict[str, Any]:
-    agreed = {
-        "person": "a",
-        "given_by": "person",
-        "basis": "consent",
-        "allows": ["refer", "share_identity"],
-    }
-    return {
-        "channel": "partner",
-        "reporter": {"kind": "neighbour", "name": REPORTER, "phone": "01812345678"},
-        "persons": [
-            {
-                "ref": "a",
-                "name": NAME,
-                "phone": PHONE,
-                "age": {"min": 16, "max": 16},
-                "sex": "male",
-                "relation_to_reporter": "niece",
-                "support": ["sign_language", WORDS],
-                "safe_contact": {"allowed": True, "channel": "sms", "number": PHONE},
-            }
-        ],
-        "alleged": [{"relation": "employer", "name": ALLEGED}],
-        "places": [{"role": "now", "pcode": "BD30260038", "text": STORY}],
-        "concerns": ["child_labour"],
-        "needs": ["education"],
-        "narrative": STORY,
-        "consent": [agreed],
-    } | more
-
-
-class Office:
-    """Callers of a stack: a partner, the desk, and whichever provider is named."""
-
-    def __init__(self, stack: Stack, http: httpx.Client) -> None:
-        self.stack = stack
-        self.http = http
-        self.desk = stack.bearer(Role.COORDINATOR, subject="c1")
-
-    def provider(self, org: str) -> dict[str, str]:
-        return self.stack.bearer(Role.PROVIDER_WORKER, org, subject="w1")
-
-    async def assigned(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a report and return its one referral once it is with a provider."""
-        headers = self.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
-        made = self.http.post("/intake/v1/reports", json=body, headers=headers)
-        (case_id,) = made.json()["case_ids"]
-
-        def look() -> dict[str, Any] | None:
-            found = self.http.get(
-                "/referral/v1/referrals", params={"case_id": case_id}, headers=self.desk
-            ).json()["items"]
-            return found[0] if found and found[0]["state"] == "assigned" else None
-
-        found: dict[str, Any] = await eventually(look, 20, "the referral")
-        return found
-
-    def disclose(self, referral: dict[str, Any], org: str | None = None) -> httpx.Response:
-        path = f"/intake/v1/disclosures/{referral['referral_id']}"
-        return self.http.get(path, headers=self.provider(org or referral["provider_id"]))
-
-    async def accepted(self, referral: dict[str, Any]) -> dict[str, Any]:
-        """Accept a referral and return what its provider is told."""
-        self.act(referral, "accept")
-
-        def look() -> dict[str, Any] | None:
-            answer = self.disclose(referral)
-            return answer.json() if answer.status_code == 200 else None
-
-        found: dict[str, Any] = await eventually(look, 20, "the disclosure")
-        return found
-
-    def act(self, referral: dict[str, Any], verb: str, body: object = None) -> None:
-        answer = self.http.post(
-            f"/referral/v1/referrals/{referral['referral_id']}/{verb}",
-            json={} if body is None else body,
-            headers=self.provider(referral["provider_id"]),
-        )
-        assert answer.is_success, answer.text
-
-    async def events(self, case_id: str, kind: str) -> list[dict[str, Any]]:
-        conn = await self.stack.connect("intake")
-        try:
-            rows = await conn.fetch(
-                "SELECT value FROM outbox WHERE key = $1 AND type = $2 ORDER BY id",
-                case_id.encode(),
-                kind,
-            )
-        finally:
-            await conn.close()
-        return [json.loads(row["value"]) for row in rows]
-
-
 @pytest.fixture
-def office(stack: Stack, http: httpx.Client) -> Office:
-    return Office(stack, http)
+def callers(stack: Stack, http: httpx.Client) -> Callers:
+    return Callers(stack, http)
 
 
 async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
-    office: Office,
+    callers: Callers,
 ) -> None:
-    referral = await office.assigned(report())
-    before = office.disclose(referral)
+    referral = await callers.assigned(report())
+    before = callers.disclose(referral)
     assert before.status_code in (404, 409)  # 404 until intake has heard of it
     assert NAME not in before.text
-    told = await office.accepted(referral)
+    told = await callers.accepted(referral)
     assert told["fields"] == ["name", "phone", "safe_contact", "support"]
     assert told["person"]["support"] == ["sign_language", WORDS]
     assert referral["summary"]["support"] == ["sign_language"]
     assert (told["person"]["name"], told["person"]["phone"]) == (NAME, PHONE)
     for hidden in (REPORTER, STORY, ALLEGED, "niece", "01812345678"):
         assert hidden not in json.dumps(told, ensure_ascii=False)
-    answer = office.disclose(referral)
+    answer = callers.disclose(referral)
     assert answer.headers["cache-control"] == "no-store"
-    read = await office.events(referral["case_id"], "identity-disclosed")
+    read = await callers.events(referral["case_id"], "identity-disclosed")
     assert len(read) >= 2
     assert read[-1]["actor"] == "provider_worker:w1"
     assert read[-1]["data"]["read"] == {
@@ -159,36 +63,38 @@ async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
     assert NAME not in json.dumps(read, ensure_ascii=False)
 
 
-async def test_no_other_provider_and_no_other_role_is_told(office: Office) -> None:
-    referral = await office.assigned(report())
-    await office.accepted(referral)
-    assert office.disclose(referral, "another").status_code == 404
+async def test_no_other_provider_and_no_other_role_is_told(callers: Callers) -> None:
+    referral = await callers.assigned(report())
+    await callers.accepted(referral)
+    assert callers.disclose(referral, "another").status_code == 404
     path = f"/intake/v1/disclosures/{referral['referral_id']}"
-    assert office.http.get(path).status_code == 401
+    assert callers.http.get(path).status_code == 401
     for role in (Role.COORDINATOR, Role.AUDITOR, Role.PARTNER, Role.OPERATIONS):
-        answer = office.http.get(path, headers=office.stack.bearer(role, "partner-x"))
+        answer = callers.http.get(path, headers=callers.stack.bearer(role, "partner-x"))
         assert answer.status_code == 403
-    unknown = office.http.get(f"/intake/v1/disclosures/{uuid4()}", headers=office.provider("p"))
+    unknown = callers.http.get(f"/intake/v1/disclosures/{uuid4()}", headers=callers.provider("p"))
     assert unknown.status_code == 404
 
 
-async def test_nothing_is_told_after_the_end_and_nothing_without_agreement(office: Office) -> None:
-    referral = await office.assigned(report())
-    await office.accepted(referral)
-    office.act(referral, "fail", {"reason": "no_capacity"})
+async def test_nothing_is_told_after_the_end_and_nothing_without_agreement(
+    callers: Callers,
+) -> None:
+    referral = await callers.assigned(report())
+    await callers.accepted(referral)
+    callers.act(referral, "fail", {"reason": "no_capacity"})
     gone = await eventually(
-        lambda: found if (found := office.disclose(referral)).status_code != 200 else None,
+        lambda: found if (found := callers.disclose(referral)).status_code != 200 else None,
         20,
         "the end",
     )
     assert (gone.status_code, gone.json()["why"]) == (409, "not_accepted_or_ended")
     unshared = {"person": "a", "given_by": "person", "basis": "consent", "allows": ["refer"]}
-    other = await office.assigned(report(consent=[unshared]))
-    office.act(other, "accept")
+    other = await callers.assigned(report(consent=[unshared]))
+    callers.act(other, "accept")
     told = await eventually(
         lambda: (
             found
-            if (found := office.disclose(other)).status_code == 409
+            if (found := callers.disclose(other)).status_code == 409
             and found.json()["why"] == "no_consent"
             else None
         ),
@@ -198,10 +104,34 @@ async def test_nothing_is_told_after_the_end_and_nothing_without_agreement(offic
     assert NAME not in told.text
 
 
-async def test_staff_read_a_person_with_a_reason_and_it_is_an_event(office: Office) -> None:
-    referral = await office.assigned(report())
+async def test_whom_the_case_names_later_loses_it_and_another_gets_it(callers: Callers) -> None:
+    referral = await callers.assigned(report())
+    await callers.accepted(referral)
+    path = f"/intake/v1/cases/{referral['case_id']}/triage"
+    named = {"excluded": [referral["provider_id"]]}
+    callers.http.post(path, json=named, headers=callers.desk).raise_for_status()
+
+    def look() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        query = {"case_id": referral["case_id"]}
+        found = callers.http.get("/referral/v1/referrals", params=query, headers=callers.desk)
+        by_attempt = {r["attempt"]: r for r in found.json()["items"]}
+        return (by_attempt[1], by_attempt[2]) if 2 in by_attempt else None
+
+    before, after = await eventually(look, 20, "the next attempt")
+    assert (before["state"], before["reason"]) == ("withdrawn", "excluded")
+    assert after["provider_id"] != referral["provider_id"]
+    assert callers.disclose(referral).status_code == 404
+    seen = callers.http.get(
+        f"/referral/v1/referrals/{referral['referral_id']}",
+        headers=callers.provider(referral["provider_id"]),
+    )
+    assert seen.status_code == 404
+
+
+async def test_staff_read_a_person_with_a_reason_and_it_is_an_event(callers: Callers) -> None:
+    referral = await callers.assigned(report())
     path = f"/intake/v1/cases/{referral['case_id']}/persons"
-    http, desk = office.http, office.desk
+    http, desk = callers.http, callers.desk
     assert http.get(path, headers=desk).status_code == 422
     assert http.get(path, params={"reason": NAME}, headers=desk).status_code == 422
     assert NAME not in http.get(path, params={"reason": NAME}, headers=desk).text
@@ -215,16 +145,16 @@ async def test_staff_read_a_person_with_a_reason_and_it_is_an_event(office: Offi
     ).json()
     assert whole["reporter"]["name"] == REPORTER
     assert whole["alleged"][0]["name"] == ALLEGED
-    read = await office.events(referral["case_id"], "person-data-read")
+    read = await callers.events(referral["case_id"], "person-data-read")
     assert [e["data"]["read"]["reason"] for e in read] == ["contact", "safety"]
     assert read[-1]["data"]["read"]["fields"] == ["persons", "alleged", "reporter"]
     for role in (Role.OPERATOR, Role.AUDITOR, Role.OPERATIONS, Role.PARTNER):
-        answer = http.get(path, params={"reason": "contact"}, headers=office.stack.bearer(role))
+        answer = http.get(path, params={"reason": "contact"}, headers=callers.stack.bearer(role))
         assert answer.status_code == 403
     http.post(
         f"/intake/v1/cases/{referral['case_id']}/triage", json={"excluded": ["c9"]}, headers=desk
     )
-    named = office.stack.bearer(Role.COORDINATOR, subject="c9")
+    named = callers.stack.bearer(Role.COORDINATOR, subject="c9")
     assert http.get(path, params={"reason": "contact"}, headers=named).status_code == 404
 
 
@@ -238,18 +168,18 @@ def decision(what: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_consent_taken_back_ends_referral_and_disclosure(office: Office) -> None:
-    referral = await office.assigned(report())
-    await office.accepted(referral)
+async def test_a_consent_taken_back_ends_referral_and_disclosure(callers: Callers) -> None:
+    referral = await callers.assigned(report())
+    await callers.accepted(referral)
     path = f"/intake/v1/cases/{referral['case_id']}/consent"
-    http, desk = office.http, office.desk
+    http, desk = callers.http, callers.desk
     before = http.get(path, headers=desk).json()["items"]
     assert [(c["given_by"], c["state"], c["recorded_by"]) for c in before] == [
         ("person", "current", "service:intake.opener")
     ]
     taken = http.post(path, json=decision("withdrawn"), headers=desk)
     assert (taken.status_code, taken.json()["consent"]["given"]) == (200, False)
-    gone = office.disclose(referral)
+    gone = callers.disclose(referral)
     assert gone.status_code == 409
 
     def look() -> bool:
@@ -262,21 +192,21 @@ async def test_a_consent_taken_back_ends_referral_and_disclosure(office: Office)
     assert "Invented" not in str(items)
 
 
-async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(office: Office) -> None:
-    headers = office.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
-    made = office.http.post("/intake/v1/reports", json=report(), headers=headers).json()
+async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(callers: Callers) -> None:
+    headers = callers.stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
+    made = callers.http.post("/intake/v1/reports", json=report(), headers=headers).json()
     path = f"/intake/v1/cases/{made['case_ids'][0]}/consent"
-    http = office.http
+    http = callers.http
     await eventually(
-        lambda: http.get(path, headers=office.desk).json().get("items"), 20, "the consent"
+        lambda: http.get(path, headers=callers.desk).json().get("items"), 20, "the consent"
     )
     assert http.post(path, json=decision("withdrawn")).status_code == 401
     for role in (Role.PARTNER, Role.COMMITTEE_MEMBER, Role.PROVIDER_WORKER, Role.OPERATOR):
-        other = office.stack.bearer(role, "partner-x")
+        other = callers.stack.bearer(role, "partner-x")
         assert http.post(path, json=decision("withdrawn"), headers=other).status_code == 403
     said = {"receipt": made["receipt"], "text": "withdraw the consent"}
     assert http.post("/intake/v1/receipts/messages", json=said).status_code == 200
-    (kept,) = http.get(path, headers=office.desk).json()["items"]
+    (kept,) = http.get(path, headers=callers.desk).json()["items"]
     assert kept["state"] == "current"
     for wrong in (
         decision("given", given_by="Invented Giver"),
@@ -286,20 +216,20 @@ async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(office: 
         decision("given", given_by="decision_body", basis="best_interest", reason="Invented"),
         decision("given", given_by="decision_body", basis="legal_duty", instrument="invented"),
     ):
-        answer = http.post(path, json=wrong, headers=office.desk)
+        answer = http.post(path, json=wrong, headers=callers.desk)
         assert answer.status_code == 422
         assert "nvented" not in answer.text
 
 
-async def test_keys_change_by_command_while_it_serves(office: Office) -> None:
-    referral = await office.assigned(report())
-    await office.accepted(referral)
-    kept = office.stack.home / "keys" / "intake" / "kek.key"
+async def test_keys_change_by_command_while_it_serves(callers: Callers) -> None:
+    referral = await callers.assigned(report())
+    await callers.accepted(referral)
+    kept = callers.stack.home / "keys" / "intake" / "kek.key"
     before = kept.read_text().split()
-    assert "back up" in office.stack.pashe("rotate-keys")
+    assert "back up" in callers.stack.pashe("rotate-keys")
 
     async def wrapped_anew() -> bool:
-        conn = await office.stack.connect("intake")
+        conn = await callers.stack.connect("intake")
         try:
             epochs = await conn.fetchval("SELECT count(DISTINCT kek) FROM subjects")
             step = await conn.fetchval(
@@ -311,6 +241,6 @@ async def test_keys_change_by_command_while_it_serves(office: Office) -> None:
 
     await eventually(wrapped_anew, 30, "every data key to be wrapped anew")
     assert kept.read_text().split()[:-1] == before
-    assert office.disclose(referral).json()["person"]["name"] == NAME
+    assert callers.disclose(referral).json()["person"]["name"] == NAME
     with pytest.raises(StackError, match="under way"):
-        office.stack.pashe("rotate-keys")
+        callers.stack.pashe("rotate-keys")

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from services.intake import daily
 from services.intake.casework.review import Attempt, ClosingReason
+from services.intake.casework.service import Casework
 from services.intake.erasure.listing import show_erasure, write_list
 from services.intake.erasure.retention import kept_for, list_due, load_retention
 from services.intake.erasure.rules import Proposal
@@ -445,6 +446,24 @@ async def test_what_was_kept_long_enough_is_asked_for_and_a_supervisor_erases_it
         "SELECT asked_by, approved_by FROM erasures WHERE case_id = :c", c=old
     )
     assert tuple(line) == ("retention", "s1")
+
+
+async def test_a_question_that_was_put_aside_is_asked_again_later(room: Room) -> None:
+    (old,) = await report(room, "a")
+    await close(room, old, "duplicate")
+    await days(room, 91)
+
+    async def asked() -> list[str]:
+        rows = await room.rows("SELECT state FROM tasks WHERE kind = 'approve_erasure'")
+        return sorted(row.state for row in rows)
+
+    (task,) = await room.rows("SELECT task_id FROM tasks WHERE kind = 'approve_erasure'")
+    async with room.engine.begin() as conn:
+        await Casework(room.outbox).end(conn, task.task_id, "not_now", SUPERVISOR, room.now)
+    await days(room, 89)
+    assert await asked() == ["done"]
+    await days(room, 2)
+    assert await asked() == ["done", "open"]
 
 
 async def test_trials_and_noise_go_by_themselves_and_never_under_a_hold(room: Room) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.vocabulary import Role
-from tests.integration.test_disclosure import NAME, Office, report
+from tests.support.callers import NAME, Callers, report
 from tests.support.transparency import root_from
 from tests.support.wait import eventually
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def office(whole_stack: Stack) -> Iterator[Office]:
+def callers(whole_stack: Stack) -> Iterator[Callers]:
     with httpx.Client(base_url=whole_stack.origin, timeout=20) as client:
-        yield Office(whole_stack, client)
+        yield Callers(whole_stack, client)
 
 
-def history(office: Office, case_id: str) -> list[dict[str, Any]]:
-    found = office.http.get(
-        f"/audit/v1/cases/{case_id}/history", headers=office.stack.bearer(Role.AUDITOR)
+def history(callers: Callers, case_id: str) -> list[dict[str, Any]]:
+    found = callers.http.get(
+        f"/audit/v1/cases/{case_id}/history", headers=callers.stack.bearer(Role.AUDITOR)
     ).json()["items"]
     return [line for line in found if line["stream"] != "accesses"]
 
 
-def proof(office: Office, index: int, size: int) -> dict[str, Any]:
-    found: dict[str, Any] = office.http.get(
+def proof(callers: Callers, index: int, size: int) -> dict[str, Any]:
+    found: dict[str, Any] = callers.http.get(
         "/audit/v1/proofs/inclusion",
         params={"index": index, "size": size},
-        headers=office.stack.bearer(Role.AUDITOR),
+        headers=callers.stack.bearer(Role.AUDITOR),
     ).json()
     return found
 
 
-async def blank(office: Office, service: str, case_id: str) -> bool:
+async def blank(callers: Callers, service: str, case_id: str) -> bool:
     """Say whether the outbox of a service holds nothing of a case but what must stay or go out."""
-    conn = await office.stack.connect(service)
+    conn = await callers.stack.connect(service)
     try:
         left = await conn.fetch(
             "SELECT type FROM outbox WHERE key = $1 AND value <> ''"
@@ -56,15 +56,15 @@ async def blank(office: Office, service: str, case_id: str) -> bool:
     return not left
 
 
-def by_two_persons(office: Office, case_id: str) -> None:
+def by_two_persons(callers: Callers, case_id: str) -> None:
     """Erase a case, trying on the way what must be refused."""
-    http, desk = office.http, office.desk
-    boss = office.stack.bearer(Role.SUPERVISOR, subject="s1")
+    http, desk = callers.http, callers.desk
+    boss = callers.stack.bearer(Role.SUPERVISOR, subject="s1")
     path = f"/intake/v1/cases/{case_id}/erase"
     body = {"asked_by": "person", "identity_check": "document"}
     assert http.post(path, json=body).status_code == 401
     for role in (Role.OPERATIONS, Role.PARTNER, Role.PROVIDER_WORKER, Role.AUDITOR):
-        other = office.stack.bearer(role, "partner-x")
+        other = callers.stack.bearer(role, "partner-x")
         assert http.post(path, json=body, headers=other).status_code == 403
     wrong = http.post(path, json=body | {"identity_check": NAME}, headers=desk)
     assert wrong.status_code == 422
@@ -85,21 +85,21 @@ def by_two_persons(office: Office, case_id: str) -> None:
     assert (done.status_code, done.json()["status"]) == (200, "erased")
 
 
-async def test_an_erased_case_is_gone_everywhere_and_old_proofs_hold(office: Office) -> None:
-    http, desk = office.http, office.desk
-    referral = await office.assigned(report())
+async def test_an_erased_case_is_gone_everywhere_and_old_proofs_hold(callers: Callers) -> None:
+    http, desk = callers.http, callers.desk
+    referral = await callers.assigned(report())
     case_id = referral["case_id"]
-    await office.accepted(referral)
+    await callers.accepted(referral)
     before = await eventually(
-        lambda: found if len(found := history(office, case_id)) >= 5 else None, 20, "the history"
+        lambda: found if len(found := history(callers, case_id)) >= 5 else None, 20, "the history"
     )
     index, leaf = before[0]["index"], before[0]["leaf_hash"]
     size = max(line["index"] for line in before) + 1
     old = await eventually(
-        lambda: found if "hashes" in (found := proof(office, index, size)) else None, 20, "a proof"
+        lambda: found if "hashes" in (found := proof(callers, index, size)) else None, 20, "a proof"
     )
 
-    by_two_persons(office, case_id)
+    by_two_persons(callers, case_id)
 
     def ended() -> dict[str, Any] | None:
         found: dict[str, Any] = http.get(
@@ -109,10 +109,10 @@ async def test_an_erased_case_is_gone_everywhere_and_old_proofs_hold(office: Off
 
     left = await eventually(ended, 20, "the referral to end")
     assert left["reason"] == "case_erased"
-    assert office.disclose(referral).status_code == 404
+    assert callers.disclose(referral).status_code == 404
 
     async def summary() -> bool:
-        conn = await office.stack.connect("referral")
+        conn = await callers.stack.connect("referral")
         try:
             (row,) = await conn.fetch(
                 "SELECT body->'summary' AS s, (SELECT count(*) FROM explanations e"
@@ -130,10 +130,10 @@ async def test_an_erased_case_is_gone_everywhere_and_old_proofs_hold(office: Off
 
     await eventually(summary, 20, "referral's summaries to be blank")
     for service in ("intake", "referral", "notification"):
-        await eventually(partial(blank, office, service, case_id), 20, service)
+        await eventually(partial(blank, callers, service, case_id), 20, service)
 
     def forgotten() -> list[dict[str, Any]] | None:
-        found = history(office, case_id)
+        found = history(callers, case_id)
         rest = [line["type"] for line in found if not line["erased"]]
         return found if rest == ["case-erased"] else None
 
@@ -141,7 +141,7 @@ async def test_an_erased_case_is_gone_everywhere_and_old_proofs_hold(office: Off
     assert [line["leaf_hash"] for line in after[: len(before)]] == [
         line["leaf_hash"] for line in before
     ]
-    now = proof(office, index, size)
+    now = proof(callers, index, size)
     assert (now["hashes"], now["leaf_hash"], now["root"]) == (old["hashes"], leaf, old["root"])
     hashes = [bytes.fromhex(h) for h in old["hashes"]]
     assert root_from(index, size, bytes.fromhex(leaf), hashes).hex() == old["root"]

@@ -25,8 +25,8 @@ from services.intake.vault import SealedField, Subject, Vault, VaultError
 from shared.database import make_engine
 from shared.erasure_list import read_list
 from shared.vocabulary import Role
-from tests.integration.test_disclosure import NAME, Office, report
 from tests.integration.test_erasure_chain import blank, history, proof
+from tests.support.callers import NAME, Callers, report
 from tests.support.stack import PASHE, Stack, StackError
 from tests.support.wait import eventually
 
@@ -153,7 +153,7 @@ def erase_by_two(stack: Stack, case_id: str) -> None:
     assert (code, "Erased at" in said, "Complete by" in said) == (0, True, True)
 
 
-async def turn_keys(stack: Stack, office: Office, case_id: str) -> None:
+async def turn_keys(stack: Stack, callers: Callers, case_id: str) -> None:
     """Change the month's key and let the day pass after which the old one is destroyed."""
     keys = stack.home / "keys" / "intake" / "kek.key"
     stack.pashe("rotate-keys")
@@ -173,7 +173,7 @@ async def turn_keys(stack: Stack, office: Office, case_id: str) -> None:
 
     def complete() -> bool:
         path = f"/intake/v1/cases/{case_id}/erase"
-        return bool(office.http.get(path, headers=office.desk).json()["complete"])
+        return bool(callers.http.get(path, headers=callers.desk).json()["complete"])
 
     await eventually(complete, 20, "the erasure to be complete")
 
@@ -190,46 +190,46 @@ class Evidence:
     proof: dict[str, Any]
 
 
-async def gather(stack: Stack, office: Office) -> Evidence:
+async def gather(stack: Stack, callers: Callers) -> Evidence:
     """Bring two persons to a provider, and copy out of the database what there is of the first."""
-    referral = await office.assigned(report())
+    referral = await callers.assigned(report())
     case_id = referral["case_id"]
-    await office.accepted(referral)
-    kept = await office.assigned(report(persons=[report()["persons"][0] | {"name": OTHER}]))
-    await office.accepted(kept)
+    await callers.accepted(referral)
+    kept = await callers.assigned(report(persons=[report()["persons"][0] | {"name": OTHER}]))
+    await callers.accepted(kept)
 
     def known() -> list[dict[str, Any]] | None:
-        found = history(office, case_id)
+        found = history(callers, case_id)
         return found if len(found) >= 5 else None
 
     before = await eventually(known, 20, "the history")
     size = max(line["index"] for line in before) + 1
 
     def proved() -> dict[str, Any] | None:
-        found = proof(office, 0, size)
+        found = proof(callers, 0, size)
         return found if "hashes" in found else None
 
     old = await eventually(proved, 20, "a proof")
     return Evidence(case_id, referral, kept, await copies(stack, case_id), size, old)
 
 
-async def nothing_came_back(stack: Stack, office: Office, was: Evidence) -> None:
+async def nothing_came_back(stack: Stack, callers: Callers, was: Evidence) -> None:
     """See that the case is erased in every service, the other is not, and old proofs hold."""
     case_id = was.case_id
-    facts = office.http.get(f"/intake/v1/cases/{case_id}", headers=office.desk).json()
+    facts = callers.http.get(f"/intake/v1/cases/{case_id}", headers=callers.desk).json()
     assert facts["status"] == "erased"
-    assert office.disclose(was.referral).status_code == 404
-    assert office.disclose(was.kept).json()["person"]["name"] == OTHER
+    assert callers.disclose(was.referral).status_code == 404
+    assert callers.disclose(was.kept).json()["person"]["name"] == OTHER
     assert await copies(stack, case_id) == []
     for service in ("intake", "referral", "notification"):
-        await eventually(partial(blank, office, service, case_id), 30, service)
+        await eventually(partial(blank, callers, service, case_id), 30, service)
 
     def forgotten() -> bool:
-        found = history(office, case_id)
+        found = history(callers, case_id)
         return {line["type"] for line in found if not line["erased"]} <= {"case-erased"}
 
     await eventually(forgotten, 20, "the history to be erased")
-    assert proof(office, 0, was.size)["hashes"] == was.proof["hashes"]
+    assert proof(callers, 0, was.size)["hashes"] == was.proof["hashes"]
     code, said = pashe(stack, "audit", "verify")
     assert (code, "begins with the" in said) == (0, True), said
 
@@ -237,8 +237,8 @@ async def nothing_came_back(stack: Stack, office: Office, was: Evidence) -> None
 async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_path: Path) -> None:
     old, new = tmp_path / "old.dump", tmp_path / "new.dump"
     with httpx.Client(base_url=stack.origin, timeout=20) as http:
-        office = Office(stack, http)
-        was = await gather(stack, office)
+        callers = Callers(stack, http)
+        was = await gather(stack, callers)
         assert pashe(stack, "audit", "verify")[0] == 0
         assert "erasures" in stack.pashe("backup", str(old))
         with pytest.raises(StackError, match="exists already"):
@@ -249,7 +249,7 @@ async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_pat
         path = stack.home / "erasures" / "erasures.jsonl"
         (line,) = await eventually(lambda: read_list(path), 20, "the list")
         assert (str(line.case_id), line.subject) == (was.case_id, "case")
-        later = await office.assigned(report())
+        later = await callers.assigned(report())
 
     # A restore of the older backup: nothing erased comes back, nothing else is lost silently.
     stack.pashe("down")
@@ -257,10 +257,10 @@ async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_pat
     assert (stack.home / "lost-cases.txt").read_text().split() == [later["case_id"]]
     stack.pashe("up", "--detach")
     with httpx.Client(base_url=stack.origin, timeout=20) as http:
-        office = Office(stack, http)
-        await nothing_came_back(stack, office, was)
+        callers = Callers(stack, http)
+        await nothing_came_back(stack, callers, was)
         # The month's key goes, the disk is rewritten: now nothing of it is anywhere.
-        await turn_keys(stack, office, was.case_id)
+        await turn_keys(stack, callers, was.case_id)
         stack.pashe("backup", str(new))
         stack.pashe("scrub")
         await look_everywhere(stack, old, new, was.copies)
@@ -275,7 +275,7 @@ async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_pat
     assert (code, "put the old key back" in said) == (1, True), said
     stack.pashe("up", "--detach")
     with httpx.Client(base_url=stack.origin, timeout=20) as http:
-        assert Office(stack, http).disclose(was.kept).json()["person"]["name"] == OTHER
+        assert Callers(stack, http).disclose(was.kept).json()["person"]["name"] == OTHER
 
 
 async def look_everywhere(stack: Stack, old: Path, new: Path, taken: list[Copy]) -> None:

@@ -114,7 +114,7 @@ async def test_a_need_marked_p_waits_for_a_coordinator(centre: Centre) -> None:
     await centre.tell("case-created", case_id, facts(needs=["shelter"], sex="male", age=14))
     [planned] = await centre.reaches(case_id, "planned")
     assert planned["provider_id"] is None
-    assert planned["allowed"] == ["release", "told", "withdraw"]
+    assert planned["allowed"] == ["release", "told", "withdraw", "mark-error"]
     assert planned["awaits"] == "release"
     assert planned["suggested_offer_id"] is not None
     refused = await centre.post(planned, "release", role=Role.PROVIDER_SYSTEM, org="anybody")

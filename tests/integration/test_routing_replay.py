@@ -109,9 +109,7 @@ async def test_a_decision_looks_at_few_offers_of_many(database: Database, web: A
     await load_offers(database.admin, 100_000)
     cases = routing.cases(random.Random(7), 300)
     seen = await routing.measure(web, cases)
-    print(
-        f"p50 {seen.percentile(0.5):.2f} ms, p99 {seen.percentile(0.99):.2f} ms, at most {max(seen.offers)}"
-    )
+    print(f"p50 {seen.percentile(0.5):.2f} ms, p99 {seen.percentile(0.99):.2f} ms")
     assert max(seen.offers) < 1_000  # of 100,000
     assert seen.percentile(0.5) < 50
     async with web.connect() as conn:

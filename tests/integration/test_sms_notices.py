@@ -89,8 +89,7 @@ async def running(
         "1",
         INTAKE_URL=desk.url,
         SMS_EXTERNAL_URL=f"{gateway.url}/send",
-        SMS_EXTERNAL_TIMEOUT="30",
-        **more,
+        **({"SMS_EXTERNAL_TIMEOUT": "30"} | more),
     )
     centre = Centre(ground, env, log)
     centre.start()

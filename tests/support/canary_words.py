@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NAME, BANGLA, FORGED = "Qvxjrina", "ক্বাজিরিনা", "Qvxjforged"
 NUMBER_BEGINS: Final = "0179904173"
 """How all planted numbers begin: nine digits and a zero that a country code takes away."""
-PERSON, REPORTER, TEXTER, TWILIO, CALLED = (f"{NUMBER_BEGINS}{n}" for n in range(1, 6))
-NUMBERS: Final = (PERSON, REPORTER, TEXTER, TWILIO, CALLED)
+PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY = (f"{NUMBER_BEGINS}{n}" for n in range(1, 7))
+NUMBERS: Final = (PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY)
 PLACE: Final = ("23.7104417", "90.3504417")
 TOLD: Final = f"{NAME} {BANGLA}"
 DIGITS: Final = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
@@ -147,6 +147,32 @@ class Teller:
             self.must("POST", "/intake/channels/sms/external", data=written | {"from": number})
         self.must("POST", "/intake/channels/sms/external", data={"from": TEXTER, "text": "নম্বর"})
         self.twilio(text)
+        one = {"from": f"88{TEXTER}", "text": text, "messageId": f"{TEXTER}-{uuid4()}"}
+        self.must("POST", "/intake/channels/sms/infobip/invented", json={"results": [one, one]})
+        form = {"event": "incoming_message", "id": NAME, "content": text, "from_number": TEXTER}
+        self.must("POST", "/intake/channels/sms/telerivet", data=form | {"secret": "invented"})
+        for path in (f"infobip/{NAME}{TEXTER}", "telerivet"):
+            self.fails("POST", f"/intake/channels/sms/{path}", 403, data=form | {"secret": NAME})
+        self.committee()
+
+    def committee(self) -> None:
+        """Send a batch with a report, additions to it and items that are refused."""
+        own, headers = str(uuid4()), self.stack.bearer(Role.COMMITTEE_MEMBER)
+        added = {"id": str(uuid4()), "adds_to": own, "base_version": 1}
+        whole = report()
+        items = [
+            {"id": own, "report": whole},
+            added | {"text": f"{TOLD} {CALLED}", "danger_now": True, "places": whole["places"]},
+            added | {"text": TOLD},
+            {"id": NAME, "report": whole},
+            {"id": str(uuid4()), "report": {NAME: TOLD, "concerns": [BANGLA]}},
+            TOLD,
+        ]
+        path = "/intake/v1/committee/batches"
+        told = self.must("POST", path, json={"items": items}, headers=headers)["items"]
+        assert [one["result"] for one in told] == ["stored"] * 2 + ["refused"] * 4
+        self.must("GET", "/intake/v1/committee/reports", headers=headers)
+        self.fails("POST", path, 422, json={"items": TOLD, NAME: TOLD}, headers=headers)
 
     def twilio(self, text: str) -> None:
         path = "/intake/channels/sms/twilio"

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
-from tests.support.canary_words import FORGED, NAME, NUMBERS, PERSON, TOLD, Teller, report
+from tests.support.canary_words import FORGED, NAME, NUMBERS, ON_DUTY, PERSON, TOLD, Teller, report
 from tests.support.phones import _Server, said
 from tests.support.stack import send_signal
 from tests.support.wait import eventually
@@ -156,13 +156,15 @@ class World:
         fails("POST", f"{path}/hold", 422, json={"reason": NAME}, headers=boss)
         done = f"/intake/v1/tasks/{uuid4()}/done"
         fails("POST", done, 422, json={"outcome": TOLD}, headers=desk)
-        fails(
-            "POST",
-            "/intake/v1/duty",
-            422,
-            json={"person": TOLD},
-            headers=self.desk(Role.SUPERVISOR),
-        )
+        duty, shift = "/intake/v1/duty", {"begins": "2026-01-01T00:00:00Z", "way": "sms"}
+        shift |= {"ends": "2099-01-01T00:00:00Z", "person": "x", "level": "supervisor"}
+        must("POST", duty, json=shift | {"number": ON_DUTY}, headers=boss)
+        fails("POST", duty, 422, json={"person": TOLD}, headers=boss)
+        fails("POST", duty, 422, json=shift | {"number": f"{ON_DUTY}0"}, headers=boss)
+        fails("POST", "/intake/v1/ties", 422, json={"one": NAME, "other": ON_DUTY}, headers=boss)
+        worker = {"worker": "w1", "supervisor": "s1", "reason": TOLD}
+        must("POST", f"{path}/assign", json=worker, headers=desk)
+        must("POST", f"{path}/feedback", json={"helped": "harmed", "text": TOLD}, headers=desk)
         fails("POST", "/intake/v1/contacts/resolve", 401, 403, json={"purpose": TOLD}, headers=desk)
 
     async def listen(self, headers: dict[str, str]) -> None:

@@ -16,9 +16,13 @@ _VERBS = {
     "GET /intake/v1/cases/{case_id}/persons": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/similar": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/notes": Verb.KNOW,
+    "GET /intake/v1/submissions/{submission_id}/messages": Verb.KNOW,
     "GET /intake/v1/disclosures/{referral_id}": Verb.KNOW,
     f"GET {_OF_REFERRAL}": Verb.REFERRAL,
     f"GET {_OF_REFERRAL}/explanation": Verb.EXPLAIN,
+    "GET /referral/fhir/r4/Task/{referral_id}": Verb.REFERRAL,
+    "GET /referral/fhir/r4/ServiceRequest/{referral_id}": Verb.REFERRAL,
+    "PUT /referral/fhir/r4/Task/{referral_id}": Verb.ANSWER,
     "GET /audit/v1/cases/{case_id}/history": Verb.HISTORY,
 }
 

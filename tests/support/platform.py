@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -122,6 +123,7 @@ def postgres_admin_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """A superuser's URL of the database `postgres`; make an own one with `fresh_database`."""
     if given := os.environ.get("PASHE_TEST_POSTGRES"):
         yield given
+        asyncio.run(_drop_templates(given))  # this server stays
     elif (container := _container(_postgres_container)) is not None:
         with container as address:
             yield address
@@ -156,24 +158,53 @@ class Database:
         return service_urls(self.admin, service, PASSWORDS)
 
 
-@asynccontextmanager
-async def fresh_database(admin_dsn: str, *services: str) -> AsyncIterator[Database]:
-    """Make a new database with all roles (deploy/database.sql), dropped at the end.
+_templates: dict[tuple[str, tuple[str, ...]], str] = {}
+"""By server and services: a database that nobody uses, migrated once and copied for each test."""
 
-    `services` are migrated to their newest revision.
-    """
+
+async def _run(admin_dsn: str, statement: str) -> None:
+    conn = await asyncpg.connect(with_database(admin_dsn, "postgres"))
+    try:
+        await conn.execute(statement)
+    finally:
+        await conn.close()
+
+
+async def _template(admin_dsn: str, services: tuple[str, ...]) -> str:
     from shared.migrate import upgrade  # noqa: PLC0415  (needed here only)
 
-    name = f"test_{secrets.token_hex(6)}"
-    database = Database(await prepare_database(admin_dsn, PASSWORDS, name, may_exist=False))
-    try:
+    name = _templates.get((admin_dsn, services))
+    if name is None:
+        name = f"template_{secrets.token_hex(6)}"
+        made = Database(await prepare_database(admin_dsn, PASSWORDS, name, may_exist=False))
         for service in services:
-            await upgrade(service, database.urls(service)["DATABASE_OWNER_URL"])
+            await upgrade(service, made.urls(service)["DATABASE_OWNER_URL"])
+        _templates[admin_dsn, services] = name
+    return name
+
+
+async def make_database(admin_dsn: str, *services: str) -> Database:
+    """Make a database with all roles and `services` migrated; whoever calls it drops it."""
+    name, template = f"test_{secrets.token_hex(6)}", await _template(admin_dsn, services)
+    await _run(admin_dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    # again, for what is not copied: rights on the database itself, and the roles' settings in it
+    return Database(await prepare_database(admin_dsn, PASSWORDS, name))
+
+
+@asynccontextmanager
+async def fresh_database(admin_dsn: str, *services: str) -> AsyncIterator[Database]:
+    """Make a database as `make_database` does, dropped at the end."""
+    database = await make_database(admin_dsn, *services)
+    try:
         yield database
     finally:
-        conn = await asyncpg.connect(with_database(admin_dsn, "postgres"))
-        await conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        await conn.close()
+        name = urlsplit(database.admin).path.removeprefix("/")
+        await _run(admin_dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _drop_templates(admin_dsn: str) -> None:
+    for _, name in [kept for kept in _templates.items() if kept[0][0] == admin_dsn]:
+        await _run(admin_dsn, f'DROP DATABASE "{name}"')
 
 
 # Containers

@@ -93,11 +93,24 @@ def plan(here: World, case: Case, need: str = "medical", at: datetime = AT, **mo
     return done
 
 
+FIELDS: dict[str, Any] = {
+    "how_much": "all",
+    "kind": "follow_up",
+    "at": AT,
+    "state": "planned",
+    "need": "legal_aid",
+}
+"""What some verb asks for."""
+
+
 def answer(
     here: World, case: Case, one: Referral, verb: str, at: datetime = AT, **fields: Any
 ) -> Change:
     """Let whoever answers for a referral say something, and let the world see it."""
-    order = Order(verb, reason="no_capacity", fields={"how_much": "all"} | fields)
+    return say(here, case, one, Order(verb, reason="no_capacity", fields=FIELDS | fields), at)
+
+
+def say(here: World, case: Case, one: Referral, order: Order, at: datetime = AT) -> Change:
     done = follow(here, case, one, order, at)
     here.take(done)
     return done

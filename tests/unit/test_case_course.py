@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from services.intake.casework import handover
+from services.intake.casework.care import OVERRIDE, WARNING, Heavy, is_heavy, weigh
 from services.intake.casework.course import (
     CHECK,
     FOLLOW_UP,
@@ -36,11 +37,13 @@ from services.intake.casework.risk import (
     parse_instruments,
 )
 from services.intake.casework.risk import assess as by_instrument
+from services.intake.casework.roster import Duty
 from services.intake.casework.rules import is_night, parse_rules, rules_on
-from services.intake.casework.store import Duty
 from services.intake.casework.tasks import Orders, Task
+from shared.access import Caller
 from shared.errors import Conflict
 from shared.events import CaseFacts, CaseWork, ConsentState
+from shared.vocabulary import Role
 
 CASE, OTHER = uuid4(), uuid4()
 TODAY = date(2026, 11, 25)
@@ -368,3 +371,60 @@ def test_the_numbers_are_dated_and_an_unknown_risk_is_followed_as_high() -> None
 @pytest.mark.parametrize(("hour", "night"), [(15, False), (16, True), (23, True), (0, False)])
 def test_night_is_that_of_dhaka(hour: int, night: bool) -> None:  # noqa: FBT001
     assert is_night(datetime(2026, 11, 25, hour, 30, tzinfo=UTC)) is night
+
+
+@pytest.mark.parametrize(
+    ("about", "count", "most", "found", "left"),
+    [
+        ("place", 20, 25, 3, (17, 22)),
+        ("place", 20, 25, 22, (0, 3)),
+        ("place", 20, 25, 25, (0, None)),
+        ("place", 1, None, 3, (0, None)),
+        ("person", 4, 6, 3, (1, 3)),
+        ("person", 3, 6, 5, (1, None)),
+    ],
+)
+def test_a_range_of_persons_is_less_by_those_who_were_found(
+    about: str, count: int, most: int | None, found: int, left: tuple[int, int | None]
+) -> None:
+    case = facts(about=about, count=count, count_max=most)
+    made = split(CASE, case, [Found()] * found, [uuid4() for _ in range(found)], {})
+    assert (made.facts.count, made.facts.count_max) == left
+    assert not made.stays
+    assert {(born.count, born.count_max) for _, born in made.new} == {(1, None)}
+
+
+def test_when_all_of_a_range_are_found_the_case_is_that_of_the_first() -> None:
+    case = facts(count=2, count_max=3)
+    made = split(CASE, case, [Found()] * 3, [uuid4(), uuid4()], {})
+    assert made.stays
+    assert (made.facts.count, made.facts.count_max) == (1, None)
+
+
+CAP = rules_on(AT).exposure
+BOSS, WORKER = Caller("s1", Role.SUPERVISOR), Caller("c1", Role.COORDINATOR)
+
+
+@pytest.mark.parametrize(
+    ("day", "week", "said"),
+    [(0, 0, ()), (1, 5, ()), (2, 2, (WARNING,)), (0, 6, (WARNING,)), (3, 9, (WARNING,))],
+)
+def test_some_heavy_cases_are_taken_and_more_are_warned_of(
+    day: int, week: int, said: tuple[str, ...]
+) -> None:
+    assert weigh(CAP, Heavy(day, week), WORKER, reason=None) == said
+
+
+@pytest.mark.parametrize(("day", "week"), [(4, 4), (0, 10), (9, 99)])
+def test_too_many_are_a_supervisors_who_says_why(day: int, week: int) -> None:
+    for caller, reason in ((WORKER, "x"), (BOSS, None), (BOSS, "")):
+        with pytest.raises(Conflict) as refused:
+            weigh(CAP, Heavy(day, week), caller, reason=reason)
+        assert refused.value.members == {"rule": "exposure", "day": day, "week": week}
+    assert weigh(CAP, Heavy(day, week), BOSS, reason="x") == (OVERRIDE,)
+
+
+def test_danger_and_what_is_hard_to_hear_is_heavy() -> None:
+    assert is_heavy(facts(urgency="T0"), CAP)
+    assert is_heavy(facts(concerns=["child_labour", "child_sexual_abuse"]), CAP)
+    assert not is_heavy(facts(urgency="T1", concerns=["child_labour"]), CAP)

@@ -145,7 +145,11 @@ class Case(RuleBasedStateMachine):
         role=st.sampled_from([Role.COORDINATOR, Role.SUPERVISOR]),
     )
     def close(self, reason: ClosingReason, by: str, role: Role) -> None:
-        """At T1 it takes two persons, the second a supervisor, and one reason."""
+        """At T1 it takes two persons, the second a supervisor, and one reason.
+
+        It is handed over only to somebody who accepted.
+        """
+        elsewhere = reason in (ClosingReason.HANDED_OVER, ClosingReason.TURNED_18_HANDED_OVER)
         try:
             done = close(
                 CASE, self.facts, reason, by=by, role=role, attempts=(), proposed=self.proposed
@@ -154,9 +158,10 @@ class Case(RuleBasedStateMachine):
             same = self.proposed is not None and (
                 self.proposed.by == by or self.proposed.reason != reason
             )
-            assert not self.open or same
+            assert not self.open or same or (elsewhere and not self.accepted)
             return
         assert self.open
+        assert self.accepted or not elsewhere
         if isinstance(done, Closing):
             assert role is not Role.SUPERVISOR or self.proposed is None
             self.proposed = done

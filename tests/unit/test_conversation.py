@@ -46,8 +46,13 @@ def facts(**more: Any) -> CaseFacts:
     [
         ("STOP", None),
         ("বন্ধ", None),
+        ("থামাও", None),
+        ("bandho koren", None),
+        ("QUIT", None),
         ("নম্বর", "number"),
         ("1234 5678 9012 3456", "status"),
+        ("১২৩৪৫৬-৭৮৯০.১২৩৪৫৬", "status"),
+        (" ".join(Receipt(12_345_678_012_345).words), "status"),
         ("", "ask_words"),
         ("😢😢", "ask_place_and_when"),
         ("আমার মেয়েটাকে নিয়ে গেছে", "ask_place"),
@@ -57,6 +62,13 @@ def facts(**more: Any) -> CaseFacts:
 )
 def test_a_text_gets_at_most_one_neutral_reply(text: str, kind: str | None) -> None:
     assert plan_reply(read(text, today=TODAY), stopped=False) == kind
+
+
+@pytest.mark.parametrize(
+    "text", ["বন্দী", "বন্দি", "bondi", "bandi", "বন্ধু", "কাজ বন্ধ করুন", "off duty"]
+)
+def test_words_that_look_like_a_stop_are_none(text: str) -> None:
+    assert read(text, today=TODAY).command is None
 
 
 def test_what_is_known_is_not_asked_again() -> None:

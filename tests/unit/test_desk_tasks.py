@@ -10,7 +10,7 @@ import pytest
 
 from services.intake.casework.duty import who_is_told
 from services.intake.casework.review import Attempt, Closing, close, is_review_due, mark_review_due
-from services.intake.casework.store import Duty
+from services.intake.casework.roster import Duty
 from services.intake.casework.tasks import (
     NO_ONE,
     UNACKNOWLEDGED,
@@ -21,6 +21,7 @@ from services.intake.casework.tasks import (
     after_parking,
     after_referral,
     most_urgent,
+    was_not_reached,
 )
 from shared.errors import Conflict, Forbidden
 from shared.events import CaseFacts, NoticeFacts, ReferralFacts
@@ -138,6 +139,35 @@ def test_a_notice_that_did_not_reach_a_person_has_an_owner_where_it_burns(
     assert [t.kind for t in after_notice(event, notice, urgency).opens] == expected
 
 
+@pytest.mark.parametrize(
+    ("event", "reason", "next_now"),
+    [
+        ("notice-sent", None, False),
+        ("notice-failed", "gateway-refused", True),
+        ("notice-withheld", "not-reachable-by-sms", True),
+        ("notice-withheld", "no-number", True),
+        ("notice-withheld", "at-desk", False),
+        ("notice-withheld", "taken", False),
+        ("notice-withheld", "stale", False),
+    ],
+)
+def test_a_page_that_reached_nobody_lets_the_next_be_paged(
+    event: str, reason: str | None, *, next_now: bool
+) -> None:
+    notice = NoticeFacts(
+        notice_id=uuid4(),
+        notifier="page",
+        about_event=uuid4(),
+        about_type="duty-paged",
+        state="x",
+        recipient="on_duty",
+        reason=reason,
+    )
+    assert was_not_reached(event, notice) is next_now
+    expected = [("page_not_sent", "supervisor")] if next_now else []
+    assert opened(after_notice(event, notice, "T0")) == expected
+
+
 def test_a_notice_to_a_provider_or_a_reporter_is_no_task() -> None:
     for recipient in ("provider", "reporter"):
         notice = NoticeFacts(
@@ -244,11 +274,8 @@ def closing(case: CaseFacts, reason: str = "goals_met_and_safe", **more: Any) ->
 
 def test_a_named_person_closes_with_a_reason() -> None:
     new, draft = closing(facts(urgency="T2", status="review_due"))
-    assert (new.status, new.reason, new.worker) == (
-        "closed",
-        "goals_met_and_safe",
-        "coordinator:c1",
-    )
+    assert (new.status, new.reason) == ("closed", "goals_met_and_safe")
+    assert new.worker is None, "who closes it is not whose case it was"
     assert draft.type == "case-closed"
     with pytest.raises(Conflict):
         closing(new)
@@ -269,7 +296,7 @@ def test_where_it_burns_a_second_person_a_supervisor_agrees(urgency: str) -> Non
     boss: dict[str, Any] = {"by": "supervisor:s1", "role": Role.SUPERVISOR}
     assert isinstance(closing(case, **boss), Closing)
     new, _ = closing(case, proposed=proposal, **boss)
-    assert (new.status, new.worker) == ("closed", "supervisor:s1")
+    assert new.status == "closed"
     with pytest.raises(Conflict):
         closing(case, "duplicate", proposed=proposal, **boss)
     with pytest.raises(Forbidden):

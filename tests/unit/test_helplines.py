@@ -46,6 +46,12 @@ def test_only_lines_that_are_open_now_are_shown() -> None:
     assert numbers(NOON.replace(day=26), key="lines_without_known_hours") == ["3"]
 
 
+@pytest.mark.parametrize(("hour", "open_now"), [(17, ["1"]), (20, ["1"]), (6, []), (23, [])])
+def test_a_line_may_be_open_over_midnight(hour: int, open_now: list[str]) -> None:
+    text = TEXT.replace("09:00-17:00", "22:00-04:00")
+    assert numbers(NOON.replace(hour=hour), text) == open_now
+
+
 def test_nothing_is_promised_with_nobody_on_duty() -> None:
     shown = help_now(load_lines(), NOON, on_duty=False)
     assert (shown["on_duty"], shown["answers_within_minutes"]) == (False, None)

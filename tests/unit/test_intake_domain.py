@@ -8,18 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from services.intake.domain import (
-    Submission,
-    Triage,
-    age_of,
-    consent_of,
-    open_cases,
-    place_of,
-    triage,
-)
+from services.intake.domain import Submission, age_of, consent_of, open_cases, place_of
 from services.intake.preparing import _coarse
 from services.intake.reading import read
 from services.intake.report import ReportIn
+from services.intake.triage import Triage, triage
 from shared import places
 from shared.errors import Conflict
 from shared.events import CaseFacts

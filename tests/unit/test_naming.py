@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.api import TriageIn
-from services.intake.channels.sms.gateways import Inbound
+from services.intake.channels.sms.inbound import Inbound
 from services.intake.consent.api import DecisionIn
 from services.intake.domain import open_cases
 from services.intake.naming import NOT_A_KEY, provider_key, rename_persons

@@ -55,6 +55,14 @@ ENTRY = Entry(
 HEAD = Head(NoticeId(UUID(int=9)), ENTRY, 0, AT + timedelta(days=7), follows=True)
 
 
+def test_whom_a_case_named_is_not_told_that_it_was_taken_away() -> None:
+    told = _event(reason="excluded", state="withdrawn", feed_seq=5)
+    entry = entry_of(replace(told, type="referral-withdrawn"))
+    assert entry is not None
+    (notice,) = plan_notices(entry, [_subscription()], AT, uuid4)
+    assert (notice.state, notice.reason) == (NoticeState.WITHHELD, Why.CONFLICT)
+
+
 def _subscription(**changes: object) -> Subscription:
     made = Subscription(
         SubscriptionId(UUID(int=7)),

@@ -116,10 +116,31 @@ def test_every_row_that_sends_asks_for_consent_and_safe_contact_and_is_never_for
 ) -> None:
     for row in policy.row:
         assert row.why
-        if row.then == "send":
+        if row.then == "send" and row.recipient is not Recipient.ON_DUTY:
             assert (row.consent, row.safe_contact, row.hours) == ("given", "given", "safe")
             assert row.urgency
             assert "T0" not in row.urgency
+
+
+def test_whoever_is_on_duty_is_paged_at_any_hour_for_a_quarter_of_an_hour(policy: Policy) -> None:
+    (planned,) = plan(policy, "duty-paged", "T0", AT, AT, test=False)
+    assert (planned.recipient, planned.template) == (Recipient.ON_DUTY, "look_now")
+    assert planned.useful_until == AT + timedelta(minutes=15)
+    contact = Contact(language=None, days=(), hours=(), urgency="T0")
+    night = AT.replace(hour=20)  # two o'clock in Dhaka
+    late = night + timedelta(minutes=16)
+    paged = (policy, "duty-paged", Recipient.ON_DUTY, contact)
+    until = night + timedelta(minutes=15)
+    assert decide(*paged, night, until) == Send("look_now", "bn")
+    assert decide(*paged, late, until) == Withhold(Reason.STALE)
+
+
+@pytest.mark.parametrize("given", ["consent", "safe_contact", "hours"])
+def test_nobody_but_staff_is_told_whatever_they_said(given: str) -> None:
+    usual = {"consent": "given", "safe_contact": "given", "hours": "safe"}[given]
+    text = TABLE.read_text("utf-8").replace(f'{given} = "{usual}"', f'{given} = "any"')
+    with pytest.raises(SettingsError, match="only staff"):
+        parse_policy(text, TEMPLATES.names, LANGUAGES)
 
 
 # --- deciding -------------------------------------------------------------------------------------

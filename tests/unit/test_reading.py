@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake.reading import read
-from services.intake.reading_words import LEXICON, load_rules
+from services.intake.reading.words import LEXICON, load_rules
 from shared.vocabulary import Concern, Sex, Urgency
 
 TODAY = date(2026, 11, 25)
@@ -196,6 +196,7 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
         "\u09cd" * 10_000,
         "1-" * 5_000,
         "(" * 10_000,
+        "আমার নাম " * 2_200,
     ],
     ids=lambda text: repr(text[:8]),
 )

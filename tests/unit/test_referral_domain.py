@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from tests.support.referrals import (
     AT,
     DESK,
     FAR,
+    FIELDS,
     MINE,
     NEAR,
     RULES,
@@ -36,6 +38,7 @@ from tests.support.referrals import (
     offer,
     plan,
     referral,
+    say,
     types,
     world,
 )
@@ -46,26 +49,29 @@ AUDITOR = Actor(Role.AUDITOR, "auditor:w")
 
 # --- who may do what ------------------------------------------------------------------------------
 
+SERVING = ("appointment", "milestone", "refer-onward")
+
 PROVIDER_MAY: dict[str, list[str]] = {
     "planned": [],
     "waiting": [],
     "assigned": ["accept", "decline"],
-    "waitlisted": ["accept", "decline", "contact", "start", "hold", "milestone", "fail"],
-    "accepted": ["contact", "start", "hold", "milestone", "deliver", "fail"],
-    "in_service": ["contact", "hold", "milestone", "deliver", "fail"],
-    "on_hold": ["contact", "start", "milestone", "deliver", "fail"],
+    "waitlisted": ["accept", "decline", "contact", "start", "hold", *SERVING, "fail"],
+    "accepted": ["contact", "start", "hold", *SERVING, "deliver", "fail"],
+    "in_service": ["contact", "hold", *SERVING, "deliver", "fail"],
+    "on_hold": ["contact", "start", *SERVING, "deliver", "fail"],
     "declined": [],
     "expired": [],
-    "delivered": [],
+    "delivered": ["refer-onward"],
     "failed": [],
     "withdrawn": ["acknowledge-withdrawal"],
-    "entered_in_error": [],
+    "entered_in_error": ["acknowledge-withdrawal"],
 }
 DESK_MAY: dict[str, list[str]] = {
     **{state: [] for state in PROVIDER_MAY},
-    "planned": ["release", "told", "withdraw"],
-    "waiting": ["release", "told", "withdraw"],
-    **{str(state): ["withdraw"] for state in ("assigned", *PROMISED)},
+    "planned": ["release", "told", "withdraw", "mark-error"],
+    "waiting": ["release", "told", "withdraw", "mark-error"],
+    **{str(state): ["withdraw", "mark-error"] for state in ("assigned", *PROMISED)},
+    **{state: ["mark-error"] for state in ("delivered", "failed")},
 }
 
 
@@ -84,7 +90,7 @@ def test_every_state_is_tried_above() -> None:
 
 def test_the_desk_answers_for_an_office_that_it_told() -> None:
     one = referral(told=Told(how="call", by="coordinator:z", at=AT))
-    assert allowed(one, DESK) == ["accept", "decline", "withdraw"]
+    assert allowed(one, DESK) == ["accept", "decline", "withdraw", "mark-error"]
 
 
 def test_test_traffic_is_nobodys_to_answer() -> None:
@@ -95,7 +101,7 @@ def test_test_traffic_is_nobodys_to_answer() -> None:
 @pytest.mark.parametrize("verb", domain.VERBS)
 def test_a_verb_is_possible_exactly_when_it_is_allowed(state: str, verb: str) -> None:
     one = referral(state)
-    order = Order(verb, reason="no_capacity", fields={"kind": "follow_up", "how_much": "all"})
+    order = Order(verb, reason="no_capacity", fields=FIELDS)
     for actor in (MINE, OTHER, DESK, AUDITOR):
         if verb in allowed(one, actor):
             assert check(one, order, actor)
@@ -519,7 +525,7 @@ def test_a_listed_office_is_released_then_told() -> None:
     done = tell(here, case, last(released), None, told, name=DESK.name, at=AT)
     assert types(done) == ["assigned"]
     assert last(done).told == told
-    assert allowed(last(done), DESK) == ["accept", "decline", "withdraw"]
+    assert allowed(last(done), DESK) == ["accept", "decline", "withdraw", "mark-error"]
 
 
 def test_telling_an_office_releases_too() -> None:
@@ -706,12 +712,84 @@ def test_what_was_agreed_for_another_need_limits_nobody() -> None:
     assert last(plan(here, case)).provider_id is not None
 
 
+def test_another_need_that_a_provider_saw_waits_for_a_person() -> None:
+    lawyer = offer("lawyer", needs=frozenset({"legal_aid"}))
+    here, case = world(NEAR, lawyer), case_of(facts())
+    one = _answered(here, case, last(plan(here, case)), "accept")
+    done = answer(here, case, one, "refer-onward")
+    onward = last(done)
+    assert (types(done), onward.need, onward.state) == (["planned"], "legal_aid", "planned")
+    assert (onward.awaits, onward.parent_referral_id) == ("release", one.referral_id)
+    assert types(answer(here, case, one, "refer-onward")) == []
+    with pytest.raises(Conflict) as caught:
+        answer(here, case, one, "refer-onward", need="medical")
+    assert caught.value.members["why"] == "already_planned"
+    gone = last(_release(here, case, onward))
+    assert (gone.state, gone.provider_id) == ("assigned", "lawyer")
+
+
+def test_a_mistake_is_heard_of_and_gives_back_what_it_held() -> None:
+    here, case = world(NEAR), case_of(facts())
+    one = last(plan(here, case))
+    done = answer(here, case, one, "mark-error")
+    wrong = last(done)
+    assert (types(done), wrong.state, wrong.unacknowledged) == (
+        ["withdrawn"],
+        "entered_in_error",
+        True,
+    )
+    assert (here.offers["near"].places_free, here.offers["near"].open_referrals) == (3, 0)
+    assert not last(answer(here, case, wrong, "acknowledge-withdrawal")).unacknowledged
+
+
+def test_appointments_are_planned_moved_and_kept_once() -> None:
+    here, case = world(NEAR), case_of(facts())
+    one = _answered(here, case, last(plan(here, case)), "accept")
+    later = AT + timedelta(days=2)
+
+    def meet(one: Referral, **fields: Any) -> Referral:
+        return last(say(here, case, one, Order("appointment", fields={"kind": "visit"} | fields)))
+
+    one = meet(one, at=AT, state="planned", transport="van")
+    one = meet(one, at=AT, state="moved", moved_to=later)
+    one = meet(one, at=later, state="kept")
+    told = [(a.at, a.state, a.transport) for a in one.appointments]
+    assert told == [(AT, "moved", "van"), (later, "kept", "van")]
+    assert one.first_contact_at == AT
+    assert "appointments" not in msgspec.to_builtins(facts_of(one))
+    again = Order("appointment", fields={"kind": "visit", "at": later, "state": "kept"})
+    assert not check(one, again, MINE)
+
+
 def test_a_consent_that_no_longer_names_a_provider_ends_its_referral() -> None:
     here, case, _ = _with_referral("accepted")
     kept = facts(consent=grants("near", "far"))
     assert types(bring_forward(here, event(case, "consent-withdrawn", kept))) == []
     done = bring_forward(here, event(case, "consent-withdrawn", facts(consent=grants("far"))))
     assert last(done).reason == "consent_withdrawn"
+
+
+@pytest.mark.parametrize("state", ["assigned", "accepted", "in_service"])
+@pytest.mark.parametrize("named", ["near", "ctc_member"])
+def test_who_is_named_later_loses_it_unheard_and_the_next_gets_it(state: str, named: str) -> None:
+    here = world(replace(NEAR, kinds=frozenset({"ctc_member"})), FAR)
+    case = case_of(facts())
+    one = referral(state, case_id=case.case_id, need="medical", offer_id="near", attempt=1)
+    here.cases[case.case_id] = case
+    here.referrals[case.case_id] = {one.referral_id: one}
+    done = bring_forward(here, event(case, "case-triaged", facts(excluded=[named])))
+    ended = last(done)
+    assert (types(done), ended.reason) == (["withdrawn"], "excluded")
+    assert (allowed(ended, MINE), allowed(ended, DESK)) == ([], ["acknowledge-withdrawal"])
+    here.take(done)
+    again = plan(here, here.cases[case.case_id])
+    assert (last(again).provider_id, last(again).attempt) == ("far", one.attempt + 1)
+
+
+def test_a_name_of_somebody_else_ends_nothing() -> None:
+    here, case, _ = _with_referral("accepted")
+    done = bring_forward(here, event(case, "case-triaged", facts(excluded=["another", "police"])))
+    assert types(done) == []
 
 
 def test_an_older_event_changes_nothing() -> None:
@@ -747,7 +825,8 @@ def test_a_closed_case_gives_its_places_back() -> None:
 # --- any course of answers ------------------------------------------------------------------------
 
 _verbs = st.lists(
-    st.sampled_from([v for v in domain.VERBS if v not in ("release", "told")]), max_size=12
+    st.sampled_from([v for v in domain.VERBS if v not in ("release", "told", "refer-onward")]),
+    max_size=12,
 )
 
 
@@ -759,8 +838,8 @@ def test_whatever_is_answered_places_are_neither_lost_nor_made(verbs: list[str])
     for verb in verbs:
         current = here.of(case.case_id)[-1]
         actor = Actor(Role.PROVIDER_SYSTEM, "x", current.provider_id)
-        who = DESK if verb == "withdraw" else actor
-        order = Order(verb, reason="no_capacity", fields={"how_much": "all", "kind": "follow_up"})
+        who = DESK if verb in ("withdraw", "mark-error") else actor
+        order = Order(verb, reason="no_capacity", fields=FIELDS)
         try:
             if check(current, order, who):
                 here.take(follow(here, case, current, order, AT))

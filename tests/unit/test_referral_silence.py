@@ -18,7 +18,9 @@ from services.referral.referral import (
     FINAL,
     LIVE,
     SUPERSEDED,
+    Appointment,
     Escalation,
+    Milestone,
     Referral,
     Told,
     Waiting,
@@ -45,6 +47,7 @@ from tests.support.referrals import (
     AT,
     DESK,
     FAR,
+    FIELDS,
     KERANIGANJ,
     MINE,
     NEAR,
@@ -57,6 +60,7 @@ from tests.support.referrals import (
     offer,
     plan,
     referral,
+    say,
     types,
     world,
 )
@@ -104,14 +108,16 @@ def now(here: World, one: Referral) -> Referral:
 
 # --- what a referral may be silent about, and from when -------------------------------------------
 
+SERVING = ("appointment", "milestone", "quiet", "deliver")
+
 MAY_BE_SILENT: dict[str, tuple[str, ...]] = {
     "planned": (),
     "waiting": ("nobody_serves",),
     "assigned": ("respond",),
-    "accepted": ("first_contact", "deliver"),
+    "accepted": ("first_contact", *SERVING),
     "waitlisted": ("waitlist",),
-    "in_service": ("deliver",),
-    "on_hold": ("deliver",),
+    "in_service": SERVING,
+    "on_hold": ("review", *SERVING),
     **{str(state): () for state in sorted(FINAL)},
 }
 
@@ -128,18 +134,32 @@ def test_every_state_is_tried_above() -> None:
 
 def test_what_awaits_the_desk_and_what_was_contacted() -> None:
     assert silences_of(referral("planned", awaits="call", awaits_since=AT)) == ("release",)
-    assert silences_of(referral("accepted", first_contact_at=AT)) == ("deliver",)
+    assert silences_of(referral("accepted", first_contact_at=AT)) == SERVING
 
 
 def _waits(expected_on: str | None = None) -> dict[str, Any]:
     return {"waiting": Waiting(since=AT, expected_on=expected_on)}
 
 
+def meeting(state: str, at: datetime = AT, kind: str = "visit") -> Appointment:
+    return Appointment(kind=kind, at=at, state=state)
+
+
+def step(due_on: str | None) -> Milestone:
+    return Milestone(kind="identity_check", at=AT, waiting_on="court_order", due_on=due_on)
+
+
+_LAST = datetime(2026, 7, 3, 17, 59, 59, 999999, UTC)
+
 BEGINS: dict[str, tuple[str, dict[str, Any], datetime | None]] = {
     "release": ("planned", {"awaits": "release", "awaits_since": AT}, AT + HOUR),
     "nobody_serves": ("waiting", _waits(), AT),
     "respond": ("assigned", {"respond_by": AT}, None),
     "first_contact": ("accepted", {"first_contact_by": AT + HOUR}, AT + HOUR),
+    "appointment": ("in_service", {"appointments": [meeting("missed")]}, AT),
+    "milestone": ("in_service", {"milestones": [step("2026-07-03")]}, _LAST),
+    "review": ("on_hold", {"review_on": "2026-07-03"}, _LAST),
+    "quiet": ("in_service", {"heard_at": AT}, AT + 14 * DAY),
     "deliver": ("in_service", {"deliver_by": AT + DAY}, AT + DAY),
     "waitlist": ("waitlisted", _waits(), AT + DAY),
     "acknowledge": ("withdrawn", {"withdrawn_at": AT}, AT + DAY),
@@ -156,6 +176,53 @@ def test_a_silence_begins(silence: str) -> None:
 
 def test_every_silence_is_tried_above() -> None:
     assert set(BEGINS) == set(Silence)
+
+
+def test_who_said_when_to_hear_again_is_not_silent_before() -> None:
+    quiet = referral("in_service", heard_at=AT, milestones=[step("2026-07-03")])
+    assert begins(quiet, "quiet", T1) is None
+    resting = referral("on_hold", heard_at=AT, review_on="2026-07-03")
+    assert begins(resting, "quiet", T1) is None
+    assert begins(referral("in_service", heard_at=AT, review_on="2026-07-03"), "quiet", T1)
+
+
+@pytest.mark.parametrize(
+    ("meetings", "at"),
+    [
+        ([], None),
+        ([("planned", AT)], AT + 2 * HOUR),
+        ([("kept", AT)], None),
+        ([("missed", AT)], AT),
+        ([("missed", AT), ("planned", AT + DAY)], AT + DAY + 2 * HOUR),
+        ([("missed", AT), ("kept", AT + DAY)], None),
+        ([("moved", AT), ("missed", AT + DAY)], AT + DAY),
+        ([("kept", AT), ("missed", AT + DAY)], AT + DAY),
+    ],
+)
+def test_an_appointment_is_asked_about_until_it_is_settled(
+    meetings: list[tuple[str, datetime]], at: datetime | None
+) -> None:
+    one = referral("in_service", appointments=[meeting(state, when) for state, when in meetings])
+    assert begins(one, "appointment", T1) == at
+
+
+def test_a_word_ends_the_silence_it_is_about() -> None:
+    here = world(NEAR)
+    case, one = accepted(here)
+    one = change(last(answer(here, case, one, "start")), deliver_by=None)
+    here.referrals[case.case_id] = {one.referral_id: one}
+    told = last(look(here, case, one, AT + 15 * DAY))
+    assert told.escalation is not None
+    assert told.escalation.silence == "quiet"
+    spoken = last(answer(here, case, told, "milestone", AT + 15 * DAY, kind="reception"))
+    assert spoken.escalation is None
+    missed = Order("appointment", fields={"kind": "visit", "at": AT + 16 * DAY, "state": "missed"})
+    one = last(say(here, case, spoken, missed, AT + 16 * DAY))
+    asked = last(look(here, case, one, AT + 16 * DAY))
+    assert asked.escalation is not None
+    assert asked.escalation.silence == "appointment"
+    kept = Order("appointment", fields=missed.fields | {"at": AT + 17 * DAY, "state": "kept"})
+    assert last(say(here, case, asked, kept, AT + 17 * DAY)).escalation is None
 
 
 DAYS = {
@@ -922,7 +989,7 @@ def test_until_when_a_provider_owes_an_answer(name: str) -> None:
 
 _moves = st.lists(
     st.one_of(
-        st.sampled_from([v for v in domain.VERBS if v not in ("release", "told")]),
+        st.sampled_from([v for v in domain.VERBS if v not in ("release", "told", "refer-onward")]),
         st.integers(1, 60).map(lambda hours: hours * HOUR),
     ),
     max_size=25,
@@ -930,12 +997,16 @@ _moves = st.lists(
 
 
 def _speak(here: World, case: Case, verb: str, at: datetime) -> None:
-    order = Order(verb, reason="no_capacity", fields={"how_much": "all", "kind": "follow_up"})
+    order = Order(verb, reason="no_capacity", fields=FIELDS)
     for one in here.of(case.case_id):
-        who = DESK if verb == "withdraw" else Actor(Role.PROVIDER_SYSTEM, "x", one.provider_id)
+        who = (
+            DESK
+            if verb in ("withdraw", "mark-error")
+            else Actor(Role.PROVIDER_SYSTEM, "x", one.provider_id)
+        )
         try:
             if check(one, order, who):
-                answer(here, case, one, verb, at, kind="follow_up")
+                say(here, case, one, order, at)
                 return
         except (Conflict, Forbidden):
             continue

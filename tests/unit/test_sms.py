@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
 import pytest
@@ -11,17 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.channels.sms import _mark
-from services.intake.channels.sms.gateways import (
-    Inbound,
-    clean,
-    read_external,
-    read_twilio,
-    sign_twilio,
-)
+from services.intake.channels.sms.gateways import Told, read_twilio, sign_twilio
+from services.intake.channels.sms.inbound import Inbound, clean
+from services.intake.channels.sms.mapper import load_mappers
 from shared.errors import Forbidden, InvalidBody
 
+EXTERNAL = load_mappers({})["external"]
 KEY = b"k" * 32
 AT = datetime(2026, 11, 25, 6, 4, tzinfo=UTC)
+
+
+def read_external(query: bytes, body: bytes) -> Inbound:
+    (found,) = EXTERNAL.read(Told("http://test", query, {}, body))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,8 @@ def test_cleaned_texts_hold_no_control_signs(text: str) -> None:
 
 
 def message(**fields: str) -> Inbound:
-    return Inbound(**{"sender": "1", "text": "help", **fields})
+    told: dict[str, Any] = {"sender": "1", "text": "help", **fields}
+    return Inbound(**told)
 
 
 def test_repeats_have_the_same_mark_and_others_do_not() -> None:
@@ -97,7 +101,7 @@ TWILIO_SIGNATURE = "8y0/qVS4f1CARWP8eKT4qcRZIjI="
 
 
 def test_twilios_known_answer() -> None:
-    found = read_twilio("12345", TWILIO_URL, TWILIO_SIGNATURE, TWILIO_BODY)
+    (found,) = read_twilio("12345", TWILIO_URL, TWILIO_SIGNATURE, TWILIO_BODY)
     assert (found.text, found.number) == ("সাহায্য", "+8801700000001")
     assert found.message_id == "SM0000000000000000000000000000000a"
 
@@ -124,6 +128,6 @@ def test_a_long_text_that_came_as_base64_is_read() -> None:
     text = "amar bon er boyos baro, oke dhaka niye geche kaj dibe bole, ekhon phone dhore na"
     fields = [("Body", b64encode(text.encode()).decode()), ("MessageSid", "SM1"), ("From", "+1")]
     body = urlencode(fields).encode()
-    found = read_twilio("t", TWILIO_URL, sign_twilio("t", TWILIO_URL, fields), body)
+    (found,) = read_twilio("t", TWILIO_URL, sign_twilio("t", TWILIO_URL, fields), body)
     assert found.text == text
     assert found.number is None

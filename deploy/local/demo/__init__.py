@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx
 
 from deploy.local.demo.actors import Client, WebhookReceiver
+from deploy.local.demo.calling import dial_and_call
 from deploy.local.demo.casework import work_one_case
 from deploy.local.demo.cast import MESSAGES, REPORTS
 from deploy.local.demo.ending import (
@@ -94,6 +95,8 @@ async def _play(play: Play, receiver: WebhookReceiver) -> int:
     say("[bold]People report[/]: short messages by SMS, twenty reports over several districts")
     await _send_messages(play)
     await _send_reports(play)
+    say("[bold]Somebody dials, somebody calls[/]: the same questions on any phone")
+    talked = await dial_and_call(play)
     await until("every submission has been read", lambda: _opened(play, before))
     say(f"  {len(play.submissions)} submissions, {len(play.cases)} cases")
     await until("referrals are planned", lambda: _planned(play))
@@ -114,6 +117,7 @@ async def _play(play: Play, receiver: WebhookReceiver) -> int:
     faults = [
         *worked,
         *desk,
+        *talked,
         f"{len(missing)} submissions are not in the history" if missing else "",
         f"{len(expected - done)} expected deliveries did not happen" if expected - done else "",
         "no delivery happened at all" if not expected else "",

@@ -9,23 +9,24 @@ from deploy.local.demo.cast import WORKED
 from deploy.local.demo.play import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from deploy.local.demo.play import Play
 
     _Line = Callable[[dict[str, Any]], str]
 
+_DUE: Final = {"case-follow-up": "আবার খোঁজ নেওয়ার দিন", "case-review": "সব আবার দেখার দিন"}
 _RISKS: Final = {"high": "বেশি", "medium": "মাঝারি", "low": "কম"}
 
 
-def _steps() -> list[tuple[str, dict[str, Any], _Line]]:
+def _steps(asked: Mapping[str, str]) -> list[tuple[str, dict[str, Any], _Line]]:
     due = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     goal = {"need": "education", "who": "example-worker", "by": due, "text": "স্কুলে ফেরা"}
     return [
         (
             "assign",
             {"worker": "example-worker", "supervisor": "example-supervisor"},
-            lambda a: f"একজন কর্মী ও একজন তত্ত্বাবধায়ক আছেন (তাঁর হাতে এখন {a['open_cases']}টি)",
+            lambda a: f"একজন কর্মী ও একজন তত্ত্বাবধায়ক আছেন (কর্মীর হাতে এখন {a['open_cases']}টি)",
         ),
         (
             "verify",
@@ -38,7 +39,9 @@ def _steps() -> list[tuple[str, dict[str, Any], _Line]]:
                 "instrument": "pashe-risk-1",
                 "answers": {"needs_care": "yes", "harm_goes_on": "no", "alleged_near": "no"},
             },
-            lambda a: f"ঝুঁকি {_RISKS[a['risk']]}: {', '.join(a['reasons'])}",
+            lambda a: (
+                f"ঝুঁকি {_RISKS[a['risk']]}। যা দেখে: {' '.join(asked[r] for r in a['reasons'])}"
+            ),
         ),
         (
             "safety-plan",
@@ -72,7 +75,9 @@ async def work_one_case(play: Play) -> list[str]:
         return bool((await play.coordinator.get(path))["facts"])
 
     await until("the case is open", opened)
-    for step, body, line in _steps():
+    instruments = await play.coordinator.get("/intake/v1/risk-instruments")
+    asked = {q["key"]: q["bn"] for i in instruments["items"] for q in i["question"]}
+    for step, body, line in _steps(asked):
         taken = await play.coordinator.post(f"{path}/{step}", body)
         if taken.is_error:
             return [f"the step {step} was refused: {taken.status_code}"]
@@ -87,8 +92,9 @@ async def work_one_case(play: Play) -> list[str]:
     await until("the worked case comes to its review", due)
     say("  সাহায্য পৌঁছেছে; এখন একজন মানুষ দেখবেন, শেষ কি না")
     work = await play.coordinator.get(f"{path}/work")
-    kinds = ", ".join(item["kind"].removeprefix("case-") for item in work["due"])
-    say(f"  reviewed by a person next; timers: {kinds}")
+    for item in work["due"]:
+        if (due_for := _DUE.get(item["kind"])) is not None:
+            say(f"  {due_for}: {item['due_at'][:10]}")
     closed = await play.coordinator.post(f"{path}/close", {"reason": "goals_met_and_safe"})
     if closed.is_error or closed.json()["status"] != "closed":
         return ["the worked case was not closed by a person"]

@@ -19,9 +19,11 @@ from services.intake.casework.bodies import (
     UnlinkIn,
     VisitIn,
 )
+from services.intake.casework.focal import HARM
 from services.intake.casework.stages import Asked, Entry
 from shared.access import Caller, require
 from shared.clock import now
+from shared.openapi import body_of
 from shared.paging import version_of
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def make_kin_router(service: Service, families: Families) -> APIRouter:
     """Make the routes by which a person says which cases belong together."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/split", response_model=None)
+    @router.post("/cases/{case_id}/split", response_model=None, openapi_extra=body_of(SplitIn))
     async def split(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -56,7 +58,7 @@ def make_kin_router(service: Service, families: Families) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/link", response_model=None)
+    @router.post("/cases/{case_id}/link", response_model=None, openapi_extra=body_of(LinkIn))
     async def link(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -69,7 +71,7 @@ def make_kin_router(service: Service, families: Families) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/unlink", response_model=None)
+    @router.post("/cases/{case_id}/unlink", response_model=None, openapi_extra=body_of(UnlinkIn))
     async def unlink(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -89,7 +91,9 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
     """Make the routes of handover, visits and the person's own word."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/handover", response_model=None)
+    @router.post(
+        "/cases/{case_id}/handover", response_model=None, openapi_extra=body_of(HandoverIn)
+    )
     async def hand_over(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -103,7 +107,7 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
             row, _ = await stages.take(
                 conn,
                 asked,
-                Entry("handover", detail, {"text": body.text}),
+                Entry("handover", detail, {"text": body.text, "reference": body.reference}),
                 lambda f: (
                     handover.offer(case_id, f, body.to)
                     if body.answer is None
@@ -114,7 +118,7 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/feedback", response_model=None)
+    @router.post("/cases/{case_id}/feedback", response_model=None, openapi_extra=body_of(SaidIn))
     async def feedback(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -124,17 +128,23 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = read(SaidIn, raw)
             private = {"helped": body.helped, "about": body.about, "text": body.text}
+            kind = HARM if body.helped == "harmed" else "feedback"
             await stages.take(
                 conn,
                 asked,
-                Entry("feedback", {}, private),
+                Entry(kind, {}, private),
                 lambda f: word.hear(case_id, f, body.helped, body.about),
             )
             return 200, {"status": "received"}
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/visits", response_model=None)
+    @router.post(
+        "/cases/{case_id}/visits",
+        status_code=201,
+        response_model=None,
+        openapi_extra=body_of(VisitIn),
+    )
     async def visit(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -148,7 +158,7 @@ def make_beyond_router(service: Service, stages: Stages, visits: Visits) -> APIR
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/visit-back", response_model=None)
+    @router.post("/cases/{case_id}/visit-back", response_model=None, openapi_extra=body_of(BackIn))
     async def back(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:

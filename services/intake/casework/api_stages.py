@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.intake.casework import course, risk, steps
+from services.intake.casework import care, course, risk, steps
 from services.intake.casework.bodies import (
     AssessIn,
     AssignIn,
@@ -24,6 +24,7 @@ from shared.access import Caller, require
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import version_of
 from shared.vocabulary import Role
 
@@ -74,11 +75,13 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
     """Make the routes by which a case is given to somebody, verified and assessed."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/assign", response_model=None)
+    @router.post("/cases/{case_id}/assign", response_model=None, openapi_extra=body_of(AssignIn))
     async def assign(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
         """Give a case its worker and its supervisor; many open cases of one worker are a warning.
+
+        Too many heavy ones in a day or week are refused, until a supervisor says why.
 
         A later change names its version in If-Match.
         """
@@ -86,21 +89,27 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = read(AssignIn, raw)
-            entry = Entry("assign", {"worker": body.worker, "supervisor": body.supervisor})
+            rules = rules_on(asked.at)
+            _, facts = await stages.lock(conn, asked, "assign")
+            said: tuple[str, ...] = ()
+            if care.is_heavy(facts, rules.exposure):
+                taken = await care.taken_by(conn, body.worker, case_id, asked.at)
+                said = care.weigh(rules.exposure, taken, caller, reason=body.reason)
+            overrides = [word for word in said if word == care.OVERRIDE]
+            detail = {"worker": body.worker, "supervisor": body.supervisor, "reasons": overrides}
             row, _ = await stages.take(
                 conn,
                 asked,
-                entry,
-                lambda f: course.assign(case_id, f, body.worker, body.supervisor),
+                Entry("assign", detail, {"reason": body.reason}),
+                lambda f: course.assign(case_id, f, body.worker, body.supervisor, overrides),
             )
             count = await steps.open_cases_of(conn, body.worker)
-            many = count >= rules_on(asked.at).open_cases_warning
-            warnings = ["many_open_cases"] if many else []
-            return 200, shown(row, open_cases=count, warnings=warnings)
+            many = ("many_open_cases",) if count >= rules.open_cases_warning else ()
+            return 200, shown(row, open_cases=count, warnings=[*many, *said])
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/verify", response_model=None)
+    @router.post("/cases/{case_id}/verify", response_model=None, openapi_extra=body_of(VerifyIn))
     async def verify(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -124,7 +133,7 @@ def make_stage_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/assess", response_model=None)
+    @router.post("/cases/{case_id}/assess", response_model=None, openapi_extra=body_of(AssessIn))
     async def assess(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -163,7 +172,9 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
     """Make the routes of plans, contacts and opening again."""
     router = APIRouter(prefix="/intake/v1", tags=["case work"])
 
-    @router.post("/cases/{case_id}/safety-plan", response_model=None)
+    @router.post(
+        "/cases/{case_id}/safety-plan", response_model=None, openapi_extra=body_of(SafetyPlanIn)
+    )
     async def safety_plan(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -180,7 +191,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/plan", response_model=None)
+    @router.post("/cases/{case_id}/plan", response_model=None, openapi_extra=body_of(PlanIn))
     async def plan(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -209,7 +220,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/contacts", response_model=None)
+    @router.post("/cases/{case_id}/contacts", response_model=None, openapi_extra=body_of(ContactIn))
     async def contacts(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:
@@ -235,7 +246,7 @@ def make_plan_router(service: Service, stages: Stages) -> APIRouter:
 
         return await act(service, request, do)
 
-    @router.post("/cases/{case_id}/reopen", response_model=None)
+    @router.post("/cases/{case_id}/reopen", response_model=None, openapi_extra=body_of(ReopenIn))
     async def reopen(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
     ) -> Response:

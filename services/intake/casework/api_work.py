@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from services.intake.casework import course, risk, steps
 from services.intake.casework.api_stages import DESK, shown
+from services.intake.casework.focal import HARM, is_focal
 from services.intake.casework.rules import DHAKA, rules_on
 from services.intake.casework.stages import Asked
 from shared.access import Caller, require
@@ -40,13 +41,15 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
         asked = Asked(case_id, caller, now())
         async with service.flow.begin() as conn:
             row, facts = await stages.lock(conn, asked)
-            taken = await steps.steps_of(conn, case_id)
+            focal = await is_focal(conn, caller, asked.at)
+            taken = [s for s in await steps.steps_of(conn, case_id) if focal or s.kind != HARM]
             await set_reach(conn, scope_of(caller, Verb.WORK, asked.at))
             answer = shown(
                 row,
                 next=course.next_steps(facts),
                 due=await steps.due_of(conn, case_id),
                 steps=[_step(s) for s in taken],
+                report=await steps.count_of_report(conn, row.submission_id),
                 previous=await steps.previous_of(
                     conn, row.submission_id, facts.work.linked, case_id
                 ),
@@ -80,10 +83,12 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
     async def caseload(_: Annotated[Caller, Depends(require(*DESK))]) -> Response:
         """List each worker's open cases, those at T0, and the steps of 30 days by day and night."""
         at = now()
-        warning = rules_on(at).open_cases_warning
+        rules = rules_on(at)
         async with service.flow.connect() as conn:
-            found = await steps.loads(conn, at - LOAD_OVER)
-        items = [{**item, "many": item["open_cases"] >= warning} for item in found]
+            found = await steps.loads(
+                conn, at - LOAD_OVER, rules.exposure.concerns, at - timedelta(weeks=1)
+            )
+        items = [{**item, "many": item["open_cases"] >= rules.open_cases_warning} for item in found]
         return JSONResponse(msgspec.to_builtins({"items": items, "next": None}))
 
     return router

@@ -20,10 +20,14 @@ Means = Literal["visit", "phone", "in_person", "sms", "online", "letter", "throu
 
 
 class AssignIn(Model):
-    """Who works on a case and who looks after that, as pseudonyms."""
+    """Who works on a case and who looks after that, as pseudonyms.
+
+    `reason`: why a supervisor gives a worker more heavy cases than the rules let.
+    """
 
     worker: Pseudonym
     supervisor: Pseudonym
+    reason: Text | None = None
 
 
 class VerifyIn(Model):
@@ -127,6 +131,7 @@ class HandoverIn(Model):
     to: Key
     answer: Literal["accepted", "declined"] | None = None
     by: Pseudonym | None = None
+    reference: Short | None = None
     text: Text | None = None
 
     @model_validator(mode="after")

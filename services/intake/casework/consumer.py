@@ -9,6 +9,8 @@ from uuid import UUID
 from services.intake import store as cases
 from services.intake.casework import store
 from services.intake.casework.desk import carry_out
+from services.intake.casework.paging import PAGE_TIMER
+from services.intake.casework.paging_store import page_now
 from services.intake.casework.review import Attempt, is_review_due, mark_review_due
 from services.intake.casework.tasks import (
     Orders,
@@ -18,6 +20,7 @@ from services.intake.casework.tasks import (
     after_parking,
     after_referral,
     most_urgent,
+    was_not_reached,
 )
 from shared.clock import now
 from shared.errors import RecordInvalid
@@ -49,6 +52,7 @@ class Desk:
     orders: list[tuple[UUID, Orders]] = field(default_factory=list)
     tracked: dict[UUID, tuple[UUID, Attempt]] = field(default_factory=dict)
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
+    unreached: set[UUID] = field(default_factory=set)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
 
 
@@ -91,6 +95,8 @@ class DeskHandler:
             self._track(state, case_id, data, stamp)
         elif isinstance(data, NoticeFacts):
             orders = after_notice(event.type, data, _urgency(state, case_id))
+            if was_not_reached(event.type, data):
+                state.unreached.add(case_id)
         else:
             orders = after_parking(data.consumer, data.cause, _urgency(state, case_id))
         state.orders.append((case_id, orders))
@@ -126,6 +132,8 @@ class DeskHandler:
         orders = [(case_id, order, state.facts.get(case_id)) for case_id, order in state.orders]
         await carry_out(conn, orders, by="service:intake.desk", at=self._clock())
         await cases.save_cases(conn, sorted(state.changed.items()))
+        if state.unreached:
+            await page_now(conn, PAGE_TIMER, sorted(state.unreached), self._clock())
         await self._outbox.append(conn, state.drafts)
 
 

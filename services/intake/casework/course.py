@@ -108,8 +108,10 @@ def _with(facts: CaseFacts, **changes: Any) -> CaseFacts:  # noqa: ANN401  (fiel
     return msgspec.structs.replace(facts, work=work)
 
 
-def assign(case_id: UUID, facts: CaseFacts, worker: str, supervisor: str) -> Done:
-    """Give a case its one worker and its one supervisor.
+def assign(
+    case_id: UUID, facts: CaseFacts, worker: str, supervisor: str, reasons: Sequence[str] = ()
+) -> Done:
+    """Give a case its one worker and its one supervisor; `reasons` are stable words.
 
     Raises:
         Conflict: it is not open; both are one person; or one of them is named in it.
@@ -123,7 +125,9 @@ def assign(case_id: UUID, facts: CaseFacts, worker: str, supervisor: str) -> Don
     new = _with(facts, worker=worker, supervisor=supervisor)
     new = msgspec.structs.replace(new, worker=worker)  # whoever has it sees it wherever it lies
     orders = Orders(ends=(("assign", NO_ONE),))
-    return Done(new, (told(case_id, "case-assigned", new, Step(to=worker)),), orders)
+    return Done(
+        new, (told(case_id, "case-assigned", new, Step(to=worker, reasons=list(reasons))),), orders
+    )
 
 
 def verify(case_id: UUID, facts: CaseFacts, finding: str, means: str) -> Done:

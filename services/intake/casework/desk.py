@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from services.intake import store as cases
 from services.intake.casework import store
 from services.intake.casework.duty import who_is_told
+from services.intake.casework.roster import roster_at
 from services.intake.casework.tasks import after_parking
 from shared import telemetry
 from shared.events import CASES
@@ -42,7 +43,7 @@ async def carry_out(
     await store.end_tasks(conn, ends, by, at)
     if not opens:
         return
-    roster = [duty for _, duty in await store.roster_at(conn, at)]
+    roster = [duty for _, duty in await roster_at(conn, at)]
     named = []
     for case_id, task in opens:
         facts = facts_of.get(case_id)

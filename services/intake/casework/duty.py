@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.intake.casework.course import bare
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from services.intake.casework.store import Duty
+    from services.intake.casework.roster import Duty
 
 
 def who_is_told(
@@ -17,8 +19,9 @@ def who_is_told(
 
     Whoever the case excludes is never named. The roster has those of one district first.
     """
+    named = {bare(name) for name in excluded}
     for duty in roster:
         here = duty.district is None or duty.district == district
-        if duty.level == level and here and duty.person not in excluded:
+        if duty.level == level and here and bare(duty.person) not in named:
             return duty.person
     return None

@@ -49,7 +49,7 @@ def stays_first(facts: CaseFacts, found: int) -> bool:
 
     A place stays a case about a place, and a case of more persons than were found stays theirs.
     """
-    return facts.about == "person" and found >= facts.count
+    return facts.about == "person" and found >= (facts.count_max or facts.count)
 
 
 def split(
@@ -110,6 +110,7 @@ def _kept(person: Found, facts: CaseFacts, households: Mapping[str, UUID]) -> Ca
         keep_together=home is not None or facts.keep_together,
         places_needed=1,
         count=1,
+        count_max=None,
     )
 
 
@@ -134,9 +135,12 @@ def _first(facts: CaseFacts, person: Found, households: Mapping[str, UUID]) -> C
 
 
 def _rest(facts: CaseFacts, found: int) -> CaseFacts:
-    left = max(1, facts.count - found)
+    least = 0 if facts.about == "place" else 1
+    most = max(least, (facts.count_max or facts.count) - found)
+    left = max(least, facts.count - found)
     places = max(1, facts.places_needed - found)
-    return msgspec.structs.replace(facts, count=left, places_needed=places)
+    known = most if most > left else None
+    return msgspec.structs.replace(facts, count=left, count_max=known, places_needed=places)
 
 
 def link(

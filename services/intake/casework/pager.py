@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from services.intake import store as cases
-from services.intake.casework import paging_store, store
+from services.intake.casework import paging_store
 from services.intake.casework.desk import carry_out
-from services.intake.casework.paging import PAGES, next_on_duty, page, pages
+from services.intake.casework.paging import PAGE_TIMER, PAGES, next_on_duty, page, pages
+from services.intake.casework.roster import roster_at
 from services.intake.casework.rules import rules_on
 from services.intake.casework.steps import Taken, add_step
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from shared.outbox import Outbox
     from shared.timers import Timer
 
-KIND: Final = "case-page"
 ACTOR: Final = "service:intake.pager"
 _log = Log("pager")
 
@@ -54,7 +54,7 @@ class Pager:
         """Page for what was just opened on the desk at T0; a case that pages already goes on."""
         for case_id, order, facts in orders:
             if facts is not None and pages(order, facts):
-                known = await paging_store.has_timer(conn, KIND, str(case_id))
+                known = await paging_store.has_timer(conn, PAGE_TIMER, str(case_id))
                 if not known:
                     await self._page(conn, case_id, facts, [], at, alerted=False)
 
@@ -64,7 +64,7 @@ class Pager:
         async def lock(conn: AsyncConnection, timer: Timer) -> None:
             await cases.lock_case(conn, UUID(timer.subject))
 
-        return TimerKind(KIND, self._fire, lock)
+        return TimerKind(PAGE_TIMER, self._fire, lock)
 
     async def _fire(self, conn: AsyncConnection, timer: Timer) -> None:
         case_id, at = UUID(timer.subject), self.clock()
@@ -89,7 +89,7 @@ class Pager:
         alerted: bool,
     ) -> None:
         rules = rules_on(at)
-        roster = [duty for _, duty in await store.roster_at(conn, at)]
+        roster = [duty for _, duty in await roster_at(conn, at)]
         person = next_on_duty(roster, facts, paged, rules.alternates)
         nth = len(paged) + 1
         if person is None:
@@ -109,4 +109,4 @@ class Pager:
             "paged": [*paged, person] if person else [],  # from the start, until somebody takes it
             "alerted": person is None,
         }
-        await schedule(conn, KIND, str(case_id), at + rules.page_within, payload)
+        await schedule(conn, PAGE_TIMER, str(case_id), at + rules.page_within, payload)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from services.intake.casework.course import is_excluded, told
@@ -14,24 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from uuid import UUID
 
-    from services.intake.casework.store import Duty
+    from services.intake.casework.roster import Duty
     from services.intake.casework.tasks import Orders
     from shared.events import CaseFacts, Draft
 
-PAGES: Final = ("triage", "new_words", "visit_overdue")
+PAGES: Final = ("triage", "new_words", "addition", "visit_overdue")
 """Kinds of task that page somebody at T0: nobody has looked yet, and it cannot wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paged:
-    """The pages of a case so far: who, in order."""
-
-    persons: tuple[str, ...] = ()
-
-    @property
-    def nth(self) -> int:
-        """The number of the next page."""
-        return len(self.persons) + 1
+PAGE_TIMER: Final = "case-page"
+"""Kind of the timer by which the next person is paged; its subject is the case."""
 
 
 def pages(orders: Orders, facts: CaseFacts | None) -> bool:

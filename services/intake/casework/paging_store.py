@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +24,17 @@ async def name_tasks(
             " AND urgency = 'T0' AND kind = ANY(CAST(:k AS text[]))"
         ),
         {"c": case_id, "p": person, "k": list(kinds)},
+    )
+
+
+async def page_now(conn: AsyncConnection, kind: str, cases: Sequence[UUID], at: datetime) -> None:
+    """Let the timers of pages fire at once: whoever was paged was not reached."""
+    await conn.execute(
+        text(
+            "UPDATE timers SET due_at = :at WHERE kind = :k AND subject = ANY(CAST(:c AS text[]))"
+            " AND due_at > :at"
+        ),
+        {"k": kind, "c": sorted(map(str, cases)), "at": at},
     )
 
 

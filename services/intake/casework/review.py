@@ -42,6 +42,9 @@ class ClosingReason(StrEnum):
     ENTERED_IN_ERROR = "entered_in_error"
 
 
+_ELSEWHERE: Final = (ClosingReason.HANDED_OVER, ClosingReason.TURNED_18_HANDED_OVER)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One referral of a case, as the desk knows it from `referrals`."""
@@ -112,8 +115,9 @@ def close(
     """Close a case, or return the proposal that a supervisor must still approve.
 
     Raises:
-        Conflict: it is closed already; its goals cannot be met while a referral is open; or the
-            supervisor approves another reason than was proposed.
+        Conflict: it is closed already; its goals cannot be met while a referral is open; it is
+            handed over to nobody who accepted; or the supervisor approves another reason than was
+            proposed.
         Forbidden: whoever proposed it approves it too.
 
     """
@@ -122,6 +126,8 @@ def close(
     still = sum(a.open for a in attempts)
     if reason == ClosingReason.GOALS_MET_AND_SAFE and still:
         raise Conflict("a referral is still open", state=facts.status, open_referrals=still)
+    if reason in _ELSEWHERE and facts.work.handover != "accepted":
+        raise Conflict("nobody has accepted it: until then it is yours", state=facts.work.handover)
     if must_be_approved(facts):
         if role is not Role.SUPERVISOR or proposed is None:
             return Closing(by, reason)
@@ -129,5 +135,5 @@ def close(
             raise Forbidden("another person must approve what you proposed")
         if proposed.reason != reason:
             raise Conflict("another reason was proposed", proposed=proposed.reason)
-    new = msgspec.structs.replace(facts, status=CLOSED, reason=reason, worker=by)
+    new = msgspec.structs.replace(facts, status=CLOSED, reason=reason)
     return new, Draft(CASES, "case-closed", str(case_id), new, tuple(new.needs))

@@ -23,6 +23,21 @@ class Night(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"be
     until: int
 
 
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of something are taken without a word, and over how many it is refused."""
+
+    warn: int
+    refuse: int
+
+
+class Exposure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which concerns make a case heavy, and how many such one person takes on."""
+
+    concerns: tuple[str, ...]
+    day: Limit
+    week: Limit
+
+
 class Rules(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"begins": "from"}
 ):
@@ -38,6 +53,7 @@ class Rules(
     debrief_after_hours: int
     night: Night
     follow_up_days: dict[str, int]
+    exposure: Exposure
 
     def follow_up(self, risk: str | None) -> timedelta:
         """Return how soon somebody looks again; a risk that nobody assessed counts as high."""

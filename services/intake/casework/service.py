@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from services.intake import store as cases
 from services.intake.casework import due, store
 from services.intake.casework.desk import carry_out
+from services.intake.casework.focal import is_focal
 from services.intake.casework.paging import PAGES
 from services.intake.casework.review import Closing, close
-from services.intake.casework.tasks import SUPERVISOR, Orders, Task, after_case
+from services.intake.casework.steps import Taken, add_step
+from services.intake.casework.tasks import SAFEGUARDING, SUPERVISOR, Orders, Task, after_case
 from services.intake.reach import must, must_reach
 from services.intake.reporters.store import mark_seen
 from shared.access_rules import Verb
@@ -53,6 +55,7 @@ class Casework:
         await store.save_task(conn, task)
         if task["urgency"] == Urgency.T0 and task["kind"] in PAGES:
             await due.debrief_later(conn, task["case_id"], caller.actor, at)
+            await add_step(conn, task["case_id"], Taken("claim", caller.actor, at, 0))
         await mark_seen(conn, task["case_id"], at)
         return task
 
@@ -84,6 +87,8 @@ class Casework:
         if task is None:
             raise NotFound
         await must_reach(conn, [task["case_id"]], caller, Verb.WORK, at)
+        if task["level"] == SAFEGUARDING and not await is_focal(conn, caller, at):
+            raise NotFound
         return task
 
     async def close_case(
@@ -117,6 +122,7 @@ class Casework:
             attempts=known.values(),
             proposed=await store.proposal_of(conn, case_id),
         )
+        await mark_seen(conn, case_id, at)
         if isinstance(done, Closing):
             await store.save_proposal(conn, case_id, done, at)
             task = Task("approve_closing", urgency=row.facts.urgency, level=SUPERVISOR)

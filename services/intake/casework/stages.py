@@ -11,6 +11,7 @@ import msgspec
 from services.intake import store as cases
 from services.intake.casework import due
 from services.intake.casework.desk import carry_out
+from services.intake.casework.focal import HARM, is_focal
 from services.intake.casework.steps import Taken, add_step, steps_of
 from services.intake.consent.gate import is_caregiver_alleged
 from services.intake.consent.store import add_sealed, add_subject, person_ref_of
@@ -179,7 +180,8 @@ class Stages:
 
         """
         row, facts = await self.lock(conn, asked, verb=Verb.KNOW)
-        steps = await steps_of(conn, asked.case_id)
+        focal = await is_focal(conn, asked.caller, asked.at)
+        steps = [s for s in await steps_of(conn, asked.case_id) if focal or s.kind != HARM]
         known = await known_of(conn, asked.case_id)
         told = await self._opened(conn, known.person, steps) if known.person else {}
         read = DataRead(fields=["notes"], reason=reason)

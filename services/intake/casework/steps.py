@@ -86,8 +86,13 @@ async def open_cases_of(conn: AsyncConnection, worker: str) -> int:
     return int(found or 0)
 
 
-async def loads(conn: AsyncConnection, since: datetime) -> list[dict[str, Any]]:
-    """Return each pseudonym's open cases, those at T0, and the steps, also by night, since then."""
+async def loads(
+    conn: AsyncConnection, since: datetime, heavy: Sequence[str], week: datetime
+) -> list[dict[str, Any]]:
+    """Return each pseudonym's open cases, those at T0, and the steps, also by night, since then.
+
+    `heavy` are concerns: cases with one of them, or at T0, that somebody took on since `week`.
+    """
     rows = await conn.execute(
         text(
             "WITH held AS (SELECT regexp_replace(facts #>> '{work,worker}', '^.*:', '') AS who,"
@@ -96,12 +101,20 @@ async def loads(conn: AsyncConnection, since: datetime) -> list[dict[str, Any]]:
             "  AND facts #>> '{work,worker}' IS NOT NULL GROUP BY 1),"
             " done AS (SELECT regexp_replace(by, '^.*:', '') AS who, count(*) AS steps,"
             "  count(*) FILTER (WHERE night) AS by_night FROM case_steps WHERE at > :since"
-            "  AND by NOT LIKE 'service:%' GROUP BY 1)"
+            "  AND by NOT LIKE 'service:%' GROUP BY 1),"
+            " taken AS (SELECT"
+            "  regexp_replace(coalesce(detail ->> 'worker', by), '^.*:', '') AS who,"
+            "  count(DISTINCT case_id) AS heavy_this_week FROM case_steps s JOIN cases c USING"
+            "  (case_id) WHERE s.at > :week AND s.kind IN ('assign', 'claim')"
+            "  AND (facts ->> 'urgency' = 'T0' OR facts -> 'concerns' ?| CAST(:heavy AS text[]))"
+            "  GROUP BY 1)"
             " SELECT who, coalesce(open_cases, 0) AS open_cases,"
-            " coalesce(t0, 0) AS t0, coalesce(steps, 0) AS steps, coalesce(by_night, 0) AS by_night"
-            " FROM held FULL JOIN done USING (who) ORDER BY 2 DESC, 1"
+            " coalesce(t0, 0) AS t0, coalesce(steps, 0) AS steps,"
+            " coalesce(by_night, 0) AS by_night,"
+            " coalesce(heavy_this_week, 0) AS heavy_this_week FROM held FULL JOIN done USING (who)"
+            " FULL JOIN taken USING (who) ORDER BY 2 DESC, 1"
         ),
-        {"since": since},
+        {"since": since, "heavy": list(heavy), "week": week},
     )
     return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name for it)
 
@@ -116,6 +129,20 @@ async def due_of(conn: AsyncConnection, case_id: UUID) -> list[dict[str, Any]]:
         {"c": str(case_id)},
     )
     return [{"kind": row.kind, "due_at": row.due_at} for row in rows]
+
+
+async def count_of_report(conn: AsyncConnection, submission_id: UUID) -> dict[str, int]:
+    """Return how many cases one report has come to: of persons, and of a place."""
+    rows = await conn.execute(
+        text(
+            "SELECT count(*) FILTER (WHERE facts ->> 'about' = 'person') AS cases,"
+            " count(*) FILTER (WHERE facts ->> 'about' = 'place') AS places"
+            " FROM cases WHERE submission_id = :s AND in_reach(facts)"
+        ),
+        {"s": submission_id},
+    )
+    row = rows.one()
+    return {"cases": row.cases, "places": row.places}
 
 
 async def previous_of(

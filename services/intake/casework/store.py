@@ -1,14 +1,14 @@
-"""SQL of the desk: tasks, the referrals it knows of, the roster, proposals to close."""
+"""SQL of the desk: tasks, the referrals it knows of, proposals to close."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
 from services.intake.casework.review import Attempt, Closing
+from services.intake.casework.tasks import SAFEGUARDING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -107,7 +107,10 @@ async def end_tasks(
     by: str,
     at: datetime,
 ) -> None:
-    """End the open tasks of (case, kind, about); with None for a kind, all of the case."""
+    """End the open tasks of (case, kind, about); with None for a kind, all of the case.
+
+    What is before the safeguarding focal person goes on, whatever becomes of the case.
+    """
     some = [end for end in ends if end[1] is not None]
     whole = [case_id for case_id, kind, _ in ends if kind is None]
     if some:
@@ -130,8 +133,9 @@ async def end_tasks(
             text(
                 "UPDATE tasks SET state = 'done', ended_by = :by, ended_at = :at"
                 " WHERE case_id = ANY(CAST(:c AS uuid[])) AND state <> 'done'"
+                " AND level <> :focal"
             ),
-            {"by": by, "at": at, "c": whole},
+            {"by": by, "at": at, "c": whole, "focal": SAFEGUARDING},
         )
 
 
@@ -205,58 +209,6 @@ async def save_task(conn: AsyncConnection, task: Mapping[str, Any]) -> None:
             )
         },
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """Somebody on duty at a level, from and until; `district` is a P-code or None for all."""
-
-    person: str
-    level: str
-    district: str | None
-    begins: datetime
-    ends: datetime
-
-
-async def add_duty(conn: AsyncConnection, duty: Duty, by: str) -> UUID:
-    """Enter somebody into the roster; return the entry's id."""
-    duty_id = uuid4()
-    await conn.execute(
-        text(
-            "INSERT INTO duty (duty_id, person, level, district, begins, ends, entered_by)"
-            " VALUES (:id, :p, :l, :d, :b, :e, :by)"
-        ),
-        {
-            "id": duty_id,
-            "p": duty.person,
-            "l": duty.level,
-            "d": duty.district,
-            "b": duty.begins,
-            "e": duty.ends,
-            "by": by,
-        },
-    )
-    return duty_id
-
-
-async def drop_duty(conn: AsyncConnection, duty_id: UUID) -> bool:
-    """Take an entry out of the roster; False if it is not there."""
-    found = await conn.execute(
-        text("DELETE FROM duty WHERE duty_id = :id RETURNING duty_id"), {"id": duty_id}
-    )
-    return found.first() is not None
-
-
-async def roster_at(conn: AsyncConnection, at: datetime) -> list[tuple[UUID, Duty]]:
-    """Return who is on duty at a time, those of one district before those of all."""
-    rows = await conn.execute(
-        text(
-            "SELECT duty_id, person, level, district, begins, ends FROM duty"
-            " WHERE begins <= :at AND ends > :at ORDER BY district NULLS LAST, begins, duty_id"
-        ),
-        {"at": at},
-    )
-    return [(row.duty_id, Duty(*row[1:])) for row in rows]
 
 
 async def proposal_of(conn: AsyncConnection, case_id: UUID) -> Closing | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COORDINATOR: Final = "coordinator"
 SUPERVISOR: Final = "supervisor"
 SAFEGUARDING: Final = "safeguarding_focal_person"
+LEVELS: Final = (COORDINATOR, SUPERVISOR, "district_focal_person", SAFEGUARDING)
+"""Whom a task may be before."""
 
 NO_ONE: Final = UUID(int=0)
 """What a task is about when it is about the whole case."""
@@ -28,6 +30,9 @@ _S = ReferralState
 _URGENT: Final = (Urgency.T0, Urgency.T1)
 _NEVER_SENT: Final = ("test", "stale", "repeated")
 """Reasons of a withheld notice that nobody has to do anything about."""
+
+_NEEDS_NO_OTHER: Final = (*_NEVER_SENT, "taken", "at-desk")
+"""Reasons of a withheld page for which nobody else is paged sooner."""
 
 _BY_HAND: Final = {"release": "release", "choose": "choose_offer", "call": "call_office"}
 _BEFORE_GOING_OUT: Final = (*_BY_HAND.values(), "nobody_serves", "release_late")
@@ -127,6 +132,10 @@ def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Or
 
     What is withheld is one task a case: that a person must reach this person.
     """
+    if was_not_reached(event_type, facts):
+        return Orders(
+            (Task("page_not_sent", urgency=urgency, level=SUPERVISOR, detail=facts.reason),)
+        )
     if facts.test or facts.recipient != "person" or urgency not in _URGENT:
         return Orders()
     if event_type == "notice-withheld" and facts.reason not in _NEVER_SENT:
@@ -137,14 +146,23 @@ def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Or
     return Orders()
 
 
+def was_not_reached(event_type: str, facts: NoticeFacts) -> bool:
+    """Say whether whoever was paged did not get the page, so that the next one is paged at once."""
+    if facts.test or facts.recipient != "on_duty":
+        return False
+    withheld = event_type == "notice-withheld" and facts.reason not in _NEEDS_NO_OTHER
+    return withheld or event_type == "notice-failed"
+
+
 def after_case(event_type: str, facts: CaseFacts) -> Orders:
     """Say what an event of the case itself does: a place is visited first, an end ends all."""
     if event_type in ("case-closed", "case-erased"):
         return Orders(ends=((None, None),))
     if facts.test:
         return Orders()
-    if event_type == "case-created" and facts.about == "place":
-        return Orders((Task("verify", urgency=facts.urgency),))
+    if event_type in ("case-created", "case-triaged") and facts.about == "place":
+        seen = facts.work.finding is not None
+        return Orders(() if seen else (Task("verify", urgency=facts.urgency),))
     if event_type in ("case-created", "case-updated") and _burns(facts):
         return Orders((Task("triage", urgency=facts.urgency),))
     if event_type == "contact-recorded" and facts.contact_stopped and facts.urgency in _URGENT:

@@ -8,15 +8,16 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from services.intake.preparing import prepare
+from services.intake.preparing import Besides, prepare
+from services.intake.proof_of_work import HEADER
 from services.intake.report import ReportIn
-from services.intake.work import HEADER
 from shared import telemetry
 from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
 from shared.errors import Forbidden, InvalidBody
 from shared.http import direct
 from shared.idempotency import Key
+from shared.openapi import body_of
 from shared.vocabulary import Channel, Role
 
 if TYPE_CHECKING:
@@ -69,10 +70,7 @@ def make_router(desk: Desk) -> APIRouter:
                     "schema": {"type": "string"},
                 }
             ],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": ReportIn.model_json_schema()}},
-            },
+            **body_of(ReportIn),
         },
     )
     @direct
@@ -99,6 +97,7 @@ def make_router(desk: Desk) -> APIRouter:
                 vault=desk.vault,
                 secrets=desk.secrets,
                 key=key,
+                besides=Besides(shown=desk.board.answer),
             ),
             behind=behind,
         )

@@ -21,6 +21,7 @@ from shared.access_rules import Verb
 from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import version_of
 from shared.vocabulary import Need, Role
 
@@ -97,7 +98,7 @@ def make_router(service: Service, consents: Consents) -> APIRouter:
     """Make the routes by which the desk records consent; nobody with a receipt has one."""
     router = APIRouter(prefix="/intake/v1", tags=["consent"])
 
-    @router.post("/cases/{case_id}/consent", response_model=None)
+    @router.post("/cases/{case_id}/consent", response_model=None, openapi_extra=body_of(DecisionIn))
     async def record(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:

@@ -13,6 +13,7 @@ from pydantic import Field
 from services.intake import store as cases
 from services.intake.casework.store import attempts_of
 from services.intake.casework.tasks import most_urgent
+from services.intake.contacts.on_duty import reach_on_duty
 from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_sms
 from services.intake.preparing import number_index
 from services.intake.reporters.store import is_stopped, sealed_of
@@ -20,6 +21,7 @@ from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
 from shared.events import CASES, DataRead, Draft
+from shared.openapi import body_of
 from shared.outbox import Stamp
 from shared.vocabulary import Role
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.casework.numbers import Numbers
     from services.intake.preparing import Secrets
     from services.intake.vault import Vault
     from shared.outbox import Outbox
@@ -38,16 +41,18 @@ class ResolveIn(Model):
     """Whom a notice is for, and what it is: the name of its template."""
 
     case_id: UUID
-    recipient: Literal["person", "reporter"]
+    recipient: Literal["person", "reporter", "on_duty"]
     purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
     notice_id: UUID
 
 
-def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets) -> APIRouter:
+def make_router(
+    service: Service, vault: Vault, outbox: Outbox, secrets: Secrets, numbers: Numbers
+) -> APIRouter:
     """Make the route that notification alone may call."""
     router = APIRouter(prefix="/intake/v1", tags=["contacts"])
 
-    @router.post("/contacts/resolve", response_model=None)
+    @router.post("/contacts/resolve", response_model=None, openapi_extra=body_of(ResolveIn))
     async def resolve(
         request: Request, caller: Annotated[Caller, Depends(require(Role.SERVICE))]
     ) -> Response:
@@ -57,8 +62,11 @@ def make_router(service: Service, vault: Vault, outbox: Outbox, secrets: Secrets
         """
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
-            answer = await _answer(conn, vault, secrets, body, now())
-            await _note(conn, outbox, body, caller)
+            if body.recipient == "on_duty":  # staff: no person's data is read
+                answer = await reach_on_duty(conn, numbers, body.case_id, now())
+            else:
+                answer = await _answer(conn, vault, secrets, body, now())
+                await _note(conn, outbox, body, caller)
         service.waker.wake()
         return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
 

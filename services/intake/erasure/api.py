@@ -18,6 +18,7 @@ from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import set_reach
 from shared.http import once
+from shared.openapi import body_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
     """Make the routes of erasure and of the legal hold."""
     router = APIRouter(prefix="/intake/v1", tags=["erasure"])
 
-    @router.post("/cases/{case_id}/erase", response_model=None)
+    @router.post(
+        "/cases/{case_id}/erase",
+        response_model=None,
+        responses={202: {"description": "Proposed; another person must approve"}},
+        openapi_extra=body_of(EraseIn),
+    )
     async def erase(
         request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require_fresh(*_DESK))]
     ) -> Response:
@@ -105,7 +111,7 @@ def make_router(service: Service, erasures: Erasures) -> APIRouter:
             found = await show_erasure(conn, place, case_id, subject, shared=shared, held=held)
         return JSONResponse(msgspec.to_builtins(found))
 
-    @router.post("/cases/{case_id}/hold", response_model=None)
+    @router.post("/cases/{case_id}/hold", response_model=None, openapi_extra=body_of(HoldIn))
     async def hold(
         request: Request,
         case_id: UUID,

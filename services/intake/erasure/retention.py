@@ -48,7 +48,8 @@ SELECT c.case_id, CASE WHEN b.test THEN 'test' WHEN c.status = 'no_case' THEN 'n
   EXISTS (SELECT 1 FROM holds h JOIN cases o USING (case_id)
     WHERE o.submission_id = c.submission_id AND h.lifted_at IS NULL) AS held,
   EXISTS (SELECT 1 FROM erasures e WHERE e.case_id = c.case_id AND e.subject = 'case'
-    AND e.erased_at IS NULL) AS asked
+    AND e.erased_at IS NULL) AND EXISTS (SELECT 1 FROM tasks t WHERE t.case_id = c.case_id
+    AND t.kind = 'approve_erasure' AND (t.state <> 'done' OR t.ended_at > :again)) AS asked
 FROM cases c JOIN submissions b USING (submission_id)
 WHERE c.status <> 'erased' AND b.answers IS NULL AND b.received_at <= :at
   AND (c.status IN ('closed', 'no_case') OR b.test) AND in_reach(c.facts)
@@ -60,7 +61,8 @@ ORDER BY since, c.case_id
 class Due:
     """What could be erased: `kind` is closed, noise or test. `held`: not before its hold ends.
 
-    `since` is from when its time counts; `asked`: it waits for a person already.
+    `since` is from when its time counts; `asked`: it waits for a person already, or a person put
+    the question aside not long ago.
     """
 
     case_id: UUID
@@ -100,7 +102,8 @@ async def list_due(conn: AsyncConnection, at: datetime) -> list[Due]:
 
     Of those alone that are in the reach that the transaction was given (`set_reach`).
     """
-    rows = await conn.execute(_DUE, {"at": at - _shortest()})
+    again = at - timedelta(days=load_retention()["closed"]["ask_again_after"])
+    rows = await conn.execute(_DUE, {"at": at - _shortest(), "again": again})
     due = [Due(*row) for row in rows]
     return [one for one in due if one.since + kept_for(one.kind, one.reason) <= at][:MANY]
 

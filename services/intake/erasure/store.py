@@ -190,6 +190,10 @@ async def destroy_subjects(
         text("DELETE FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"),
         {"ids": [row.subject_id for row in gone]},
     )
+    if "reporter" in kinds:
+        await conn.execute(
+            text("DELETE FROM talk_sessions WHERE submission_id = :s"), {"s": place.submission_id}
+        )
     return [bytes(row.kek) for row in gone]
 
 
@@ -217,6 +221,7 @@ async def cut_report(
             " reading = CASE WHEN :last THEN NULL ELSE reading END,"
             " sender = CASE WHEN :last THEN NULL ELSE sender END,"
             " message_id = CASE WHEN :last THEN NULL ELSE message_id END,"
+            " external = CASE WHEN :last THEN '{}' ELSE external END,"
             " traceparent = CASE WHEN :last THEN NULL ELSE traceparent END"
             " WHERE submission_id = :s"
         ),
@@ -226,7 +231,7 @@ async def cut_report(
         await conn.execute(
             text(
                 "UPDATE submissions SET report = '{}', reading = NULL, sender = NULL,"
-                " message_id = NULL, traceparent = NULL WHERE answers = :s"
+                " message_id = NULL, external = '{}', traceparent = NULL WHERE answers = :s"
             ),
             {"s": place.submission_id},
         )

@@ -123,11 +123,12 @@ class EnvironmentKeys:
     """Keys in a variable, from a secret of the platform; the office adds and removes them there."""
 
     value: str
+    name: str = "KEK"
     writable: bool = False
 
     def load(self) -> Sequence[bytes]:
         """Read the variable."""
-        return parse_keys(self.value, "INTAKE_KEK")
+        return parse_keys(self.value, f"INTAKE_{self.name}")
 
     def add(self, key: bytes) -> None:
         """Refuse: a process cannot change the secret it was given."""
@@ -205,8 +206,10 @@ def _without(keys: Sequence[bytes], fingerprints: Collection[bytes]) -> list[byt
     return [key for key in keys[:-1] if fingerprint_of(key) not in fingerprints] + [keys[-1]]
 
 
-def provider_from(folder: Path, env: Mapping[str, str]) -> KeyProvider:
+def provider_from(folder: Path, env: Mapping[str, str], name: str = "kek") -> KeyProvider:
     """Choose the provider that the environment names; the keys folder is the service's own.
+
+    `name`: `kek` for key-encryption keys, `seal` for those that partners seal reports to.
 
     Raises:
         SettingsError: `INTAKE_KEYS` names none.
@@ -214,11 +217,11 @@ def provider_from(folder: Path, env: Mapping[str, str]) -> KeyProvider:
     """
     match env.get("INTAKE_KEYS") or "file":
         case "file":
-            return FileKeys(folder / "kek.key")
+            return FileKeys(folder / f"{name}.key")
         case "environment":
-            return EnvironmentKeys(env.get("INTAKE_KEK", ""))
+            return EnvironmentKeys(env.get(f"INTAKE_{name.upper()}", ""), name.upper())
         case "age":
             identity = env.get("INTAKE_AGE_IDENTITY") or str(folder / "identity.txt")
-            return AgeKeys(folder / "kek.age", folder / "recipients.txt", Path(identity))
+            return AgeKeys(folder / f"{name}.age", folder / "recipients.txt", Path(identity))
         case _:
             raise SettingsError("INTAKE_KEYS is none of file, environment, age")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field, model_validator
 
@@ -19,6 +20,7 @@ from shared.bodies import Model, parse_json, read_bytes, validate
 from shared.clock import now
 from shared.errors import InvalidBody, NotFound
 from shared.http import once
+from shared.openapi import body_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _DESK: Final = (Role.COORDINATOR, Role.SUPERVISOR)
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 Code = Annotated[str, Field(min_length=1, max_length=200)]
+Why = Annotated[str, Query(pattern=r"^[a-z0-9_]{1,60}$")]
 Words = Annotated[Text, Field(min_length=1)]
 
 
@@ -106,7 +109,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
             raise NotFound
         return report
 
-    @router.post("/receipts/status", response_model=None)
+    @router.post("/receipts/status", response_model=None, openapi_extra=body_of(ReceiptIn))
     async def status(request: Request) -> Response:
         """Answer one of four neutral words about a report."""
         body = validate(ReceiptIn, parse_json(await read_bytes(request)))
@@ -115,7 +118,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
             answer = await reporters.status(conn, report)
         return JSONResponse(answer, headers=_NOT_KEPT)
 
-    @router.post("/receipts/messages", response_model=None)
+    @router.post("/receipts/messages", response_model=None, openapi_extra=body_of(MessageIn))
     async def messages(request: Request) -> Response:
         """Add words to a report, if any are sent, and read what the desk said."""
         raw = await read_bytes(request)
@@ -130,7 +133,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
         async with guesses.guard(service.flow, _from(request)):
             return await _act(service, request, raw, do)
 
-    @router.post("/receipts/feedback", response_model=None)
+    @router.post("/receipts/feedback", response_model=None, openapi_extra=body_of(FeedbackIn))
     async def feedback(request: Request) -> Response:
         """Take the person's own word: helped, partly, not, or harmed."""
         raw = await read_bytes(request)
@@ -152,7 +155,24 @@ def make_desk_router(service: Service, reporters: Reporters) -> APIRouter:
     """Make the routes by which the desk answers a report."""
     router = APIRouter(prefix="/intake/v1", tags=["desk"])
 
-    @router.post("/submissions/{submission_id}/question", response_model=None)
+    @router.get("/submissions/{submission_id}/messages", response_model=None)
+    async def messages(
+        submission_id: UUID,
+        reason: Why,
+        caller: Annotated[Caller, Depends(require(*_DESK))],
+    ) -> Response:
+        """Read what was said behind a receipt; `reason` says why, and the reading is an event."""
+        async with service.flow.begin() as conn:
+            items = await reporters.read_words(conn, submission_id, reason, caller, now())
+        service.waker.wake()
+        page = {"items": items, "next": None}
+        return JSONResponse(msgspec.to_builtins(page), headers=_NOT_KEPT)
+
+    @router.post(
+        "/submissions/{submission_id}/question",
+        response_model=None,
+        openapi_extra=body_of(QuestionIn),
+    )
     async def ask(
         request: Request, submission_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
     ) -> Response:

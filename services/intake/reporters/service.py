@@ -10,6 +10,7 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.casework.desk import carry_out
+from services.intake.casework.focal import is_focal
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
 from services.intake.reach import must_reach
@@ -18,7 +19,7 @@ from services.intake.reporters import store
 from services.intake.reporters.status import TEXTS, Said, answer_of
 from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound
-from shared.events import CASES, Draft
+from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
 from shared.vocabulary import Urgency
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 REPORTER: Final = "reporter:receipt"
 """The actor of what somebody with a receipt does: nobody knows who that is."""
 
+ADDITION: Final = "addition:"
+"""How the sealed field of an addition begins; its own id follows."""
+
+GONE: Final = "what this report held was erased"
+OTHER: Final = "this id had another content"
+AHEAD: Final = "the base version is not there yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
@@ -43,6 +51,22 @@ class Feedback:
     helped: str
     about: str | None = None
     text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What a known reporter adds to an own report; `to_decide` names what no machine may merge.
+
+    `said` is sealed as it came. `base_version` is the version it was written on: 1 is the report
+    alone, and each addition makes one more.
+    """
+
+    addition_id: UUID
+    base_version: int
+    said: dict[str, object]
+    words: str
+    danger: bool
+    to_decide: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,47 @@ class Reporters:
             if m.way == "out" and m.field in sealed
         ]
 
+    async def read_words(
+        self, conn: AsyncConnection, submission_id: UUID, reason: str, by: Caller, at: datetime
+    ) -> list[dict[str, object]]:
+        """Open what was said behind a receipt, for the desk; the reading is an event.
+
+        That somebody was harmed is read by the safeguarding focal person alone.
+
+        Raises:
+            NotFound: no such report for this caller.
+
+        """
+        report = await store.find_submission(conn, submission_id, lock=True)
+        if report is None:
+            raise NotFound
+        await must_reach(conn, report.case_ids, by, Verb.KNOW, at)
+        reporter = await store.reporter_of(conn, submission_id)
+        if reporter is None:
+            return []
+        focal = await is_focal(conn, by, at)
+        sealed = await store.sealed_of(conn, reporter.subject_id)
+        items: list[dict[str, object]] = []
+        for m in await store.messages_of(conn, submission_id):
+            said = self.vault.open(reporter, sealed[m.field]) if m.field in sealed else None
+            if focal or not (isinstance(said, dict) and said.get("helped") == "harmed"):
+                items.append({"way": m.way, "kind": m.kind, "at": m.said_at, "said": said})
+        read = DataRead(fields=["messages"], reason=reason)
+        known = await cases.lock_facts(conn, report.case_ids)
+        drafts = [
+            Draft(
+                CASES,
+                "person-data-read",
+                str(case_id),
+                msgspec.structs.replace(facts, read=read),
+                tuple(facts.needs),
+            )
+            for case_id, facts in sorted(known.items())
+            if facts.status != "erased"
+        ]
+        await self.outbox.append(conn, [(draft, Stamp(at, by.actor)) for draft in drafts])
+        return items
+
     async def add_words(
         self, conn: AsyncConnection, report: Report, words: str, at: datetime
     ) -> None:
@@ -83,6 +148,43 @@ class Reporters:
         await self._say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
         danger = read(words, today=at.date()).urgency
         await self._tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
+
+    async def add_addition(
+        self, conn: AsyncConnection, report: Report, addition: Addition, by: str, at: datetime
+    ) -> tuple[int, tuple[str, ...]] | None:
+        """Keep an addition beside the report, which stays as it was; None when it is there already.
+
+        Returns the version that it made, and what a person has to decide: `to_decide`, and
+        `version` when it was written on an older one than is there.
+
+        Raises:
+            Conflict: another addition has this id, the base version is still to come, or what the
+                report held was erased.
+
+        """
+        reporter = await store.reporter_of(conn, report.submission_id)
+        if reporter is None:
+            raise Conflict(GONE)
+        field = f"{ADDITION}{addition.addition_id}"
+        known = await store.sealed_of(conn, reporter.subject_id)
+        if field in known:
+            if self.vault.open(reporter, known[field]) != addition.said:
+                raise Conflict(OTHER)
+            return None
+        version = 1 + sum(name.startswith(ADDITION) for name in known)
+        if addition.base_version > version:
+            raise Conflict(AHEAD)
+        await self._say(
+            conn, report, addition.said, way="in", kind="words", at=at, actor=by, field=field
+        )
+        decide = addition.to_decide + ("version",) * (addition.base_version < version)
+        danger = read(addition.words, today=at.date()).urgency
+        urgency = Urgency.T0 if addition.danger else danger
+        task = Task("new_words", urgency=urgency)
+        if decide:
+            task = Task("addition", addition.addition_id, urgency, detail=",".join(decide))
+        await self._tell(conn, report, task, "contact-recorded", at)
+        return version + 1, decide
 
     async def add_feedback(
         self, conn: AsyncConnection, report: Report, feedback: Feedback, at: datetime
@@ -146,13 +248,14 @@ class Reporters:
         kind: str,
         at: datetime,
         actor: str,
+        field: str | None = None,
     ) -> None:
         reporter = await store.reporter_of(conn, report.submission_id)
         if reporter is None:
-            raise Conflict("what this report held was erased")
+            raise Conflict(GONE)
         sealed = None
         if words is not None:
-            sealed = self.vault.seal_more(reporter, f"message:{uuid4()}", words)
+            sealed = self.vault.seal_more(reporter, field or f"message:{uuid4()}", words)
         await store.add_message(
             conn, report.submission_id, reporter, sealed, way=way, kind=kind, at=at, actor=actor
         )

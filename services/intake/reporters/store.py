@@ -11,6 +11,7 @@ from sqlalchemy import text
 from services.intake.vault import SealedField, Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -69,6 +70,21 @@ async def find_submission(
     )
     row = rows.first()
     return None if row is None else _report(row)
+
+
+async def find_message(
+    conn: AsyncConnection, channel: str, mark: bytes, *, lock: bool = False
+) -> tuple[Report, str] | None:
+    """Return the report that a channel's message became, and that message's own id; or None."""
+    rows = await conn.execute(
+        text(
+            f"SELECT {_REPORT}, message_id FROM submissions WHERE channel = :c"  # noqa: S608
+            " AND gateway = '' AND message_key = :m" + (" FOR UPDATE" if lock else "")
+        ),
+        {"c": channel, "m": mark},
+    )
+    row = rows.first()
+    return None if row is None else (_report(row), row.message_id or "")
 
 
 def _report(row: Any) -> Report:  # noqa: ANN401  (a database row)
@@ -201,3 +217,19 @@ async def is_stopped(conn: AsyncConnection, number: bytes) -> bool:
         text("SELECT 1 FROM stopped_numbers WHERE number = :n"), {"n": number}
     )
     return found is not None
+
+
+async def own_versions(
+    conn: AsyncConnection, channel: str, actor: str, submissions: Iterable[UUID]
+) -> dict[UUID, tuple[str, int]]:
+    """Return an actor's own reports by a channel among these: the channel's id and the version."""
+    rows = await conn.execute(
+        text(
+            "SELECT s.submission_id, coalesce(s.message_id, '') AS own, 1 + count(m.message_id)"
+            " FILTER (WHERE m.field LIKE 'addition:%') AS version FROM submissions s"
+            " LEFT JOIN messages m USING (submission_id) WHERE s.submission_id = ANY(:ids)"
+            " AND s.channel = :c AND s.actor = :a GROUP BY s.submission_id, s.message_id"
+        ),
+        {"ids": list(submissions), "c": channel, "a": actor},
+    )
+    return {row.submission_id: (row.own, row.version) for row in rows}

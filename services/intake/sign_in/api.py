@@ -93,7 +93,7 @@ def _here(sign_in: SignIn | None) -> SignIn:
 
 
 def _add_signing_in(router: APIRouter, sign_in: SignIn | None, cookies: _Cookies) -> None:
-    @router.get("/sign-in", response_model=None)
+    @router.get("/sign-in", status_code=303, response_model=None)
     async def start(
         issuer: Annotated[str | None, Query(max_length=60)] = None,
         back: Annotated[str | None, Query(alias="next")] = None,
@@ -109,7 +109,7 @@ def _add_signing_in(router: APIRouter, sign_in: SignIn | None, cookies: _Cookies
         cookies.put(response, cookies.way, browser, ON_THE_WAY.total_seconds())
         return response
 
-    @router.get("/sign-in/callback", response_model=None)
+    @router.get("/sign-in/callback", status_code=303, response_model=None)
     async def callback(
         request: Request,
         state: Annotated[str, Query(max_length=200)] = "",
@@ -135,7 +135,7 @@ def _add_sessions(
     router: APIRouter, service: Service, sign_in: SignIn | None, cookies: _Cookies
 ) -> None:
 
-    @router.post("/sign-out", response_model=None)
+    @router.post("/sign-out", status_code=303, response_model=None)
     async def sign_out(request: Request) -> Response:
         """End the session of a browser that asks from our own pages; then the issuer's."""
         sessions, sid = service.sessions, None

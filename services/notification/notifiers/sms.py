@@ -15,14 +15,14 @@ from services.notification.domain import NoticeId, NoticeState
 from services.notification.facts import person_draft
 from services.notification.person_store import PersonNotice
 from services.notification.policy import Reason, parse_policy, plan
-from services.notification.sending import Sending
+from services.notification.sending import WINDOW, Sending
 from services.notification.sms_worker import SmsWorker
 from services.notification.templates import LANGUAGES, load_templates
 from shared import telemetry
 from shared.access import service_token
 from shared.clock import new_event_id, now
 from shared.errors import RecordInvalid, SettingsError
-from shared.events import REFERRALS, ReferralFacts
+from shared.events import REFERRALS
 from shared.settings import read_key
 from shared.sms import load_sms_settings, make_gateway
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from services.notification.notifiers import Desk, Notifier
     from services.notification.policy import Policy
-    from shared.events import Draft, Event
+    from shared.events import CaseFacts, Draft, Event, ReferralFacts
     from shared.outbox import Outbox, Stamp
 
 SMS: Final = "sms"
@@ -62,13 +62,15 @@ class SmsHandler:
         policy: Policy,
         outbox: Outbox,
         *,
+        notifier: str = SMS,
         gateway: bool,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        """Take the table, the outbox, whether there is a gateway at all, and the clock."""
+        """Take the table, the outbox, who sends, whether there is a gateway at all, the clock."""
         self._policy = policy
         self._events = policy.events()
         self._outbox = outbox
+        self._notifier = notifier
         self._gateway = gateway
         self._clock = clock
 
@@ -84,11 +86,11 @@ class SmsHandler:
 
     def decide(self, state: Planning, event: Event, stamp: Stamp) -> None:
         """Decide who is to be told, and who is not and why."""
-        facts: ReferralFacts = event.data
+        facts: ReferralFacts | CaseFacts = event.data
         try:
             case_id = UUID(event.subject)
         except ValueError:
-            raise RecordInvalid("invalid-subject", "a referral's subject is a case id") from None
+            raise RecordInvalid("invalid-subject", "its subject is a case id") from None
         for planned in plan(
             self._policy, event.type, facts.urgency, event.time, stamp.at, test=facts.test
         ):
@@ -97,10 +99,10 @@ class SmsHandler:
                 reason = Reason.NO_GATEWAY
             notice = PersonNotice(
                 id=NoticeId(new_event_id()),
-                notifier=SMS,
+                notifier=self._notifier,
                 recipient=planned.recipient,
                 case_id=case_id,
-                referral_id=facts.referral_id,
+                referral_id=getattr(facts, "referral_id", None),
                 event_id=event.id,
                 type=event.type,
                 happened_at=event.time,
@@ -122,15 +124,19 @@ class SmsHandler:
         await person_store.insert(conn, state.notices, self._clock())
         await self._outbox.append(conn, state.drafts)
         if state.drafts:
-            telemetry.NOTICES.labels(SMS, str(NoticeState.WITHHELD)).inc(len(state.drafts))
+            telemetry.NOTICES.labels(self._notifier, str(NoticeState.WITHHELD)).inc(
+                len(state.drafts)
+            )
 
 
 class SmsNotifier:
     """The notifier: the handler of its group, and the worker that sends."""
 
-    name: Final = SMS
-    topics: Final = (REFERRALS,)
+    name = SMS
+    topics: tuple[str, ...] = (REFERRALS,)
     guards: Final = False
+    window = WINDOW
+    handler_type = SmsHandler
 
     def __init__(self, desk: Desk) -> None:
         """Wire the handler and, when there is a gateway, the worker.
@@ -145,7 +151,9 @@ class SmsNotifier:
         policy = parse_policy(TABLE.read_text("utf-8"), templates.names, LANGUAGES)
         settings = load_sms_settings()
         gateway = make_gateway(settings)
-        self.handler = SmsHandler(policy, service.outbox, gateway=gateway is not None)
+        self.handler = self.handler_type(
+            policy, service.outbox, notifier=self.name, gateway=gateway is not None
+        )
         self._worker: SmsWorker | None = None
         if settings is None or gateway is None:
             return
@@ -156,7 +164,13 @@ class SmsNotifier:
         exchange = settings.external.timeout if settings.external else FILE_EXCHANGE
         self._worker = SmsWorker(
             sending=Sending(
-                service.flow, service.outbox, SMS, service.settings.replica, exchange, clock=now
+                service.flow,
+                service.outbox,
+                self.name,
+                service.settings.replica,
+                exchange,
+                clock=now,
+                window=self.window,
             ),
             contacts=IntakeContacts(intake, lambda: service_token(seed, "notification")),
             gateway=gateway,

@@ -40,7 +40,8 @@ class Pace:
 
     `assign_within` is the desk's time for what a person must release, choose or call;
     `waitlist_within` holds where a provider gave no day; `acknowledge_within` is for hearing of a
-    withdrawal; `escalate_within` lies between two steps of the ladder.
+    withdrawal; `quiet_within` for a word of whoever serves; `escalate_within` lies between two
+    steps of the ladder.
     """
 
     clock: Literal["calendar", "working_days"]
@@ -51,6 +52,7 @@ class Pace:
     waitlist_within: timedelta
     escalate_within: timedelta
     acknowledge_within: timedelta
+    quiet_within: timedelta
     weekend: frozenset[int] = frozenset()
     timezone: str = "Asia/Dhaka"
 

@@ -2,23 +2,25 @@
 
 A message without an id of its own repeats an earlier one when sender, text and time are the same;
 without a time, when sender and text are, within ten minutes. Nothing that a person wrote is
-refused. The reply to a Twilio message is in the answer (TwiML); the others' go out by the SMS
-gateway of the process, within two minutes or not at all.
+refused. The reply to a message of a gateway that can (Twilio, Telerivet) is in the answer; the
+others' go out by the SMS gateway of the process, within two minutes or not at all.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from services.intake.channels.sms.gateways import Inbound, read_external, read_twilio
+from services.intake.channels.sms.gateways import Told, make_signed
+from services.intake.channels.sms.mapper import load_mappers
+from services.intake.channels.sms.parts import Parts
 from services.intake.channels.taking import take
 from services.intake.preparing import Message, number_index, repeat_key
-from services.intake.report import Reporter, ReportIn
+from services.intake.report import ExternalRef, Reporter, ReportIn
 from shared.bodies import read_bytes
 from shared.clock import now
 from shared.errors import NotFound
@@ -26,12 +28,17 @@ from shared.telemetry import Log
 from shared.vocabulary import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from services.intake.channels import Desk
+    from services.intake.channels.sms.inbound import Inbound
 
 SAME_WITHIN: Final = 600
 """Seconds within which the same text of the same sender without a time is a repeat."""
+
+MOST_REFS: Final = 50
+_REF_LENGTH: Final = 200
 
 _log = Log("sms")
 
@@ -39,7 +46,8 @@ _log = Log("sms")
 def _mark(index_key: bytes, message: Inbound, at: datetime) -> bytes:
     """Return what makes a repeat of this message a repeat."""
     if message.message_id:
-        return repeat_key(index_key, "id", message.message_id)
+        part = str(message.part.number) if message.part else ""
+        return repeat_key(index_key, "id", message.message_id, *filter(None, (part,)))
     when = message.time or str(int(at.timestamp()) // SAME_WITHIN)
     return repeat_key(index_key, "said", message.sender, message.text, when)
 
@@ -48,10 +56,17 @@ async def _store(
     desk: Desk, gateway: str, message: Inbound, sender: bytes | None, at: datetime
 ) -> UUID | None:
     """Store a message as a submission and return its id; None when it is a repeat."""
+    refs = [
+        ExternalRef(system=system, value=value[i : i + _REF_LENGTH])
+        for system, value in message.refs
+        for i in range(0, len(value), _REF_LENGTH)
+    ]
     report = ReportIn(
         channel=Channel.SMS,
+        device_time=message.written_at,
         reporter=Reporter(phone=message.sender or None),
         narrative=message.text,
+        external_refs=refs[:MOST_REFS],
     )
     mark = _mark(desk.secrets.index, message, at)
     if not (message.message_id or message.time):  # it may repeat one of the ten minutes before
@@ -69,46 +84,71 @@ def _sender(desk: Desk, message: Inbound) -> bytes | None:
 
 
 async def _reply(
-    desk: Desk, stored: UUID, said: str, sender: bytes | None, at: datetime
+    desk: Desk, gateway: str, stored: UUID, message: Inbound, sender: bytes | None, at: datetime
 ) -> str | None:
     """Return the reply; whatever goes wrong with it, the text is stored and was received."""
     try:
-        return await desk.replies.at_once(stored, said, sender, at)
+        return await desk.replies.at_once(stored, gateway, message.text, sender, at)
     except Exception as error:  # noqa: BLE001  (the report counts, not the reply)
         _log.error("reply-failed", error)
         return None
 
 
 def make_router(desk: Desk) -> APIRouter:
-    """Make the routes that gateways post to; Twilio's is there when its token is set."""
+    """Make the routes that gateways post to; a gateway is there when its settings are."""
     router = APIRouter(tags=["channels"])
-    token = desk.environ.get("TWILIO_AUTH_TOKEN", "")
+    gateways = load_mappers(desk.environ) | make_signed(desk.environ)
+    parts: Parts[str | None] = Parts()
 
-    @router.post("/intake/channels/sms/twilio", response_model=None)
-    async def receive_twilio(request: Request) -> Response:
-        """Store a text that Twilio tells of; the answer is TwiML with at most one reply."""
-        if not token:
+    async def receive(request: Request, name: str, secret: str) -> Response:
+        gateway = gateways.get(name)
+        if gateway is None or (request.method == "GET" and not gateway.gets):
             raise NotFound
         desk.committer.check_room()
-        body = await read_bytes(request)
         query = request.scope["query_string"].decode("latin-1")
-        url = f"{desk.secrets.issuer}{request.url.path}{'?' + query if query else ''}"
-        signature = request.headers.get("x-twilio-signature")
-        message = read_twilio(token, url, signature, body)
-        at, sender, reply = now(), _sender(desk, message), None
-        stored = await _store(desk, "twilio", message, sender, at)
-        if stored is not None:
-            reply = await _reply(desk, stored, message.text, sender, at)
-        said = f"<Message>{escape(reply)}</Message>" if reply else ""
-        return Response(f"<Response>{said}</Response>", media_type="text/xml")
+        told = Told(
+            url=f"{desk.secrets.issuer}{request.url.path}{'?' + query if query else ''}",
+            query=request.scope["query_string"],
+            headers=request.headers,
+            body=await read_bytes(request),
+            secret=secret,
+            address=request.client.host if request.client else "",
+        )
 
-    @router.api_route("/intake/channels/sms/external", methods=["GET", "POST"], response_model=None)
-    async def receive_external(request: Request) -> JSONResponse:
-        """Store a text that RapidPro's External form tells of; a repeat is answered the same."""
-        desk.committer.check_room()
-        body = await read_bytes(request)
-        message = read_external(request.scope["query_string"], body)
-        await _store(desk, "external", message, _sender(desk, message), now())
-        return JSONResponse({"status": "received"})
+        async def store(texts: list[Inbound]) -> str | None:
+            """Store them all; return the one reply of an answer that can carry it."""
+            at = now()
+            senders = [_sender(desk, text) for text in texts]
+            stored = await asyncio.gather(
+                *(_store(desk, name, t, s, at) for t, s in zip(texts, senders, strict=True))
+            )
+            if gateway.inline and len(texts) == 1 and stored[0] is not None:
+                return await _reply(desk, name, stored[0], texts[0], senders[0], at)
+            return None
 
+        texts = gateway.read(told)
+        whole = [text for text in texts if text.part is None]
+        apart = [(text, text.part) for text in texts if text.part is not None]
+        waiting = [parts.join(name, text, part, store) for text, part in apart]
+        replies = await asyncio.gather(store(whole), *waiting)
+        return gateway.answer(next(filter(None, replies), None))
+
+    async def receive_proved(request: Request, gateway: str) -> Response:
+        """Store what a gateway tells of a text; a repeat is answered the same."""
+        return await receive(request, gateway, "")
+
+    async def receive_secret(request: Request, gateway: str, secret: str) -> Response:
+        """Store what a gateway tells of a text that is proved by the last part of its URL."""
+        return await receive(request, gateway, secret)
+
+    path = "/intake/channels/sms/{gateway}"
+    for method in ("GET", "POST"):
+        router.add_api_route(path, receive_proved, methods=[method], response_model=None)
+        secret = f"{path}/{{secret}}"
+        router.add_api_route(secret, receive_secret, methods=[method], response_model=None)
     return router
+
+
+def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
+    """Send what replies are due by the process's SMS gateway."""
+    return [desk.replies.run]

@@ -1,137 +1,294 @@
-"""How gateways tell of a text: each a function from query and form to one inbound message.
+"""Gateways: each a small reader from a request to the texts in it, and how it is answered.
 
-`external` is RapidPro's External: `from` or `sender`, `text`, `date` or `time`, as form or query.
-`twilio` is Twilio's form, signed over the public URL and the fields.
+Each proves its sender before anything is read. What is no message (a delivery, a missed call) is no
+text: the list is empty, and the gateway is answered politely.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import codecs
 import hashlib
 import hmac
-import re
+import json
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
-from shared.errors import Forbidden, InvalidBody
-from shared.text import PhoneInvalid, ascii_digits, normalise, parse_phone
+import jwt
+from fastapi.responses import JSONResponse, Response
 
-MAX_TEXT: Final = 20_000
-"""Characters of a text that are kept; the longest concatenated SMS has 39,015."""
+from services.intake.channels.sms.inbound import decode, make_inbound, pairs_of
+from shared.errors import Forbidden, InvalidBody, MalformedBody
 
-NATIONAL: Final = 10
-"""Digits of a number of Bangladesh without its prefix."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-_FROM: Final = ("from", "sender", "msisdn")
-_TEXT: Final = ("text", "message", "body")
-_TIME: Final = ("date", "time", "received_at")
-_ID: Final = ("id", "message_id", "uuid")
-_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])(?:880|0)1[3-9][0-9]{8}(?![0-9A-Za-z])")
-_BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){16,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+    from services.intake.channels.sms.inbound import Inbound
+
+LEEWAY: Final = 60
+"""Seconds that a gateway's clock may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
-    """One text as a gateway told of it. `message_id` and `time` are empty when it told none."""
+class Told:
+    """A request of a gateway as it came.
 
-    sender: str
-    text: str
-    message_id: str = ""
-    time: str = ""
+    `url` is the public one with its query, `secret` the last part of its path if there is one,
+    `address` where it came from.
+    """
 
-    @property
-    def own_id(self) -> str | None:
-        """The gateway's id as it may be kept in clear; None when it is made of a number."""
-        said = ascii_digits(self.message_id)
-        sender = "".join(filter(str.isdigit, ascii_digits(self.sender)))[-NATIONAL:]
-        if _NUMBER.search(said) or (len(sender) == NATIONAL and sender in said):
-            return None
-        return self.message_id or None
-
-    @property
-    def number(self) -> str | None:
-        """The sender in E.164, or None when it is no number that could be answered."""
-        try:
-            return parse_phone(self.sender)
-        except PhoneInvalid:
-            return None
+    url: str
+    query: bytes
+    headers: Mapping[str, str]
+    body: bytes
+    secret: str = ""
+    address: str = ""
 
 
-def _decode(raw: bytes) -> str:
-    """Decode bytes that a phone sent: UTF-8, else Latin-1, which reads anything."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return codecs.decode(raw, "latin-1")
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """How one gateway is read and answered. `inline`: its answer carries the one reply."""
+
+    read: Callable[[Told], list[Inbound]]
+    answer: Callable[[str | None], Response]
+    inline: bool = False
+    gets: bool = False
 
 
-def _pairs(part: bytes) -> list[tuple[str, str]]:
-    found = parse_qsl(
-        part.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=100
-    )
-    return [(name, _decode(value.encode("latin-1"))) for name, value in found]
-
-
-def clean(text: str) -> str:
-    """Return a text without control characters, in NFC, cut to what is kept."""
-    kept = "".join(c for c in text if c in "\n\t" or (c >= " " and not "\ud800" <= c <= "\udfff"))
-    return normalise(kept)[:MAX_TEXT]
-
-
-def read_external(query: bytes, body: bytes) -> Inbound:
-    """Read a RapidPro External message from query and form; later fields win.
+def check_secret(known: str, said: str) -> None:
+    """Compare a shared secret in constant time.
 
     Raises:
-        InvalidBody: neither sender nor text is there.
+        Forbidden: it is another, or none.
 
     """
-    fields = {name.lower(): value for part in (query, body) for name, value in _pairs(part)}
+    if not hmac.compare_digest(known.encode(), said.encode("utf-8", "replace")):
+        raise Forbidden("the secret does not fit")
 
-    def one(names: tuple[str, ...]) -> str:
-        return next((fields[name] for name in names if name in fields), "")
 
-    sender = one(_FROM)
-    if not sender and not any(name in fields for name in _TEXT):
-        message = "neither a sender nor a text was sent"
-        raise InvalidBody(message)
-    return Inbound(clean(sender)[:200], clean(one(_TEXT)), one(_ID), one(_TIME))
+def form_of(body: bytes) -> dict[str, str]:
+    """Return the fields of a form; later ones win.
+
+    Raises:
+        InvalidBody: there are more than a hundred.
+
+    """
+    try:
+        return dict(pairs_of(body))
+    except ValueError:
+        raise InvalidBody("the form has too many fields") from None
+
+
+def json_of(body: bytes) -> Any:  # noqa: ANN401  (any JSON value)
+    """Return a JSON body, also one that is in Latin-1.
+
+    Raises:
+        MalformedBody: it is none.
+
+    """
+    try:
+        return json.loads(decode(body))
+    except (ValueError, RecursionError):
+        raise MalformedBody from None
+
+
+def said_received(_: str | None) -> Response:
+    """Answer that it came; the reply goes out by the SMS gateway of the process."""
+    return JSONResponse({"status": "received"})
+
+
+# --- Twilio ---------------------------------------------------------------------------------------
 
 
 def sign_twilio(token: str, url: str, fields: list[tuple[str, str]]) -> str:
     """Return Twilio's signature: HMAC-SHA1 over the public URL and the sorted fields."""
     told = url + "".join(name + value for name, value in sorted(set(fields)))
-    digest = hmac.new(token.encode(), told.encode(), hashlib.sha1).digest()
+    digest = hmac.new(token.encode(), told.encode("utf-8", "surrogatepass"), hashlib.sha1).digest()
     return base64.b64encode(digest).decode("ascii")
 
 
-def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> Inbound:
+def with_and_without_port(url: str) -> tuple[str, ...]:
+    """Return a URL without its port and with it: Twilio signs either, whichever it was told."""
+    parts = urlsplit(url)
+    host = parts.netloc.partition(":")[0]
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return tuple(parts._replace(netloc=place).geturl() for place in (host, f"{host}:{port}"))
+
+
+def verified_twilio(token: str, url: str, signature: str | None, body: bytes) -> dict[str, str]:
+    """Verify a Twilio form over the raw body and return its fields.
+
+    Raises:
+        Forbidden: the signature is missing or does not fit. InvalidBody: too many fields.
+
+    """
+    try:
+        pairs = pairs_of(body)
+    except ValueError:
+        raise InvalidBody("the form has too many fields") from None
+    said = (signature or "").encode("utf-8", "replace")
+    signed = [sign_twilio(token, one, pairs).encode() for one in with_and_without_port(url)]
+    if not any(hmac.compare_digest(one, said) for one in signed):
+        raise Forbidden("the signature does not fit")
+    return dict(pairs)
+
+
+def read_twilio(token: str, url: str, signature: str | None, body: bytes) -> list[Inbound]:
     """Verify a Twilio form over the raw body and read it.
 
     Raises:
         Forbidden: the signature is missing or does not fit. InvalidBody: no `MessageSid`.
 
     """
-    pairs = _pairs(body)
-    expected = sign_twilio(token, url, pairs).encode()
-    if not hmac.compare_digest(expected, (signature or "").encode("utf-8", "replace")):
-        raise Forbidden("the signature does not fit")
-    fields = dict(pairs)
+    fields = verified_twilio(token, url, signature, body)
+    if "MessageStatus" in fields and "Body" not in fields:
+        return []
     if not fields.get("MessageSid"):
-        message = "there is no MessageSid"
-        raise InvalidBody(message)
-    text = _plain(fields.get("Body", ""))
-    return Inbound(clean(fields.get("From", ""))[:200], clean(text), fields["MessageSid"])
+        raise InvalidBody("there is no MessageSid")
+    media = sorted(name for name in fields if name.startswith("MediaUrl"))
+    refs = tuple(("twilio-media", fields[name]) for name in media)
+    sid = fields["MessageSid"]
+    return [make_inbound(fields.get("From"), fields.get("Body"), sid, refs=refs)]
 
 
-def _plain(text: str) -> str:
-    """Return a long text that came as base64 (as Twilio may send it) in plain letters."""
-    if not _BASE64.fullmatch(text):
-        return text
+def _twiml(reply: str | None) -> Response:
+    said = f"<Message>{escape(reply)}</Message>" if reply else ""
+    return Response(f"<Response>{said}</Response>", media_type="text/xml")
+
+
+# --- Infobip, Africa's Talking, Telerivet, httpSMS ------------------------------------------------
+
+
+def read_infobip(secret: str, told: Told) -> list[Inbound]:
+    """Read Infobip's batch: `results`, each with its own id, time and text.
+
+    Raises:
+        Forbidden: wrong secret. MalformedBody, InvalidBody: there is no list of results.
+
+    """
+    check_secret(secret, told.secret)
+    body = json_of(told.body)
+    results = body.get("results") if isinstance(body, dict) else None
+    if not isinstance(results, list):
+        raise InvalidBody("there is no list of results")
+    return [
+        make_inbound(
+            one.get("from"),
+            one["text"] if one.get("text") is not None else one.get("cleanText"),
+            one.get("messageId"),
+            one.get("receivedAt"),
+        )
+        for one in results
+        if isinstance(one, dict) and ("from" in one or "text" in one)
+    ]
+
+
+def read_africastalking(secret: str, told: Told) -> list[Inbound]:
+    """Read Africa's Talking's form; a delivery report has a status and no text.
+
+    Raises:
+        Forbidden: wrong secret. InvalidBody: neither a text nor a status.
+
+    """
+    check_secret(secret, told.secret)
+    fields = form_of(told.body)
+    if "text" not in fields and "from" not in fields:
+        if "status" in fields or "status" in form_of(told.query):
+            return []
+        raise InvalidBody("neither a sender nor a text was sent")
+    sender, text = fields.get("from"), fields.get("text")
+    return [make_inbound(sender, text, fields.get("id"), fields.get("date"))]
+
+
+def read_telerivet(secret: str, told: Told) -> list[Inbound]:
+    """Read Telerivet's form; its secret is a field, and only `incoming_message` is a text.
+
+    Raises:
+        Forbidden: wrong secret. InvalidBody: no event.
+
+    """
+    fields = form_of(told.body)
+    check_secret(secret, fields.get("secret", ""))
+    if not fields.get("event"):
+        raise InvalidBody("there is no event")
+    if fields["event"] != "incoming_message":
+        return []
+    sender = fields.get("from_number_e164") or fields.get("from_number")
+    written = fields.get("time_created")
+    return [make_inbound(sender, fields.get("content"), fields.get("id"), written)]
+
+
+def _telerivet(reply: str | None) -> Response:
+    return JSONResponse({"messages": [{"content": reply}] if reply else []})
+
+
+def read_httpsms(key: str, told: Told) -> list[Inbound]:
+    """Read httpSMS's event; its token says who sent it and to which address, not what.
+
+    Raises:
+        Forbidden: the token is missing, wrong, too old or for another address.
+        MalformedBody, InvalidBody: it is no event.
+
+    """
+    scheme, _, token = told.headers.get("authorization", "").partition(" ")
     try:
-        plain = base64.b64decode(text, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return text
-    return plain if " " in plain else text
+        jwt.decode(
+            token if scheme.lower() == "bearer" else "",
+            key,
+            algorithms=["HS256"],
+            audience=told.url,
+            leeway=LEEWAY,
+            options={"require": ["exp", "aud"]},
+        )
+    except jwt.InvalidTokenError:
+        raise Forbidden("the token does not fit") from None
+    event = json_of(told.body)
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise InvalidBody("there is no type")
+    if event["type"] != "message.phone.received":
+        return []
+    data = event.get("data")
+    if not isinstance(data, dict):
+        raise InvalidBody("there is no data")
+    sealed = (("encoding", "encrypted"),) if data.get("encrypted") is True else ()
+    attached = data.get("attachments")
+    links = attached if isinstance(attached, list) else []
+    refs = tuple(("httpsms-media", one) for one in links if isinstance(one, str))
+    return [
+        make_inbound(
+            data.get("contact"),
+            data.get("content"),
+            data.get("message_id") or event.get("id"),
+            data.get("timestamp"),
+            refs=(*sealed, *refs),
+        )
+    ]
+
+
+def make_signed(env: Mapping[str, str]) -> dict[str, Gateway]:
+    """Return the gateways whose secret is set; the others are not there.
+
+    `TWILIO_AUTH_TOKEN`, `INFOBIP_SECRET` and `AFRICASTALKING_SECRET` (the last part of their URL),
+    `TELERIVET_SECRET`, `HTTPSMS_SIGNING_KEY`.
+    """
+    found: dict[str, Gateway] = {}
+    if token := env.get("TWILIO_AUTH_TOKEN"):
+
+        def twilio(told: Told) -> list[Inbound]:
+            return read_twilio(token, told.url, told.headers.get("x-twilio-signature"), told.body)
+
+        found["twilio"] = Gateway(twilio, _twiml, inline=True)
+    if infobip := env.get("INFOBIP_SECRET"):
+        found["infobip"] = Gateway(lambda told: read_infobip(infobip, told), said_received)
+    if talking := env.get("AFRICASTALKING_SECRET"):
+        found["africastalking"] = Gateway(
+            lambda told: read_africastalking(talking, told), said_received
+        )
+    if telerivet := env.get("TELERIVET_SECRET"):
+        found["telerivet"] = Gateway(
+            lambda told: read_telerivet(telerivet, told), _telerivet, inline=True
+        )
+    if key := env.get("HTTPSMS_SIGNING_KEY"):
+        found["httpsms"] = Gateway(lambda told: read_httpsms(key, told), said_received)
+    return found

@@ -17,10 +17,9 @@ from sqlalchemy import text
 
 from services.intake.conversation import REPLY_WITHIN, language_of, plan_reply
 from services.intake.reading import read
-from services.intake.receipts import Receipt, parse_receipt
+from services.intake.receipts import Receipt
 from services.intake.reporters import store
-from services.intake.reporters.guessing import Guesses, TooManyGuesses
-from services.intake.reporters.status import Said, answer_of
+from services.intake.reporters.asking import Asking
 from shared import telemetry
 from shared.clock import now
 from shared.sms import Refused, Sent, parse_mobile
@@ -70,10 +69,10 @@ class Replies:
         self._secrets = secrets
         self._gateway = gateway
         self._clock = clock
-        self._guesses = Guesses(secrets.pepper, clock)
+        self._asking = Asking(secrets.pepper, clock)
 
     async def at_once(
-        self, submission_id: UUID, said: str, sender: bytes | None, at: datetime
+        self, submission_id: UUID, gateway: str, said: str, sender: bytes | None, at: datetime
     ) -> str | None:
         """Return the reply to a text that was just stored, and note that it was given."""
         reading = await asyncio.to_thread(read, said, today=at.date())
@@ -83,7 +82,7 @@ class Replies:
             if kind is None:
                 return None
             language = language_of(reading)
-            await _note(conn, submission_id, kind, language, at)
+            await _note(conn, submission_id, gateway, kind, language, at)
             return await self._compose(conn, submission_id, kind, language, sender, said)
 
     async def run(self) -> None:
@@ -177,20 +176,8 @@ class Replies:
     async def _status(self, conn: AsyncConnection, said: str, sender: bytes | None) -> str:
         """Return the kind of reply to a receipt that somebody sent by SMS."""
         who = sender.hex() if sender is not None else ""
-        receipt = parse_receipt("".join(c for c in said if c.isdigit()))
-        try:
-            await self._guesses.check(conn, who)
-        except TooManyGuesses:
-            return "no_such_number"
-        report = None
-        if receipt is not None:
-            report = await store.find_report(conn, receipt.digest(self._secrets.pepper))
-        if report is None:
-            await self._guesses.count(conn, who)
-            return "no_such_number"
-        messages = await store.messages_of(conn, report.submission_id)
-        answer = answer_of(seen=report.seen, said=[Said(m.way, m.kind) for m in messages])
-        return f"status_{answer}"
+        answer = await self._asking.answer(conn, said, who)
+        return "no_such_number" if answer is None else f"status_{answer}"
 
     async def _mark(
         self, submission_id: UUID, state: str, conn: AsyncConnection | None = None
@@ -208,17 +195,18 @@ class Replies:
 
 
 async def _note(
-    conn: AsyncConnection, submission_id: UUID, kind: str, language: str, at: datetime
+    conn: AsyncConnection, submission_id: UUID, gateway: str, kind: str, language: str, at: datetime
 ) -> None:
     """Note the one reply that was given in the answer to a text."""
     await conn.execute(
         text(
             "INSERT INTO replies (submission_id, gateway, kind, language, state, send_before,"
-            " changed_at) VALUES (:id, 'twilio', :k, :l, 'sent', :until, :at)"
+            " changed_at) VALUES (:id, :g, :k, :l, 'sent', :until, :at)"
             " ON CONFLICT DO NOTHING"
         ),
         {
             "id": submission_id,
+            "g": gateway,
             "k": kind,
             "l": language,
             "until": at + REPLY_WITHIN,

@@ -13,9 +13,9 @@ depends_on = None
 
 _TABLES = (
     *("key_fingerprints", "submissions", "cases", "subjects", "sealed", "case_referrals"),
-    *("case_steps", "consents", "tasks", "duty", "closings", "holds", "erasures"),
+    *("case_steps", "consents", "tasks", "duty", "ties", "closings", "holds", "erasures"),
     *("further_receipts", "messages", "stopped_numbers", "replies"),
-    *("sign_ins", "staff_sessions", "limits"),
+    *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -30,7 +30,10 @@ _SEEN = {
     "cases": f"{_MINE} AND in_reach(facts)",
     # a report is seen by whoever sees each of its cases
     "submissions": f"{_MINE} AND {_EACH_CASE}",
-    "tasks": f"{_OWN} = '*' AND case_in_reach(case_id)",
+    # what is before the safeguarding focal person is before nobody else
+    "tasks": f"{_OWN} = '*' AND case_in_reach(case_id)"
+    " AND (level <> 'safeguarding_focal_person' OR level"
+    " = ANY (nullif(current_setting('pashe.names', true), '')::text[]))",
 }
 """Which rows of a table a request sees."""
 
@@ -61,7 +64,9 @@ _STATEMENTS = (
       report jsonb NOT NULL,
       reading jsonb,
       state text NOT NULL DEFAULT 'received'
-        CHECK (state IN ('received', 'opened', 'no_case', 'answer')),
+        CHECK (state IN ('call', 'received', 'opened', 'no_case', 'answer')),
+      revision integer NOT NULL DEFAULT 0,
+      external text[] NOT NULL DEFAULT '{}',
       open_at timestamptz NOT NULL,
       open_tries integer NOT NULL DEFAULT 0,
       receipt_hash bytea NOT NULL UNIQUE,
@@ -73,6 +78,9 @@ _STATEMENTS = (
       UNIQUE (channel, gateway, message_key)
     )
     """,
+    # A call that is being written down (`call`) is a submission that nothing was told of yet.
+    "CREATE INDEX submissions_calls ON submissions (open_at) WHERE state = 'call'",
+    "CREATE INDEX submissions_external ON submissions USING gin (external) WHERE external <> '{}'",
     "CREATE INDEX submissions_unopened ON submissions (open_at) WHERE state = 'received'",
     """
     CREATE TABLE cases (
@@ -196,10 +204,24 @@ _STATEMENTS = (
       district text,
       begins timestamptz NOT NULL,
       ends timestamptz NOT NULL CHECK (ends > begins),
+      way text NOT NULL DEFAULT 'desk' CHECK (way IN ('desk', 'sms', 'call', 'push')),
+      number bytea,
       entered_by text NOT NULL
     )
     """,
     "CREATE INDEX duty_now ON duty (ends)",
+    # who is close to whom, in pseudonyms and keys of providers: a conflict of one is one of both
+    """
+    CREATE TABLE ties (
+      tie_id uuid PRIMARY KEY,
+      one text NOT NULL,
+      other text NOT NULL CHECK (other <> one),
+      said_by text NOT NULL,
+      said_at timestamptz NOT NULL,
+      ended_at timestamptz
+    )
+    """,
+    "CREATE INDEX cases_excluded ON cases USING gin ((facts -> 'excluded'))",
     """
     CREATE TABLE closings (
       case_id uuid PRIMARY KEY,
@@ -310,6 +332,28 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX replies_due ON replies (send_before) WHERE state IN ('planned', 'sending')",
+    # A conversation until it is stored as a submission; what was said is sealed, and the row is
+    # gone a day later. `root` is its first session, `marks` are all that it was carried over.
+    """
+    CREATE TABLE talk_sessions (
+      root bytea PRIMARY KEY,
+      marks bytea[] NOT NULL,
+      channel text NOT NULL,
+      gateway text NOT NULL,
+      sender bytea,
+      sealed bytea NOT NULL,
+      heard integer NOT NULL,
+      told integer NOT NULL DEFAULT 0,
+      ended boolean NOT NULL DEFAULT false,
+      submission_id uuid REFERENCES submissions (submission_id),
+      due_at timestamptz,
+      changed_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX talk_sessions_marks ON talk_sessions USING gin (marks)",
+    "CREATE INDEX talk_sessions_sender ON talk_sessions (sender, changed_at)",
+    "CREATE INDEX talk_sessions_due ON talk_sessions (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX talk_sessions_old ON talk_sessions (changed_at)",
     """
     CREATE TABLE sign_ins (
       state bytea PRIMARY KEY,

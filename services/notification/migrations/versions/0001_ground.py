@@ -60,6 +60,7 @@ _STATEMENTS = (
       state text NOT NULL,
       version integer NOT NULL,
       test boolean NOT NULL,
+      excluded boolean NOT NULL DEFAULT false,
       traceparent text,
       PRIMARY KEY (organisation, feed_seq)
     )
@@ -137,9 +138,9 @@ _STATEMENTS = (
       seq bigint NOT NULL UNIQUE DEFAULT nextval('notice_seq'),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       notifier text NOT NULL,
-      recipient text NOT NULL CHECK (recipient IN ('person', 'reporter')),
+      recipient text NOT NULL CHECK (recipient IN ('person', 'reporter', 'on_duty')),
       case_id uuid NOT NULL,
-      referral_id uuid NOT NULL,
+      referral_id uuid,
       event_id uuid NOT NULL,
       type text NOT NULL,
       happened_at timestamptz NOT NULL,

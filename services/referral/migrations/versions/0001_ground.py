@@ -140,7 +140,7 @@ _STATEMENTS = (
       test boolean NOT NULL DEFAULT false,
       body jsonb NOT NULL,
       created_at timestamptz NOT NULL DEFAULT now(),
-      changed_at timestamptz NOT NULL DEFAULT now(),
+      changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       seq bigint NOT NULL DEFAULT nextval('referral_order'),
       UNIQUE (case_id, need, attempt)
@@ -148,6 +148,7 @@ _STATEMENTS = (
     """,
     "CREATE INDEX referrals_order ON referrals (txid, seq)",
     "CREATE INDEX referrals_feed ON referrals (provider_id, feed_seq) WHERE NOT test",
+    "CREATE INDEX referrals_changed ON referrals (provider_id, changed_at, referral_id)",
     """
     CREATE INDEX referrals_live ON referrals (state, need, urgency, answer_by)
       WHERE NOT test AND state IN ('planned', 'waiting', 'assigned', 'accepted', 'waitlisted',
@@ -155,7 +156,8 @@ _STATEMENTS = (
     """,
     """
     CREATE INDEX referrals_unacknowledged ON referrals (provider_id)
-      WHERE NOT test AND state = 'withdrawn' AND NOT acknowledged AND provider_id IS NOT NULL
+      WHERE NOT test AND state IN ('withdrawn', 'entered_in_error')
+        AND NOT acknowledged AND provider_id IS NOT NULL
     """,
     """
     CREATE TABLE explanations (
@@ -181,6 +183,17 @@ _STATEMENTS = (
     """,
     "CREATE INDEX referral_texts_of ON referral_texts (referral_id)",
     """
+    CREATE TABLE links (
+      nonce bytea PRIMARY KEY,
+      referral_id uuid NOT NULL REFERENCES referrals (referral_id),
+      provider_id text NOT NULL,
+      made_at timestamptz NOT NULL,
+      expires_at timestamptz NOT NULL,
+      used_at timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX links_of ON links (referral_id)",
+    """
     CREATE TABLE feeds (
       provider_id text PRIMARY KEY,
       seq bigint NOT NULL
@@ -200,7 +213,7 @@ _STATEMENTS = (
     """,
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
-      explanations, referral_texts, feeds, feed_entries TO referral_flow
+      explanations, referral_texts, links, feeds, feed_entries TO referral_flow
     """,
     "GRANT USAGE ON SEQUENCE referral_order TO referral_flow",
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from services.intake.reading_words import LEXICON, fold_word, word_pattern
+from services.intake.reading.words import LEXICON, fold_word, word_pattern
 from shared.vocabulary import Sex
 
 _NEAR_AGE: Final = 3

@@ -20,7 +20,7 @@ from shared.text import Language, ascii_digits, words_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LEXICON: Final = Path(__file__).parent / "lexicon"
+LEXICON: Final = Path(__file__).parents[1] / "lexicon"
 READ: Final = 6_000  # characters; the rest of a longer message is for a person
 
 _TOKEN: Final = re.compile(

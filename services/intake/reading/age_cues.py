@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from typing import Final
 
-from services.intake.reading_words import LEXICON, fold_word, word_pattern
+from services.intake.reading.words import LEXICON, fold_word, word_pattern
 
 ADULT: Final = 18
 OLDEST: Final = 110

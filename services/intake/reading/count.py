@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from services.intake.reading_people import sex_of
-from services.intake.reading_words import fold_word
+from services.intake.reading.people import sex_of
+from services.intake.reading.words import fold_word
 
 _COUNTERS: Final = frozenset(
     map(fold_word, ("জন", "টা", "টি", "jon", "ta", "ti", "joner", "people", "persons", "জনকে")),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from services.intake.reading_age_cues import (
+from services.intake.reading.age_cues import (
     ADULT,
     AND,
     BACK,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.intake.lanes import Lanes
-from services.intake.work import VALID, Work, work_from
+from services.intake.proof_of_work import VALID, Work, work_from
 from shared.errors import SettingsError
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)

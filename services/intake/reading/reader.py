@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from services.intake.reading_age import Age, read_age
-from services.intake.reading_count import is_plural, read_count
-from services.intake.reading_people import read_sex, speaks_of_self
-from services.intake.reading_places import Whereabouts, read_places
-from services.intake.reading_words import READ, find_signals, fold_tokens, fold_word, load_rules
+from services.intake.reading.age import Age, read_age
+from services.intake.reading.count import is_plural, read_count
+from services.intake.reading.people import read_sex, speaks_of_self
+from services.intake.reading.places import Whereabouts, read_places
+from services.intake.reading.words import READ, find_signals, fold_tokens, fold_word, load_rules
+from services.intake.receipts import parse_receipt
 from shared.text import Language, ascii_digits, detect_language, normalise
 from shared.vocabulary import Concern, Sex, Urgency
 
@@ -25,12 +26,37 @@ if TYPE_CHECKING:
 Command = Literal["stop", "receipt_request", "receipt_code"]
 Noise = Literal["advertising", "empty"]
 
-_RECEIPT: Final = re.compile(r"\d(?:[\s-]{0,3}\d){15}")
+_RECEIPT: Final = re.compile(r"\d(?:[\s.,/–-]{0,3}\d){15}")
 _RECEIPT_WORDS: Final = re.compile(
     r"(?:code|receipt|number|my|is|status|নম্বর|নাম্বার|নম্বরঃ|রসিদ|কোড|আমার|গোপন|nombor|nomber|amar)",
 )
 _STOP: Final = frozenset(
-    map(fold_word, ("stop", "বন্ধ", "স্টপ", "bondho", "bondo", "unsubscribe", "থামান", "থামুন")),
+    map(
+        fold_word,
+        (
+            "stop",
+            "stopall",
+            "quit",
+            "cancel",
+            "unsubscribe",
+            "off",
+            "স্টপ",
+            "বন্ধ",
+            "বন্দ",
+            "বাতিল",
+            "bondho",
+            "bondo",
+            "bandho",
+            "bandh",
+            "batil",
+            "থামান",
+            "থামুন",
+            "থামাও",
+            "thaman",
+            "thamun",
+            "thamao",
+        ),
+    ),
 )
 _STOP_ENDINGS: Final = frozenset(
     map(
@@ -207,6 +233,8 @@ def _command(text: str, tokens: tuple[str, ...]) -> Command | None:
         rest = _RECEIPT_WORDS.sub("", _RECEIPT.sub("", digits).lower())
         if not any(char.isalnum() for char in rest):
             return "receipt_code"
+    if parse_receipt(text) is not None:
+        return "receipt_code"
     if not 0 < len(words) <= _COMMAND_WORDS:
         return None
     if words[0] in _STOP and all(word in _STOP_ENDINGS | _STOP for word in words):

@@ -28,6 +28,17 @@ _EVENT_AFTER: Final = re.compile(
     re.IGNORECASE,
 )
 _EVENT_BEFORE: Final = re.compile(r"(?:^|\W)(?:in|at|near|inside|to)\s+(?:the\s+)?$", re.IGNORECASE)
+# A place that is part of a name: "Sylhet Ali", "her name is Bhola", "ভোলা নামে এক ছেলে".
+_NAME_BEFORE: Final = re.compile(
+    r"(?:(?<!\w)(?:mr|mrs|md|mohammad|mst|মোঃ|মোছাঃ|(?:my|her|his|amar|tar|or|আমার|তার|ওর)"
+    r" (?:name|nam|নাম))\W+(?:is\s+)?)$",
+    re.IGNORECASE,
+)
+_NAME_AFTER: Final = re.compile(
+    r"^i?\s+(?:ali|begum|khatun|akter|akhter|mia|miah|uddin|hossain|islam|rahman|name|naame|namer"
+    r"|আলী|আলি|বেগম|খাতুন|আক্তার|মিয়া|উদ্দিন|হোসেন|নামে|নামের)(?!\w)",
+    re.IGNORECASE,
+)
 _ENDINGS: Final = ("ে", "তে", "য়", "ের", "য়ে")
 _BEFORE: Final = 40
 
@@ -46,7 +57,7 @@ class Whereabouts:
 def read_places(text: str) -> Whereabouts:
     """Return where it happens and where home is; two places with no word between are a tie."""
     head = text[:_READ]
-    mentions = list_mentions(head)
+    mentions = [m for m in list_mentions(head) if not _is_name(head, m)]
     sure = [(mention, code) for mention in mentions if (code := _sure(mention))]
     homes = [code for mention, code in sure if _is_home(head, mention)]
     events = [code for m, code in sure if code not in homes and _is_event(head, m)]
@@ -91,6 +102,11 @@ def _cut(code: str | None) -> str | None:
     if place.level is Level.UPAZILA:
         return place.pcode
     return next((c for c in ancestors(place.pcode) if c == district_of(c)), None)
+
+
+def _is_name(text: str, mention: Mention) -> bool:
+    before = text[max(mention.start - _BEFORE, 0) : mention.start]
+    return bool(_NAME_BEFORE.search(before) or _NAME_AFTER.match(text[mention.end :]))
 
 
 def _is_home(text: str, mention: Mention) -> bool:

@@ -1,0 +1,42 @@
+"""How whoever was paged about a case is reached, at the moment of sending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.intake.casework.paging import PAGES
+from services.intake.casework.paging_store import is_unclaimed
+from services.intake.casework.roster import way_of
+from services.intake.casework.steps import steps_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from services.intake.casework.numbers import Numbers
+
+
+async def reach_on_duty(
+    conn: AsyncConnection, numbers: Numbers, case_id: UUID, at: datetime
+) -> dict[str, Any]:
+    """Answer the number of whom a case paged last, or that it is withheld and why.
+
+    `taken`: somebody answered the page already. `at-desk`: they look at the desk by themselves.
+    """
+    if not await is_unclaimed(conn, case_id, PAGES):
+        return _withheld("taken")
+    paged = [s.detail.get("to") for s in await steps_of(conn, case_id, "page")]
+    way = await way_of(conn, str(paged[-1]), at) if paged and paged[-1] else None
+    if way is None:
+        return _withheld("no-number")
+    if way.way == "desk":
+        return _withheld("at-desk")
+    if way.way != "sms" or way.number is None:
+        return _withheld("not-reachable-by-sms")
+    return {"decision": "contact", "number": numbers.open(way.duty_id, way.number), "urgency": "T0"}
+
+
+def _withheld(reason: str) -> dict[str, Any]:
+    return {"decision": "withheld", "reason": reason, "urgency": "T0"}

@@ -1,0 +1,48 @@
+"""How the tests are spread between workers (pytest-xdist): whole files, what starts most first.
+
+A file is one worker's, for its tests may build on one another's ground. The files that use
+`whole_stack` are one worker's together, so that a run starts one such stack, not one a worker.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHARED: Final = "whole_stack"
+OWN: Final = ("Embedded", "with Stack(")
+"""What stands in a file that starts servers or a stack of its own."""
+
+
+@cache
+def rank(path: Path) -> int:
+    """Return 0 for a file that uses the shared stack, 1 if it starts servers itself, else 2."""
+    text = path.read_text("utf-8")
+    if SHARED in text:
+        return 0
+    return 1 if any(word in text for word in OWN) else 2
+
+
+class Spread(LoadFileScheduling):  # type: ignore[misc]  # xdist's types do not reach mypy
+    """Gives each worker whole files, and all files of the shared stack to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return SHARED if rank(self.config.rootpath / file) == 0 else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | None:
+    """Spread whole files as above where `--dist loadfile` asks for whole files."""
+    return Spread(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that start most first, so that no worker has them left at the end."""
+    items.sort(key=lambda item: rank(item.path))

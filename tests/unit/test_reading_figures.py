@@ -1,0 +1,87 @@
+"""How often the reader is right over invented messages; a wrong value costs more than none."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from services.intake.reading import read
+from shared.places import district_of
+from shared.vocabulary import Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TODAY: Final = date(2026, 11, 25)
+DATA: Final = Path(__file__).parents[1] / "data" / "reading.toml"
+MESSAGES: Final = tomllib.loads(DATA.read_text(encoding="utf-8"))["m"]
+
+
+def judge(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (field, right|missed|wrong) for all that the message says or must leave open."""
+    reading = read(message["text"], today=TODAY)
+    for concern in message.get("c", ()):
+        yield "concern", "right" if concern in reading.concerns else "missed"
+    for concern in message.get("no", ()):
+        yield "not-concern", "wrong" if concern in reading.concerns else "right"
+    for field in ("age", "sex"):
+        yield field, _compare(message.get(field), getattr(reading, field))
+    if "home_ok" not in message:
+        said = {message[role] for role in ("place", "home") if role in message}
+        got = district_of(reading.place) if reading.place else None
+        yield "place", "right" if got in said else _compare(message.get("place"), got)
+    if "home" in message:
+        home = district_of(reading.place_home) if reading.place_home else None
+        yield "home", _compare(message["home"], home)
+    if message.get("t0"):
+        yield "danger", "right" if reading.urgency == Urgency.T0 else "missed"
+    yield "self-harm", _compare(message.get("self_harm"), reading.self_harm or None)
+    for kind in message.get("conflict", ()):
+        yield "conflict", "right" if kind in reading.possible_conflict else "missed"
+    if message.get("several"):
+        counted = reading.several or (reading.count or (0, 0))[1] > 1
+        yield "several", "right" if counted else "missed"
+
+
+def _compare(expected: object, got: object) -> str:
+    if expected == got:
+        return "right"
+    return "missed" if got is None else "wrong"
+
+
+def count(messages: list[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """Return how often each field is right, missed and wrong."""
+    table: dict[str, Counter[str]] = {}
+    for message in messages:
+        for field, verdict in judge(message):
+            table.setdefault(field, Counter())[verdict] += 1
+    return table
+
+
+# The least right of those said (in hundredths), and the most wrong; a wrong value costs more.
+FLOORS: Final = {
+    "concern": (80, 0),
+    "not-concern": (85, 1),
+    "age": (90, 0),
+    "sex": (90, 0),
+    "place": (90, 0),
+    "home": (60, 0),
+    "danger": (100, 0),
+    "self-harm": (97, 1),
+    "conflict": (100, 0),
+    "several": (60, 0),
+}
+
+
+@pytest.mark.parametrize("half", [0, 1], ids=["tuned", "held-out"])
+@pytest.mark.parametrize("field", FLOORS)
+def test_each_field_is_read_as_often_and_as_carefully_as_promised(field: str, half: int) -> None:
+    verdicts = count(MESSAGES[half::2]).get(field, Counter())
+    least, most_wrong = FLOORS[field]
+    assert verdicts["right"] * 100 >= least * verdicts.total()
+    assert verdicts["wrong"] <= most_wrong
