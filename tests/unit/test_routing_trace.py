@@ -40,7 +40,7 @@ def stored(decision: Decision, question: Question) -> dict[str, Any]:
     return told
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(offers(), questions, POLICIES)
 def test_the_winner_follows_from_the_stored_lines_alone(
     found: list[Offer], question: Question, policy: Policy
@@ -55,7 +55,7 @@ def test_the_winner_follows_from_the_stored_lines_alone(
     assert other.waits == (tried.chosen is None and not tried.open_to_persons)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(offers(), questions)
 def test_each_offer_stands_in_exactly_one_place(found: list[Offer], question: Question) -> None:
     told = stored(route(question, found, AT), question)
@@ -78,7 +78,7 @@ def test_every_rule_has_words_in_both_languages() -> None:
         assert reasons()[key]["bn"] != reasons()[key]["en"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(offers(), questions, st.integers(0, 11), st.floats(0.5, 3))
 def test_an_offer_that_is_farther_away_never_ranks_better(
     found: list[Offer], question: Question, which: int, further: float
@@ -98,7 +98,7 @@ def test_an_offer_that_is_farther_away_never_ranks_better(
     assert before is None or after is None or before <= after
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(offers(), questions)
 def test_never_over_what_is_known_to_be_free(found: list[Offer], question: Question) -> None:
     for one in route(question, found, AT).ranking:
