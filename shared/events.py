@@ -138,7 +138,8 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     `contact_stopped`: somebody with the number stopped messages; who that was is not known.
     `read` says in `identity-disclosed` and `person-data-read` what was read and why; `reason` in
     `consent-withdrawn` whether it was taken back (`withdrawn`), `changed` or has `expired`. `work`
-    is how far people are with it, `step` what this one event of theirs says.
+    is how far people are with it, `step` what this one event of theirs says. `boys_with` are the
+    ages of boys who stay with this person.
     """
 
     report_id: UUID
@@ -164,6 +165,7 @@ class CaseFacts(_Data, frozen=True, kw_only=True):
     places_needed: int = 1
     count: int = 1
     count_max: int | None = None
+    boys_with: list[int] = []
     reason: str | None = None
     worker: str | None = None
     feedback: str | None = None

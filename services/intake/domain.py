@@ -191,8 +191,17 @@ def _facts(
         places_needed=int(told.get("count", 1)) + len(told.get("with", ())),
         count=least,
         count_max=most if most > least else None,
+        boys_with=_boys_with(told, report),
         test=submission.test,
     )
+
+
+def _boys_with(told: Mapping[str, Any], report: Mapping[str, Any]) -> list[int]:
+    """Return the known ages of boys who are to stay with a person, for a house of women asks."""
+    kept = {w["ref"] for w in told.get("with", ()) if w.get("keep_together")}
+    boys = [p for p in report.get("persons", ()) if p.get("ref") in kept and p.get("sex") == "male"]
+    ages = [age_of(p.get("age")) for p in boys]
+    return sorted(age for age in ages if age is not None and age < _CHILD_BELOW)
 
 
 def _about(

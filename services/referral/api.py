@@ -10,9 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse
 
-from services.referral import notes_store, store, stream
+from services.referral import notes_store, offers_store, store, stream
 from services.referral.bodies import BODIES, order_of
 from services.referral.domain import VERBS, Actor, shown
+from services.referral.explaining import providers_in, read_out
 from shared.access import PROVIDERS, Caller, require
 from shared.access_rules import Verb, scope_of
 from shared.bodies import parse_json, read_bytes, validate
@@ -130,9 +131,10 @@ def _add_reading(router: APIRouter, service: Service, referrals: Referrals) -> N
         """Read why this offer: every one considered with `in` or the rule that put it out."""
         async with transaction(service.web, scope_of(caller, Verb.EXPLAIN, now())) as conn:
             found = await notes_store.find_explanation(conn, referral_id)
-        if found is None:
-            raise NotFound
-        return json_of({"referral_id": referral_id, **found})
+            if found is None:
+                raise NotFound
+            names = await offers_store.names_of(conn, providers_in(found))
+        return json_of({"referral_id": referral_id, **found, "reads": read_out(found, names)})
 
 
 def _add_transition(router: APIRouter, service: Service, referrals: Referrals, verb: str) -> None:

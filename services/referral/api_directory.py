@@ -1,4 +1,4 @@
-"""Referral's HTTP interface to the directory: providers, offers, capacity, routing preview."""
+"""Referral's HTTP interface to the directory: providers, offers, capacity."""
 
 from __future__ import annotations
 
@@ -6,36 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response  # noqa: TC002  (FastAPI reads annotations)
+from fastapi.responses import Response
 
-from services.referral import listing, listing_store, offers_store, store
+from services.referral import listing, listing_store, offers_store
 from services.referral.api import json_of
 from services.referral.directory import kinds_of
-from services.referral.directory_bodies import CapacityIn, KeyIn, OfferIn, PreviewIn, ProviderIn
-from services.referral.routing import explain, route
-from services.referral.world import (
-    Case,
-    Change,
-    World,
-    areas_to_load,
-    may_release,
-    question_for,
-)
+from services.referral.directory_bodies import CapacityIn, KeyIn, OfferIn, ProviderIn
 from shared import places
 from shared.access import PROVIDERS, Caller, require
-from shared.access_rules import Verb, scope_of
-from shared.bodies import parse_json, read_body, read_bytes, validate
+from shared.bodies import parse_json, read_bytes, validate
 from shared.clock import now
 from shared.database import transaction
 from shared.errors import Forbidden, InvalidBody, NotFound
-from shared.events import CaseFacts
 from shared.http import once
 from shared.outbox import Stamp
 from shared.paging import decode_cursor, page
 from shared.vocabulary import Need, Role
 
 if TYPE_CHECKING:
-    from services.referral.service import Referrals
     from shared.runtime import Service
 
 _STAFF: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR)
@@ -46,13 +34,12 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 Named = Annotated[str | None, Query(max_length=100)]
 
 
-def make_router(service: Service, referrals: Referrals) -> APIRouter:
+def make_router(service: Service) -> APIRouter:
     """Make the routes of the directory."""
     router = APIRouter(prefix="/referral/v1", tags=["directory"])
     _add_providers(router, service)
     _add_offers(router, service)
     _add_capacity(router, service)
-    _add_preview(router, service, referrals)
     return router
 
 
@@ -197,58 +184,3 @@ def _add_capacity(router: APIRouter, service: Service) -> None:
             response = await once(request, conn, raw, act)
         service.waker.wake()
         return response
-
-
-def _add_preview(router: APIRouter, service: Service, referrals: Referrals) -> None:
-    @router.post("/routing/preview", response_model=None)
-    async def preview(
-        request: Request, caller: Annotated[Caller, Depends(require(*_EDITORS, Role.AUDITOR))]
-    ) -> Response:
-        """Say what routing would decide now for a case or for facts; nothing is changed."""
-        body = await read_body(request, PreviewIn)
-        at = now()
-        async with transaction(service.web, scope_of(caller, Verb.EXPLAIN, at)) as conn:
-            case = await _case_of(conn, body)
-            world = World(referrals.rules)
-            pairs = {(str(body.need), area) for area in areas_to_load(case.facts)}
-            for need, area, offer in await offers_store.find_candidates(conn, pairs):
-                world.by_area.setdefault((need, area), []).append(offer.offer_id)
-                world.offers[offer.offer_id] = offer
-        question = question_for(case.facts, body.need)
-        decision = route(question, world.candidates(question, Change()), at)
-        terms = world.terms(body.need, at)
-        return json_of(
-            {
-                **explain(decision, question, at),
-                "urgency": terms.urgency_for(case.facts.urgency),
-                "release": terms.release,
-                "released_by_rule": may_release(case, body.need, terms),
-            }
-        )
-
-
-async def _case_of(conn: Any, body: PreviewIn) -> Case:  # noqa: ANN401  (a connection)
-    if body.case_id is not None:
-        case = await store.find_case(conn, body.case_id)
-        if case is None:
-            raise NotFound
-        return case
-    upazila = district = None
-    if body.place is not None:
-        place = places.find(body.place)
-        if place is None:
-            raise InvalidBody(None, errors=[{"field": "place", "rule": "unknown-place"}])
-        upazila = places.coarse(body.place)
-        district = places.district_of(body.place)
-    facts = CaseFacts(
-        report_id=UUID(int=0),
-        channel="helpline",
-        age=body.age,
-        sex=body.sex,
-        upazila=upazila,
-        district=district,
-        needs=[body.need],
-        excluded=list(body.excluded),
-        places_needed=body.places_needed,
-    )
-    return Case(UUID(int=0), 0, facts)

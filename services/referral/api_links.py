@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import parse_qsl
-from uuid import UUID  # noqa: TC003  (FastAPI reads annotations)
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response  # noqa: TC002  (likewise)
+from fastapi.responses import Response
 
 from services.referral import pages, store
 from services.referral.api import json_of

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.referral.eligibility import CHOOSABLE, IN, verdict_of
+from services.referral.explaining import explain
 from services.referral.planning import assign, await_desk, awaits_of, tried, wait
 from services.referral.referral import Told, change
-from services.referral.routing import CHOOSABLE, IN, Decision, explain, route, verdict_of
+from services.referral.routing import route
 from services.referral.world import Change, question_for
 from shared.errors import Conflict, InvalidBody
 from shared.vocabulary import Enrolment, ReferralState
@@ -14,8 +16,9 @@ from shared.vocabulary import Enrolment, ReferralState
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.referral.eligibility import Offer, Question
     from services.referral.referral import Referral
-    from services.referral.routing import Offer, Question
+    from services.referral.routing import Decision
     from services.referral.world import Case, World
 
 

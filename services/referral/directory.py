@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 from services.referral import listing_store
+from services.referral.calendars import parse_hours
 from shared.clock import now
 from shared.database import make_engine
 from shared.vocabulary import Enrolment, Need, Reach
@@ -118,6 +119,11 @@ def offers_of(rows: Iterable[Mapping[str, str]], enrolment: Enrolment) -> list[d
                 "step_free": _flag(row, "step_free"),
                 "sign_language": _flag(row, "sign_language"),
                 "court_order": _COURT in row["note"],
+                "schedules": "\n".join(parse_hours(row["hours"])),
+                "latitude": None,
+                "longitude": None,
+                "trained_until": None,
+                "accredited_until": None,
                 "places_total": _number(row, "places_total"),
                 "places_free": _number(row, "places_free"),
             }

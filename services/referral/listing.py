@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.referral import listing_store, offers_store, store
+from services.referral.calendars import parse_hours
 from shared.errors import InvalidBody, NotFound
 from shared.events import DIRECTORY, REFERRALS, CapacityChanged, Draft, OfferListed
 
@@ -28,6 +29,7 @@ async def list_offer(
     if await offers_store.find_provider(conn, row["provider_id"]) is None:
         raise InvalidBody(None, errors=[{"field": "provider_id", "rule": "unknown"}])
     stored = {**row, "needs": ";".join(row["needs"]), "languages": ";".join(row["languages"])}
+    stored["schedules"] = "\n".join(row["schedules"] or parse_hours(row["hours"]))
     changed = await listing_store.save_offers(conn, [stored], stamp.at, edited=True)
     found = await offers_store.find_offer(conn, row["offer_id"])
     if found is None:

@@ -50,17 +50,34 @@ _TYPES: Final = {
     "step_free": "boolean",
     "sign_language": "boolean",
     "court_order": "boolean",
+    "schedules": "text",
+    "latitude": "double precision",
+    "longitude": "double precision",
+    "trained_until": "date",
+    "accredited_until": "date",
 }
 OFFER_COLUMNS: Final = tuple(_TYPES)
-_LISTS: Final = ("needs", "languages")
+_LISTS: Final = {"needs": "';'", "languages": "';'", "schedules": "E'\\n'"}
+"""Columns that are lists, and what joins them in what is stored, as SQL."""
 _CAPACITY: Final = {"places_total": "integer", "places_free": "integer"}
+
+
+def _array(name: str, kind: str) -> str:
+    """Return a parameter as an array; days come as ISO 8601 texts."""
+    given = f"CAST(:{name} AS text[])" if kind == "date" else f":{name}"
+    return f"CAST({given} AS {kind}[])"
+
+
+def _picked(name: str) -> str:
+    joint = _LISTS.get(name)
+    return name if joint is None else f"string_to_array({name}, {joint})"
 
 
 def _offers_statement() -> str:
     typed = {**_TYPES, **_CAPACITY}
     names = ", ".join(typed)
-    picked = ", ".join(f"string_to_array({n}, ';')" if n in _LISTS else n for n in typed)
-    arrays = ", ".join(f"CAST(:{n} AS {kind}[])" for n, kind in typed.items())
+    picked = ", ".join(_picked(n) for n in typed)
+    arrays = ", ".join(_array(n, kind) for n, kind in typed.items())
     sets = ", ".join(f"{n} = excluded.{n}" for n in _TYPES if n != "offer_id")
     new = ", ".join(f"excluded.{n}" for n in _TYPES)
     old = ", ".join(f"offers.{n}" for n in _TYPES)
@@ -91,7 +108,8 @@ async def save_offers(
 ) -> list[str]:
     """Store offers and their look-up; return the ids that are new or changed.
 
-    Lists are joined by `;`. Free places are taken for new offers only: afterwards they are counted.
+    Lists are joined as `_LISTS` says. Free places are taken for new offers only: afterwards they
+    are counted.
     """
     columns = {n: [offer[n] for offer in offers] for n in (*OFFER_COLUMNS, *_CAPACITY)}
     rows = await conn.execute(_OFFERS, {**columns, "at": at, "edited": edited})

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, api_links, funnel, stream
+from services.referral import api, api_directory, api_links, api_routing, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
 from services.referral.links import LinkSigner
+from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
@@ -36,6 +37,9 @@ PROJECTION: Final = "cases"
 
 COUNT_EVERY: Final = 5.0
 """Seconds between two measures of the funnel."""
+
+RECORDS_EVERY: Final = 600.0
+"""Seconds between two counts of how offers did."""
 
 
 def build() -> tuple[runtime.Service, FastAPI]:
@@ -91,14 +95,21 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 await funnel.measure(conn, now())
             await asyncio.sleep(COUNT_EVERY)
 
-    service.tasks += [bell.run, count]
+    async def remember() -> None:
+        while True:
+            async with service.flow.begin() as conn:
+                await refresh_records(conn, now())
+            await asyncio.sleep(RECORDS_EVERY)
+
+    service.tasks += [bell.run, count, remember]
     app = make_app(
         service,
         "Pashe referral",
         "Says who can help, makes the offer, and follows every referral until it is delivered.",
     )
     app.include_router(api.make_router(service, referrals, bell))
-    app.include_router(api_directory.make_router(service, referrals))
+    app.include_router(api_directory.make_router(service))
+    app.include_router(api_routing.make_router(service, referrals))
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))
     app.include_router(api_fhir.make_router(service, referrals))

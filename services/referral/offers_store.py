@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from sqlalchemy import text
 
-from services.referral.routing import Offer
+from services.referral.eligibility import Offer, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ROUTED: Final = (
     "o.offer_id, o.provider_id, o.needs, o.area_level, o.area_pcode, o.min_age, o.max_age, o.sex,"
     " o.enrolment, o.accepting, o.serves_hijra, o.accepts_children, o.court_order, o.places_free,"
-    " o.capacity_at, o.open_referrals, o.mode, p.kinds"
+    " o.capacity_at, o.open_referrals, o.mode, o.languages, o.schedules, o.max_boy_age_with_mother,"
+    " o.step_free, o.sign_language, o.latitude, o.longitude, o.trained_until, o.accredited_until,"
+    " o.records, p.kinds"
 )
 
 
@@ -40,7 +43,22 @@ def _offer(row: Any) -> Offer:  # noqa: ANN401  (a database row)
         capacity_at=row.capacity_at,
         open_referrals=row.open_referrals,
         mode=row.mode,
+        languages=frozenset(row.languages),
+        schedules=tuple(row.schedules),
+        max_boy_age_with_mother=row.max_boy_age_with_mother,
+        step_free=row.step_free,
+        sign_language=row.sign_language,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        trained_until=row.trained_until,
+        accredited_until=row.accredited_until,
+        records=_records(row.records) if row.records is not None else (),
     )
+
+
+def _records(told: str | bytes | dict[str, Any]) -> tuple[tuple[str, Record], ...]:
+    read = msgspec.json.decode(told) if isinstance(told, str | bytes) else told
+    return tuple((need, Record(**record)) for need, record in read.items())
 
 
 async def find_candidates(
@@ -61,6 +79,23 @@ async def find_candidates(
         {"needs": [need for need, _ in pairs], "areas": [area for _, area in pairs]},
     )
     return [(row.need, row.area, _offer(row)) for row in rows]
+
+
+async def find_around(
+    conn: AsyncConnection, need: str, areas: Sequence[str], most: int
+) -> list[Offer]:
+    """Read offers of a need in these areas, the first areas first, at most so many."""
+    rows = await conn.execute(
+        text(
+            f"SELECT {_ROUTED} FROM unnest(CAST(:areas AS text[])) WITH ORDINALITY AS t (area, place)"  # noqa: S608, E501
+            " JOIN offer_needs n ON n.need = :need AND n.area_pcode = t.area"
+            " JOIN offers o ON o.offer_id = n.offer_id"
+            " JOIN providers p ON p.provider_id = o.provider_id"
+            " ORDER BY t.place, n.offer_id LIMIT :n"
+        ),
+        {"need": need, "areas": list(areas), "n": most},
+    )
+    return [_offer(row) for row in rows]
 
 
 async def find_offers(conn: AsyncConnection, ids: Collection[str]) -> list[Offer]:
@@ -128,7 +163,8 @@ _SHOWN: Final = (
     "o.offer_id, o.provider_id, o.needs, o.area_level, o.area_pcode, o.min_age, o.max_age, o.sex,"
     " o.hours, o.note, o.enrolment, o.reach, o.mode, o.languages, o.accepting, o.serves_hijra,"
     " o.accepts_children, o.max_boy_age_with_mother, o.step_free, o.sign_language, o.court_order,"
-    " o.places_total, o.places_free, o.capacity_at, o.version"
+    " o.schedules, o.trained_until, o.accredited_until, o.places_total, o.places_free,"
+    " o.capacity_at, o.version"
 )
 
 
@@ -153,6 +189,18 @@ async def kinds_of_provider(conn: AsyncConnection, provider_id: str | None) -> f
         text("SELECT kinds FROM providers WHERE provider_id = :id"), {"id": provider_id}
     )
     return frozenset(found or ())
+
+
+async def names_of(conn: AsyncConnection, ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the names of providers by key and language; an unknown one is left out."""
+    rows = await conn.execute(
+        text(
+            "SELECT provider_id, name_bn, name_en FROM providers"
+            " WHERE provider_id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"ids": sorted(ids)},
+    )
+    return {row.provider_id: {"bn": row.name_bn, "en": row.name_en} for row in rows}
 
 
 async def find_provider(conn: AsyncConnection, provider_id: str) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.referral.eligibility import NOT_ACTIVE, POLICE
+from services.referral.explaining import explain
 from services.referral.referral import (
     CASE_CLOSED,
     RULE,
@@ -19,7 +21,7 @@ from services.referral.referral import (
     Waiting,
     change,
 )
-from services.referral.routing import NOT_ACTIVE, POLICE, Decision, Offer, explain, route
+from services.referral.routing import route
 from services.referral.silence import climb
 from services.referral.world import (
     Case,
@@ -35,6 +37,8 @@ from shared.vocabulary import EXCLUDED, Reason, ReferralState
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.referral.eligibility import Offer
+    from services.referral.routing import Decision
     from services.referral.rules import Terms
 
 _S = ReferralState

@@ -15,11 +15,13 @@ from services.referral.desk import release, tell
 from services.referral.referral import Referral, Told
 from services.referral.remarks import Remark, save_remark
 from services.referral.silence import DUE, next_look
+from services.referral.surroundings import look_around
 from services.referral.telling import Step, announce, number
 from services.referral.world import Change, World, areas_to_load
 from shared import telemetry, timers
 from shared.access import PROVIDERS
 from shared.access_rules import Verb, decide, matter_of, scope_of
+from shared.clock import now
 from shared.database import transaction
 from shared.errors import NotFound
 from shared.outbox import Stamp
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from shared.access import Caller
     from shared.events import CaseFacts
     from shared.outbox import Outbox
+
+
+_REPLANNING: Final = frozenset({"decline", "deliver", "release"})
+"""Orders after which a need may be routed again."""
 
 
 class Referrals:
@@ -66,10 +72,13 @@ class Referrals:
         needs: Mapping[UUID, Iterable[str]],
         told: Iterable[tuple[UUID, CaseFacts]] = (),
         offers: Iterable[str] = (),
+        *,
+        widen: bool = True,
     ) -> World:
         """Lock these cases with their referrals, and read the offers for these needs of each.
 
-        `told` are further facts that decisions may go by; `offers` further offers to read.
+        `told` are further facts that decisions may go by; `offers` further offers to read. Where
+        nobody covers the place, offers of wider areas are read too, if `widen`.
         """
         world = World(self.rules, cases=await store.lock_cases(conn, cases))
         world.referrals = await store.lock_referrals(conn, list(world.cases))
@@ -87,6 +96,9 @@ class Referrals:
             if r.offer_id is not None and r.open
         }
         await self._load_offers(conn, world, pairs, held | set(offers))
+        if widen:
+            asked = [(key, known, need) for key, known in facts for need in needs.get(key, ())]
+            await look_around(conn, world, asked, now())
         return world
 
     @staticmethod
@@ -146,7 +158,8 @@ class Referrals:
         onward = order.fields.get("need") if order.verb == "refer-onward" else None
         needs = {found.case_id: {found.need} | ({onward} if onward else set())}
         extra = [name for name in (named, found.suggested) if name is not None]
-        world = await self.load(conn, [found.case_id], needs, offers=extra)
+        widen = order.verb in _REPLANNING
+        world = await self.load(conn, [found.case_id], needs, offers=extra, widen=widen)
         referral = world.referrals[found.case_id][referral_id]
         if not domain.check(referral, order, actor):
             return referral
@@ -166,10 +179,10 @@ class Referrals:
             sealed = self._seal.close(referral_id, order.text)
             told = (referral.provider_id, at, actor.name, order.verb, order.reason, sealed)
             await save_remark(conn, Remark(referral_id, *told))
-        now = await store.find_referral(conn, referral_id)
-        if now is None:
+        after = await store.find_referral(conn, referral_id)
+        if after is None:
             raise NotFound
-        return now
+        return after
 
     async def show(self, referral_id: UUID, caller: Caller, at: datetime) -> Referral:
         """Read one referral, if the caller may see it.

@@ -11,8 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
+from services.referral.eligibility import Offer, Question
 from services.referral.referral import Referral, Summary, change
-from services.referral.routing import Offer, Question
 from services.referral.silence import settled
 from shared import places
 
@@ -92,13 +92,17 @@ class Change:
 
 @dataclass(slots=True)
 class World:
-    """What was loaded and locked for some cases, with the decisions taken so far."""
+    """What was loaded and locked for some cases, with the decisions taken so far.
+
+    `by_area` are the offers of a need in an area; `wider` those around a place that nobody covers.
+    """
 
     rules: Mapping[str, Rule]
     cases: dict[UUID, Case] = field(default_factory=dict)
     referrals: dict[UUID, dict[UUID, Referral]] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     by_area: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    wider: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _terms: dict[tuple[str, date], Terms] = field(default_factory=dict)
 
     def terms(self, need: str, at: datetime) -> Terms:
@@ -119,6 +123,7 @@ class World:
         ids = [i for area in question.areas for i in self.by_area.get((question.need, area), ())]
         for union in unions_in(question.areas[0]):
             ids += self.by_area.get((question.need, union), ())
+        ids += self.wider.get((question.need, question.areas[0]), ())
         return [self.offer(i, held) for i in ids]
 
     def offer(self, offer_id: str, held: Change) -> Offer:
@@ -191,6 +196,9 @@ def question_for(facts: CaseFacts, need: str, tried: frozenset[str] = frozenset(
         tried=tried,
         place_known=known,
         agreed=agreed_providers(facts, need),
+        languages=frozenset(facts.languages),
+        support=frozenset(facts.support),
+        boys=tuple(facts.boys_with),
     )
 
 

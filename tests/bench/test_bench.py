@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench import chain, consumer, intake, isolation, latency
+from tests.bench import chain, consumer, intake, isolation, latency, routing
 from tests.bench.servers import Platform
 from tests.bench.suite import NAMES, run_all
 from tests.bench.telling import Told, lines
@@ -33,6 +33,11 @@ def seen(figures: list[Figure], count: int) -> None:
 def test_intake_and_its_peer_take_reports(postgres_admin_dsn: str, tmp_path: Path) -> None:
     platform = Platform(postgres_admin_dsn, "nowhere:1")
     seen(intake.run(platform, tmp_path, intake.SMOKE, Told("intake")), 2)
+
+
+def test_a_decision_is_measured_on_real_rows(postgres_admin_dsn: str) -> None:
+    platform = Platform(postgres_admin_dsn, "nowhere:1")
+    seen(routing.run(platform, routing.SMOKE, Told("routing")), 1)
 
 
 def test_both_consumers_read_every_record(kafka_bootstrap: str) -> None:

@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -20,7 +21,9 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.keys import make_keys
 from services.referral.directory import read_profile
+from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal, SealBroken
+from shared.database import make_engine
 from shared.events import CASES, ConsentState
 from shared.kafka import partition_of
 from shared.vocabulary import Role
@@ -184,7 +187,11 @@ async def test_whoever_waits_is_served_as_soon_as_there_is_a_place(centre: Centr
     await centre.tell("case-created", case_id, told)
     [waits] = await centre.reaches(case_id, "waiting")
     why = await centre.get(f"/referrals/{waits['referral_id']}/explanation")
-    assert [line["verdict"] for line in why["considered"]] == ["no free place"]
+    verdicts = [line["verdict"] for line in why["considered"]]
+    assert verdicts.count("no free place") == 1
+    assert set(verdicts) <= {"no free place", "does not cover the place"}  # it was looked around
+    assert len(why["beyond"]) == verdicts.count("does not cover the place")
+    assert {*map(len, why["reads"].values())} == {len(verdicts) + 1 + bool(why["beyond"])}
     path = f"/offers/{offer}/capacity"
     other = await centre.call("PUT", path, Role.PROVIDER_WORKER, "waits-b", {"places_free": 1})
     assert other.status_code == 403
@@ -647,6 +654,38 @@ async def test_a_preview_explains_and_changes_nothing(centre: Centre) -> None:
     assert told["ranking"][0] == told["chosen"]
     wrong = await centre.call("POST", "/routing/preview", body={**body, "place": "canary"})
     assert (wrong.status_code, "canary" in wrong.text) == (422, False)
+
+
+async def test_a_replay_of_what_happened_decides_as_it_did(centre: Centre) -> None:
+    answer = await centre.call("POST", "/routing/replay", body={"days": 2, "lines": "all"})
+    assert answer.status_code == 200, answer.text
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    end = lines[-1]
+    assert end["event"] == "end"
+    assert end["seen"] == end["same"] > 5
+    assert all(line["same"] for line in lines if line["event"] == "decision")
+    body = {"days": 2, "policy": {"weights": {"canary": 1}}}
+    wrong = await centre.call("POST", "/routing/replay", body=body)
+    assert (wrong.status_code, "canary" in wrong.text) == (422, False)
+    other = await centre.call("POST", "/routing/replay", Role.PARTNER, "p", {})
+    assert other.status_code == 403
+
+
+async def test_what_offers_did_is_counted_for_the_ranking(centre: Centre) -> None:
+    engine = make_engine(centre.database.urls("referral")["DATABASE_URL"], size=1, name="records")
+    try:
+        async with engine.begin() as conn:
+            assert await refresh_records(conn, datetime.now(UTC)) > 0
+        async with engine.begin() as conn:
+            assert await refresh_records(conn, datetime.now(UTC)) == 0
+    finally:
+        await engine.dispose()
+    [row] = await centre.rows(
+        "SELECT records->'disability_support' AS told FROM offers WHERE provider_id = 'decline-a'"
+    )
+    told = json.loads(row["told"])
+    assert (told["served"], told["ended"], told["recent"]) == (0, 1, 1)
+    assert told["wait_hours"] >= 0
 
 
 async def test_a_union_office_is_named_by_a_person(centre: Centre) -> None:

@@ -9,8 +9,8 @@ from uuid import uuid4
 from services.referral import planning
 from services.referral.answers import follow
 from services.referral.domain import Actor, Order
+from services.referral.eligibility import Offer
 from services.referral.referral import Referral
-from services.referral.routing import Offer
 from services.referral.rules import load_rules
 from services.referral.world import Case, Change, World
 from shared.events import CaseFacts, ConsentState

@@ -82,6 +82,18 @@ def test_each_person_at_risk_gets_a_case_and_they_are_kept_together() -> None:
     assert {facts.household_id for _, facts, _ in cases} == {found.case_ids[0]}
 
 
+def test_the_ages_of_boys_who_stay_with_their_mother_are_told_and_no_others() -> None:
+    kept = [{"ref": ref, "as": "child", "keep_together": True} for ref in "bcd"]
+    others = [
+        {"ref": "b", "role": "accompanying", "sex": "male", "age": {"min": 9, "max": 9}},
+        {"ref": "c", "role": "accompanying", "sex": "female", "age": {"min": 4, "max": 4}},
+        {"ref": "d", "role": "accompanying", "sex": "male"},
+        {"ref": "e", "role": "accompanying", "sex": "male", "age": {"min": 12, "max": 12}},
+    ]
+    mother = {"ref": "a", "sex": "female", "age": {"min": 30, "max": 30}, "with": kept}
+    assert one(submission(persons=[mother, *others])).boys_with == [9]
+
+
 def test_a_report_without_a_person_is_about_a_place() -> None:
     assert one(submission(about="place", places=[{"pcode": "BD30260038"}])).about == "place"
     assert one(submission()).about == "place"

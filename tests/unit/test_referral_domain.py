@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.referral import domain, routing
+from services.referral import domain, eligibility
 from services.referral.answers import bring_forward, follow
 from services.referral.desk import release, tell
 from services.referral.domain import Actor, Order, allowed, check, shown
+from services.referral.eligibility import NOT_AGREED
 from services.referral.referral import FINAL, PROMISED, Referral, Told, facts_of
-from services.referral.routing import NOT_AGREED
 from services.referral.rules import NoTerms, Rule, RuleUnknown, load_rules
 from services.referral.world import Case, Change, World, areas_of, summary_of
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
@@ -380,7 +380,7 @@ def test_nobody_is_an_honest_waiting() -> None:
     got = last(done)
     assert got.waiting is not None
     verdicts = [line["verdict"] for line in done.explanations[got.referral_id]["considered"]]
-    assert verdicts == [routing.SEX]
+    assert verdicts == [eligibility.SEX]
 
 
 NOT_PLANNED: dict[str, dict[str, Any]] = {
@@ -494,7 +494,7 @@ def test_a_person_may_choose_against_age_and_places_but_never_a_conflict() -> No
     assert (last(done).provider_id, last(done).reserved) == ("full", 0)
     with pytest.raises(Conflict) as caught:
         _release(here, *_planned(here, excluded=["far", "full"]), "full")
-    assert caught.value.members["why"] == routing.CONFLICT
+    assert caught.value.members["why"] == eligibility.CONFLICT
 
 
 def test_the_police_hear_of_it_from_a_person_only() -> None:
@@ -587,8 +587,8 @@ def test_a_decline_gives_the_place_back_and_asks_the_next() -> None:
     assert here.offers["near"].open_referrals == 0
     told = done.explanations[second.referral_id]["considered"]
     assert {line["offer_id"]: line["verdict"] for line in told} == {
-        "near": routing.TRIED,
-        "far": routing.IN,
+        "near": eligibility.TRIED,
+        "far": eligibility.IN,
     }
 
 

@@ -88,6 +88,12 @@ _STATEMENTS = (
       step_free boolean,
       sign_language boolean,
       court_order boolean NOT NULL DEFAULT false,
+      schedules text[] NOT NULL DEFAULT '{}',
+      latitude double precision CHECK (latitude BETWEEN -90 AND 90),
+      longitude double precision CHECK (longitude BETWEEN -180 AND 180),
+      trained_until date,
+      accredited_until date,
+      records jsonb,
       places_total integer CHECK (places_total >= 0),
       places_free integer CHECK (places_free >= 0),
       capacity_at timestamptz,
@@ -159,6 +165,9 @@ _STATEMENTS = (
       explanation jsonb NOT NULL,
       changed_at timestamptz NOT NULL DEFAULT now()
     )
+    """,
+    """
+    CREATE INDEX explanations_changed ON explanations (changed_at, referral_id)
     """,
     """
     CREATE TABLE referral_texts (
