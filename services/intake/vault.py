@@ -185,6 +185,9 @@ class Vault:
 
         """
         box = AESGCM(self._key_of(subject))
+        if not parts:
+            message = "every part is missing"
+            raise VaultError(message)
         of = f"{name}:{len(parts)}"
         raw = bytearray()
         for nth, part in enumerate(parts, start=1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -40,11 +40,6 @@ _COLUMNS = (
 )
 
 
-def _attachment(row: Any) -> Attachment:  # noqa: ANN401  (a database row)
-    before, (sha256, *after) = tuple(row)[:5], tuple(row)[5:]
-    return Attachment(*before, bytes(sha256), *after)
-
-
 async def attachments_of(conn: AsyncConnection, submission_id: UUID) -> list[Attachment]:
     """Return what came with a report, oldest first."""
     rows = await conn.execute(
@@ -54,7 +49,7 @@ async def attachments_of(conn: AsyncConnection, submission_id: UUID) -> list[Att
         ),
         {"s": submission_id},
     )
-    return [_attachment(row) for row in rows]
+    return [Attachment(*row) for row in rows]
 
 
 async def find_attachment(conn: AsyncConnection, attachment_id: UUID) -> Attachment | None:
@@ -64,7 +59,7 @@ async def find_attachment(conn: AsyncConnection, attachment_id: UUID) -> Attachm
         {"a": attachment_id},
     )
     row = rows.first()
-    return None if row is None else _attachment(row)
+    return None if row is None else Attachment(*row)
 
 
 async def cases_of(conn: AsyncConnection, submission_id: UUID) -> list[UUID]:

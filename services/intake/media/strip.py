@@ -1,9 +1,10 @@
 """Makes the copy of a picture that is shown: run as a program of its own, by `copies.py`.
 
-It reads a picture from its input and writes a JPEG to its output that holds pixels and nothing else:
-no EXIF, no coordinates, no profile, no comment, no thumbnail. It is given no key, no environment and
-little memory, since what it decodes may have been made to break a decoder. Arguments: pixels of the
-longer side; pixels that the picture may have; and, for a blurred copy, of how many points it is made.
+It reads a picture from its input and writes a JPEG to its output that holds pixels and nothing
+else: no EXIF, no coordinates, no profile, no comment, no thumbnail. It is given no key, no
+environment and little memory, since what it decodes may have been made to break a decoder.
+Arguments: pixels of the longer side; pixels that the picture may have; and, for a blurred copy, of
+how many points it is made.
 
 Exit code 0: the copy is written; 1: none can be made.
 """
