@@ -39,6 +39,7 @@ HERE: Final = Membership("ctc_member", UPAZILA)
 TAG: Final = uuid4().hex[:8]
 PARTNER: Final = f"example-partner-{TAG}"
 NAMED, WORKER = f"named-{TAG}", f"worker-{TAG}"
+IDS: Final = ("case_id", "task_id", "submission_id", "referral_id", "attachment_id")
 UNKNOWN: Final = "00000000-0000-4000-8000-000000000000"
 
 
