@@ -18,7 +18,6 @@ import httpx
 from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.web import REPORTERS
 from shared.vocabulary import Role
-from tests.support.pictures import MP3, mp4, picture
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -206,31 +205,6 @@ class Teller:
             "POST", f"{base}/status", 422, json={"words": [NAME, BANGLA, "a", "b", "c", "d"]}
         )
         self.fails("POST", f"{base}/status", 422, json={"receipt": receipt, NAME: PERSON})
-
-    def attachments(self) -> None:
-        """Send files with planted words in their names, types, tags and bytes."""
-        receipt = self.must("POST", "/intake/v1/reports", json=report())["receipt"]
-        mp3 = MP3 + TOLD.encode()
-        for content in (picture("PNG", TOLD), picture("WEBP", TOLD), mp3, TOLD.encode()):
-            assert self.attach(receipt, content).status_code == 201
-        film = mp4(b"isom", b"vide") + TOLD.encode()
-        for given, content, status in (
-            (receipt, film, 415),
-            (NAME, picture(said=TOLD), 422),
-            (PERSON, picture(said=TOLD), 422),
-            (receipt, b"", 422),
-        ):
-            assert self.attach(given, content).status_code == status
-        path = "/intake/v1/receipts/attachments"
-        self.fails("POST", path, 422, data={"receipt": receipt}, files={NAME: TOLD.encode()})
-        for kind in (f"multipart/form-data; boundary={NAME}", "multipart/form-data", f"x/{NAME}"):
-            self.fails("POST", path, 400, content=TOLD.encode(), headers={"content-type": kind})
-
-    def attach(self, receipt: str, content: bytes) -> httpx.Response:
-        """Send a file with a receipt, with planted words for its name and type."""
-        file = (f"{TOLD} {CALLED}.jpg", content, f"image/{NAME}")
-        path = "/intake/v1/receipts/attachments"
-        return self.say("POST", path, data={"receipt": receipt}, files={"file": file})
 
     # --- Errors ------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
+from tests.support.canary_files import attach, send_files
 from tests.support.canary_words import FORGED, NAME, NUMBERS, ON_DUTY, PERSON, TOLD, Teller, report
 from tests.support.phones import _Server, said
 from tests.support.pictures import picture
@@ -60,7 +61,7 @@ class World:
         """Say planted words in every way there is."""
         self.teller.channels()
         self.teller.receipts()
-        self.teller.attachments()
+        send_files(self.teller)
         self.teller.mistakes()
         await self.casework()
         for part in ("kafka", "postgres", "intake"):
@@ -76,7 +77,7 @@ class World:
         body = report(**{"exclude": {}, **more})
         made = self.teller.must("POST", "/intake/v1/reports", json=body, headers=headers)
         self.case = made["case_ids"][0]
-        assert self.teller.attach(made["receipt"], picture(said=TOLD)).status_code == 201
+        assert attach(self.teller, made["receipt"], picture(said=TOLD)).status_code == 201
 
         def look() -> dict[str, Any] | None:
             found: list[dict[str, Any]] = self.teller.must(
