@@ -22,6 +22,7 @@ from shared import telemetry
 from shared.access import Caller, require, require_fresh
 from shared.bodies import Model, read_body
 from shared.clock import now
+from shared.errors import Unavailable
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ _NOT_KEPT_NOR_GUESSED: Final = _NOT_KEPT | {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
+
+READ_AT_ONCE: Final = 16
+"""Files that are being sent to a process at the same time; more wait."""
+
+READ_WITHIN: Final = 300.0
+"""Seconds for one file, with its wait: 10 MiB on a line of 35 kB a second."""
 
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
@@ -79,6 +86,21 @@ class Order:
         """Take the key of the marks of who sends."""
         self._limit = Limit("attachments", timedelta(minutes=10), key)
         self._room, self._behind = asyncio.Semaphore(4), asyncio.Semaphore(1)
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Bound how many files are in memory; whoever sends too slowly tries again.
+
+        Raises:
+            Unavailable: it took longer than `READ_WITHIN`.
+
+        """
+        try:
+            async with asyncio.timeout(READ_WITHIN), self._reading:
+                yield
+        except TimeoutError:
+            raise Unavailable from None
 
     @asynccontextmanager
     async def turn(self, service: Service, who: str, first: int) -> AsyncIterator[None]:
@@ -103,7 +125,8 @@ def make_keeping_router(service: Service, keeping: Keeping, secrets: Secrets) ->
     async def attach(request: Request) -> Response:
         """Keep a photo or a voice note with a report; the same file again is kept once."""
         rules = rules_on(now())
-        form = await read_form(request, rules.max_bytes)
+        async with order.reading():
+            form = await read_form(request, rules.max_bytes)
         who = network_of(request.client.host if request.client else "")
         async with (
             guesses.guard(service.flow, who),
