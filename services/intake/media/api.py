@@ -23,6 +23,7 @@ from shared.access import Caller, require, require_fresh
 from shared.bodies import Model, read_body
 from shared.clock import now
 from shared.errors import Unavailable
+from shared.openapi import body_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -163,7 +164,9 @@ def make_opening_router(service: Service, opening: Opening) -> APIRouter:
         answer = msgspec.to_builtins({"items": items, "next": None})
         return JSONResponse(answer, headers=_NOT_KEPT)
 
-    @router.post("/attachments/{attachment_id}/open", response_model=None)
+    @router.post(
+        "/attachments/{attachment_id}/open", response_model=None, openapi_extra=body_of(OpenIn)
+    )
     async def open_(
         request: Request,
         attachment_id: UUID,
@@ -178,7 +181,11 @@ def make_opening_router(service: Service, opening: Opening) -> APIRouter:
         service.waker.wake()
         return await show(opened)
 
-    @router.post("/attachments/{attachment_id}/original", response_model=None)
+    @router.post(
+        "/attachments/{attachment_id}/original",
+        response_model=None,
+        openapi_extra=body_of(OriginalIn),
+    )
     async def original(
         request: Request,
         attachment_id: UUID,
