@@ -77,12 +77,18 @@ class ConsentState(_Data, frozen=True, kw_only=True):
 
 
 class DataRead(_Data, frozen=True, kw_only=True):
-    """What was read of a person's data: which fields, for which referral or why (a stable word)."""
+    """What was read of a person's data: which fields, for which referral or why (a stable word).
+
+    `shown` says of an attachment whether the copy was `blurred` or `clear`, or it was `sound` or
+    the `original`.
+    """
 
     fields: list[str] = []
     referral_id: UUID | None = None
     provider_id: str | None = None
     reason: str | None = None
+    attachment_id: UUID | None = None
+    shown: str | None = None
 
 
 class CaseWork(_Data, frozen=True, kw_only=True):
@@ -112,6 +118,8 @@ class Step(_Data, frozen=True, kw_only=True):
 
     `kind` is the kind of follow-up, visit or link; `due` a day; `to` a pseudonym or a centre's key;
     `cases` other cases it is about; `nth` the number of an attempt or page; `count` of goals.
+    Of an attachment (`kind`) that came or was flagged: its id, what it is (`means`) and the SHA-256
+    of its bytes in hex.
     """
 
     kind: str | None = None
@@ -123,6 +131,8 @@ class Step(_Data, frozen=True, kw_only=True):
     due: str | None = None
     to: str | None = None
     cases: list[UUID] = []
+    attachment_id: UUID | None = None
+    sha256: str | None = None
 
 
 class CaseFacts(_Data, frozen=True, kw_only=True):

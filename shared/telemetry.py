@@ -167,6 +167,9 @@ RETENTION_DUE: Final = _gauge(
 GUESSES: Final = _counter(
     "pashe_receipt_guesses", "Receipts that do not exist, and look-ups refused for them", "outcome"
 )
+ATTACHMENTS: Final = _counter(
+    "pashe_attachments", "Files that came with reports, by kind, and how they were opened", "what"
+)
 ERASURES: Final = _counter("pashe_erasures", "Erasures carried out", "subject", "asked_by")
 ERASURES_UNLISTED: Final = _gauge(
     "pashe_erasures_unlisted", "Erasures that are not in the list kept outside the database"

@@ -162,7 +162,8 @@ def _show(found: Mapping[str, Any]) -> None:
         goes = found["would_erase"]
         console.print(
             f"Would go: {goes['keys']} keys ({', '.join(goes['kinds'])}) with "
-            f"{goes['sealed_fields']} sealed fields, {goes['consents']} consents."
+            f"{goes['sealed_fields']} sealed fields, {goes['attachments']} attachments, "
+            f"{goes['consents']} consents."
         )
         if found["legal_hold"]:
             console.print("A legal hold stands against it.")

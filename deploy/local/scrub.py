@@ -26,6 +26,7 @@ SELECT count(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'
 
 _REWRITTEN: Final = (
     *(f"intake.{t}" for t in ("subjects", "sealed", "submissions", "cases", "consents", "outbox")),
+    "intake.attachment_parts",
     *(f"referral.{t}" for t in ("referrals", "cases", "feed_entries", "outbox")),
     *(f"referral.{t}" for t in ("explanations", "referral_texts")),
     "notification.person_notices",

@@ -36,6 +36,9 @@ from services.intake.erasure.service import Erasures
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
+from services.intake.media import api as media_api
+from services.intake.media.keeping import Keeping
+from services.intake.media.opening import Opening
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
 from services.intake.reading import read
@@ -226,6 +229,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
+        media_api.make_keeping_router(service, Keeping(vault, reporters), secrets),
+        media_api.make_opening_router(service, Opening(vault, service.outbox, reporters)),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),

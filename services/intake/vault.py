@@ -21,7 +21,7 @@ from services.intake.blind import NO_MARKS, Marks
 from services.intake.keys.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Kind = Literal["reporter", "person", "alleged"]
 
@@ -30,6 +30,9 @@ KEY: Final = 32
 
 NONCE: Final = 12
 """Bytes of an AES-GCM nonce."""
+
+PART: Final = 256 * 1024
+"""Bytes of a file that are sealed together."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -156,6 +159,45 @@ class Vault:
         except InvalidTag:
             message = "the ciphertext does not belong here"
             raise VaultError(message) from None
+
+    def seal_parts(self, subject: Subject, name: str, raw: bytes) -> list[bytes]:
+        """Seal bytes under a subject's key in parts of `PART`; each knows its place, the last too.
+
+        Raises:
+            VaultError: the subject's key was erased or is another.
+
+        """
+        box = AESGCM(self._key_of(subject))
+        parts = [raw[at : at + PART] for at in range(0, len(raw), PART)] or [b""]
+        of = f"{name}:{len(parts)}"
+        sealed = []
+        for nth, part in enumerate(parts, start=1):
+            nonce = os.urandom(NONCE)
+            aad = _aad(subject.case_id, subject.subject_id, of, nth)
+            sealed.append(nonce + box.encrypt(nonce, part, aad))
+        return sealed
+
+    def open_parts(self, subject: Subject, name: str, parts: Sequence[bytes]) -> bytes:
+        """Open what `seal_parts` made, given whole and in order.
+
+        Raises:
+            VaultError: the key was erased or is another, or a part is missing, moved or changed.
+
+        """
+        box = AESGCM(self._key_of(subject))
+        if not parts:
+            message = "every part is missing"
+            raise VaultError(message)
+        of = f"{name}:{len(parts)}"
+        raw = bytearray()
+        for nth, part in enumerate(parts, start=1):
+            aad = _aad(subject.case_id, subject.subject_id, of, nth)
+            try:
+                raw += box.decrypt(part[:NONCE], part[NONCE:], aad)
+            except InvalidTag:
+                message = "a part does not belong here"
+                raise VaultError(message) from None
+        return bytes(raw)
 
     def _key_of(self, subject: Subject) -> bytes:
         if not subject.wrapped_key:

@@ -23,6 +23,7 @@ from shared.membership import Membership
 from shared.paging import decode_cursor, encode_cursor
 from shared.vocabulary import Role
 from tests.support.matrix import read_endpoints, read_reaches, verb_of
+from tests.support.pictures import picture
 from tests.support.wait import eventually_now
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ HERE: Final = Membership("ctc_member", UPAZILA)
 TAG: Final = uuid4().hex[:8]
 PARTNER: Final = f"example-partner-{TAG}"
 NAMED, WORKER = f"named-{TAG}", f"worker-{TAG}"
+IDS: Final = ("case_id", "task_id", "submission_id", "referral_id", "attachment_id")
 UNKNOWN: Final = "00000000-0000-4000-8000-000000000000"
 
 
@@ -54,7 +56,11 @@ def test_an_endpoint_about_a_case_is_ticked_for_whom_its_verb_reaches() -> None:
             providers = {"provider_worker", "provider_system"}
             desk_only = providers if "/intake/" in endpoint else set()
             assert ticked == set(load_matrix()[verb]) - desk_only, endpoint
-    named = {e for e in ROWS if re.search(r"{(case_id|referral_id|task_id|submission_id)}", e)}
+    named = {
+        e
+        for e in ROWS
+        if re.search(r"{(case_id|referral_id|task_id|submission_id|attachment_id)}", e)
+    }
     assert named == set(ABOUT), "an endpoint about a case has no verb"
 
 
@@ -81,6 +87,8 @@ BODIES: Final[dict[str, Any]] = {
     "feedback": {"helped": "yes"},
     "visits": {"who": "somebody-1", "expected_back": "2999-01-01T00:00:00Z"},
     "visit-back": {"visit_id": UNKNOWN},
+    "open": {"reason": "review"},
+    "original": {"reason": "court"},
     "erase": {"asked_by": "person", "identity_check": "document"},
     "cases/hold": HOLD,
     "told": {"how": "call"},
@@ -151,12 +159,21 @@ class Ground:
         (case_id,) = made["case_ids"]
         self.post("/intake/v1/receipts/messages", {"receipt": made["receipt"], "text": "more"})
         ids = {"case_id": case_id}
+        sent = self.http.post(
+            "/intake/v1/receipts/attachments",
+            data={"receipt": made["receipt"]},
+            files={"file": picture()},
+            headers=self.chief,
+        )
+        assert sent.status_code == 201, sent.text
 
         def opened() -> bool:
             case = self.get(f"/intake/v1/cases/{case_id}")
             tasks = self.get("/intake/v1/tasks", case_id=case_id)["items"]
             ids["submission_id"] = case["submission_id"]
             ids["task_id"] = tasks[0]["task_id"]
+            (kept,) = self.get(f"/intake/v1/cases/{case_id}/attachments")["items"]
+            ids["attachment_id"] = kept["attachment_id"]
             return case["facts"] is not None
 
         eventually_now(opened, 60, "an open case")
@@ -326,7 +343,9 @@ def expects(who: Asker, verb: Verb, thing: Thing) -> bool:
 def test_one_thing_is_asked_about_as_everybody(
     ground: Ground, things: list[Thing], askers: list[Asker], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    unknown = dict.fromkeys(("case_id", "task_id", "submission_id", "referral_id"), UNKNOWN)
+    unknown = dict.fromkeys(
+        ("case_id", "task_id", "submission_id", "referral_id", "attachment_id"), UNKNOWN
+    )
     outcomes: Counter[tuple[str, bool]] = Counter()
     leaks, losses = [], []
     # a hold is lifted last: until then nothing is erased, whoever may erase

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 pytestmark = pytest.mark.timeout(580)
-
-NOTE: Final = "EXIF and attachments: no channel takes a file yet"
 
 
 async def test_what_people_say_is_nowhere_that_it_should_not_be(
@@ -49,7 +47,7 @@ async def test_what_people_say_is_nowhere_that_it_should_not_be(
         planted = await _plant(world)
     logs = {path.stem for path in whole_stack.logs()}
     assert {*SERVICES, "kafka", "postgres", "proxy", "supervisor"} <= logs
-    print(table(found, [f"{len(world.teller.refused)} refused, {world.teller.taken} taken", NOTE]))
+    print(table(found, [f"{len(world.teller.refused)} refused, {world.teller.taken} taken"]))
     assert list(complaints(found)) == []
     assert all(NAME in text for text in world.allowed)  # it is kept, for those whom it is for
     assert world.teller.taken > 30

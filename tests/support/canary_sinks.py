@@ -119,12 +119,15 @@ class Places:
             told = b"".join(b"%s: %s\n" % pair for pair in refused.headers.raw)
             where = f"{refused.request.method} {refused.status_code}"
             errors.add(ALL_AND_FORGED, told + refused.content, where)
+        copies = Sink("copies of pictures, as they are shown")
+        for copy in self.world.copies:
+            copies.add(EVERYTHING, copy, "a copy")
         records = Sink("Kafka's records, decoded")
         async for record in self.records():
             headers = b"".join(name.encode() + (v or b"") for name, v in record.headers)
             content = (record.key or b"") + (record.value or b"") + headers
             records.add(EVERYTHING, content, f"{record.topic} {record.offset}")
-        return [metrics, traces, hooks, streams, errors, records]
+        return [metrics, traces, hooks, streams, errors, copies, records]
 
     def shown(self) -> list[Sink]:
         """Search what staff and operators see in lists, and what processes are called."""

@@ -15,8 +15,10 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
+from tests.support.canary_files import attach, send_files
 from tests.support.canary_words import FORGED, NAME, NUMBERS, ON_DUTY, PERSON, TOLD, Teller, report
 from tests.support.phones import _Server, said
+from tests.support.pictures import picture
 from tests.support.stack import send_signal
 from tests.support.wait import eventually
 
@@ -52,12 +54,14 @@ class World:
         self.teller = Teller(stack, http)
         self.streamed: list[bytes] = []
         self.allowed: list[str] = []
+        self.copies: list[bytes] = []
         self.case = self.provider = ""
 
     async def say_everything(self) -> None:
         """Say planted words in every way there is."""
         self.teller.channels()
         self.teller.receipts()
+        send_files(self.teller)
         self.teller.mistakes()
         await self.casework()
         for part in ("kafka", "postgres", "intake"):
@@ -73,6 +77,7 @@ class World:
         body = report(**{"exclude": {}, **more})
         made = self.teller.must("POST", "/intake/v1/reports", json=body, headers=headers)
         self.case = made["case_ids"][0]
+        assert attach(self.teller, made["receipt"], picture(said=TOLD)).status_code == 201
 
         def look() -> dict[str, Any] | None:
             found: list[dict[str, Any]] = self.teller.must(
@@ -123,11 +128,27 @@ class World:
             "GET", f"{path}/persons", 422, params={"reason": NAME}, headers=self.desk()
         )
         self.desk_words(path)
+        self.look(path)
         await eventually(lambda: len(self.hook.received) >= 1, 60, "a webhook")
         await eventually(lambda: self.parrot.asked, 60, "a webhook to the parrot")
         await eventually(lambda: b"referral" in b"".join(self.streamed), 20, "an event stream")
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+    def look(self, path: str) -> None:
+        """Open what came with a case, blurred and clear."""
+        boss = self.desk(Role.SUPERVISOR)
+        (kept,) = self.teller.must("GET", f"{path}/attachments", headers=boss)["items"]
+        where = f"/intake/v1/attachments/{kept['attachment_id']}"
+        for clear in (False, True):
+            asked = {"reason": "safety", "clear": clear}
+            copy = self.teller.say("POST", f"{where}/open", json=asked, headers=boss)
+            assert copy.headers["cache-control"] == "no-store"
+            self.copies.append(copy.raise_for_status().content)
+        self.teller.fails("POST", f"{where}/open", 422, json={"reason": NAME}, headers=boss)
+        self.teller.fails("POST", f"{where}/original", 422, json={"reason": TOLD}, headers=boss)
+        first = self.teller.say("POST", f"{where}/original", json={"reason": "court"}, headers=boss)
+        assert first.status_code == 202
 
     def desk_words(self, path: str) -> None:
         """Say planted words at the desk."""

@@ -15,6 +15,7 @@ _VERBS = {
     "GET /intake/v1/cases/{case_id}/consent": Verb.CONSENTS,
     "GET /intake/v1/cases/{case_id}/persons": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/similar": Verb.KNOW,
+    "GET /intake/v1/cases/{case_id}/attachments": Verb.KNOW,
     "GET /intake/v1/cases/{case_id}/notes": Verb.KNOW,
     "GET /intake/v1/submissions/{submission_id}/messages": Verb.KNOW,
     "GET /intake/v1/disclosures/{referral_id}": Verb.KNOW,
@@ -71,6 +72,8 @@ def verb_of(endpoint: str) -> Verb | None:
         return found
     if re.search(r"^POST .*/referrals/{referral_id}/", endpoint):
         return Verb.ANSWER
+    if "{attachment_id}" in endpoint:
+        return Verb.KNOW
     if re.search(r"{(case_id|task_id|submission_id)}", endpoint):
         return Verb.WORK
     return None

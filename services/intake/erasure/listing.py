@@ -99,7 +99,10 @@ async def show_erasure(
         await conn.execute(
             text(
                 "SELECT count(DISTINCT s.subject_id) AS subjects, count(f.subject_id) AS fields,"
-                " (SELECT count(*) FROM consents WHERE case_id = :c AND :whole) AS consents"
+                " (SELECT count(*) FROM consents WHERE case_id = :c AND :whole) AS consents,"
+                " (SELECT count(*) FROM attachments JOIN subjects u USING (subject_id)"
+                " WHERE attachments.submission_id = :s AND u.wrapped_key IS NOT NULL"
+                " AND u.kind = ANY(CAST(:k AS text[]))) AS attachments"
                 " FROM subjects s LEFT JOIN sealed f USING (subject_id)"
                 " WHERE s.submission_id = :s AND s.wrapped_key IS NOT NULL"
                 " AND s.kind = ANY(CAST(:k AS text[])) AND (s.kind <> 'person' OR s.case_id = :c)"
@@ -116,6 +119,7 @@ async def show_erasure(
             "keys": goes.subjects,
             "sealed_fields": goes.fields,
             "consents": goes.consents,
+            "attachments": goes.attachments,
             "other_cases_of_the_report": len(place.others),
         },
     }

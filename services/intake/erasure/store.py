@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import text
 
 from services.intake.erasure.rules import Proposal
+from services.intake.media.store import forget_attachments
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -190,6 +191,7 @@ async def destroy_subjects(
         text("DELETE FROM sealed WHERE subject_id = ANY(CAST(:ids AS uuid[]))"),
         {"ids": [row.subject_id for row in gone]},
     )
+    await forget_attachments(conn, [row.subject_id for row in gone])
     if "reporter" in kinds:
         await conn.execute(
             text("DELETE FROM talk_sessions WHERE submission_id = :s"), {"s": place.submission_id}

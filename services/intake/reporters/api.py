@@ -91,6 +91,22 @@ async def _act(service: Service, request: Request, raw: bytes, do: _Do) -> Respo
     return response
 
 
+async def find_by_receipt(conn: AsyncConnection, code: str, pepper: bytes, *, lock: bool) -> Report:
+    """Return the report of a receipt as somebody wrote it.
+
+    Raises:
+        InvalidBody: it is no receipt. NotFound: there is none like it.
+
+    """
+    receipt = parse_receipt(code)
+    if receipt is None:
+        raise InvalidBody(None, errors=[{"field": "receipt", "rule": "check-digits"}])
+    report = await store.find_report(conn, receipt.digest(pepper), lock=lock)
+    if report is None:
+        raise NotFound
+    return report
+
+
 def _from(request: Request) -> str:
     return request.client.host if request.client else ""
 
@@ -101,13 +117,7 @@ def make_receipt_router(service: Service, reporters: Reporters, secrets: Secrets
     guesses = Guesses(secrets.pepper)
 
     async def find(conn: AsyncConnection, code: str, *, lock: bool) -> Report:
-        receipt = parse_receipt(code)
-        if receipt is None:
-            raise InvalidBody(None, errors=[{"field": "receipt", "rule": "check-digits"}])
-        report = await store.find_report(conn, receipt.digest(secrets.pepper), lock=lock)
-        if report is None:
-            raise NotFound
-        return report
+        return await find_by_receipt(conn, code, secrets.pepper, lock=lock)
 
     @router.post("/receipts/status", response_model=None, openapi_extra=body_of(ReceiptIn))
     async def status(request: Request) -> Response:

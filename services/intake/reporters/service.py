@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from services.intake.reporters.store import Report
     from services.intake.vault import Vault
     from shared.access import Caller
+    from shared.events import Step
     from shared.outbox import Outbox
 
 REPORTER: Final = "reporter:receipt"
@@ -147,7 +148,7 @@ class Reporters:
         """
         await self._say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
         danger = read(words, today=at.date()).urgency
-        await self._tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
+        await self.tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
 
     async def add_addition(
         self, conn: AsyncConnection, report: Report, addition: Addition, by: str, at: datetime
@@ -183,7 +184,7 @@ class Reporters:
         task = Task("new_words", urgency=urgency)
         if decide:
             task = Task("addition", addition.addition_id, urgency, detail=",".join(decide))
-        await self._tell(conn, report, task, "contact-recorded", at)
+        await self.tell(conn, report, task, "contact-recorded", at)
         return version + 1, decide
 
     async def add_feedback(
@@ -202,7 +203,7 @@ class Reporters:
             task = Task("harmed", urgency=Urgency.T1, level=SAFEGUARDING)
         elif feedback.text or feedback.helped != "yes":
             task = Task("feedback")
-        await self._tell(conn, report, task, "feedback-received", at, feedback.helped)
+        await self.tell(conn, report, task, "feedback-received", at, feedback=feedback.helped)
 
     async def ask(
         self, conn: AsyncConnection, submission_id: UUID, question: str, by: Caller, at: datetime
@@ -260,14 +261,17 @@ class Reporters:
             conn, report.submission_id, reporter, sealed, way=way, kind=kind, at=at, actor=actor
         )
 
-    async def _tell(
+    async def tell(
         self,
         conn: AsyncConnection,
         report: Report,
         task: Task | None,
         event: str,
         at: datetime,
+        *,
         feedback: str | None = None,
+        step: Step | None = None,
+        by: str = REPORTER,
     ) -> None:
         """Bring what was said before the desk, and into the history without the words."""
         known = {
@@ -280,16 +284,16 @@ class Reporters:
             facts = known.get(case_id)
             urgent = most_urgent([task.urgency, facts.urgency if facts else None])
             order = Orders((replace(task, urgency=urgent),))
-            await carry_out(conn, [(case_id, order, facts)], by=REPORTER, at=at)
+            await carry_out(conn, [(case_id, order, facts)], by=by, at=at)
             await Pager(self.outbox).look(conn, [(case_id, order, facts)], at)
         drafts = [
             Draft(
                 CASES,
                 event,
                 str(case_id),
-                msgspec.structs.replace(facts, feedback=feedback),
+                msgspec.structs.replace(facts, feedback=feedback, step=step),
                 tuple(facts.needs),
             )
             for case_id, facts in sorted(known.items())
         ]
-        await self.outbox.append(conn, [(draft, Stamp(at, REPORTER)) for draft in drafts])
+        await self.outbox.append(conn, [(draft, Stamp(at, by)) for draft in drafts])

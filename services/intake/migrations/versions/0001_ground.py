@@ -16,6 +16,7 @@ _TABLES = (
     *("case_steps", "consents", "tasks", "duty", "ties", "closings", "holds", "erasures"),
     *("further_receipts", "messages", "stopped_numbers", "replies"),
     *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
+    *("attachments", "attachment_parts", "attachment_openings"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -312,6 +313,46 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX messages_submission ON messages (submission_id, said_at)",
+    # A photo or a voice note that came with a report; its bytes are sealed in parts, as they came.
+    """
+    CREATE TABLE attachments (
+      attachment_id uuid PRIMARY KEY,
+      submission_id uuid NOT NULL REFERENCES submissions (submission_id),
+      subject_id uuid NOT NULL REFERENCES subjects (subject_id),
+      kind text NOT NULL CHECK (kind IN ('image', 'audio', 'unknown')),
+      format text NOT NULL,
+      sha256 bytea NOT NULL,
+      size integer NOT NULL,
+      received_at timestamptz NOT NULL,
+      state text NOT NULL DEFAULT 'kept' CHECK (state IN ('kept', 'flagged', 'erased')),
+      flagged_by text,
+      flagged_at timestamptz,
+      original_asked_by text,
+      original_asked_role text,
+      original_asked_at timestamptz,
+      UNIQUE (submission_id, sha256)
+    )
+    """,
+    "CREATE INDEX attachments_subject ON attachments (subject_id)",
+    """
+    CREATE TABLE attachment_parts (
+      attachment_id uuid NOT NULL REFERENCES attachments (attachment_id),
+      nth integer NOT NULL,
+      ciphertext bytea NOT NULL,
+      PRIMARY KEY (attachment_id, nth)
+    )
+    """,
+    """
+    CREATE TABLE attachment_openings (
+      opening_id uuid PRIMARY KEY,
+      attachment_id uuid NOT NULL REFERENCES attachments (attachment_id),
+      opened_by text NOT NULL,
+      opened_at timestamptz NOT NULL,
+      shown text NOT NULL CHECK (shown IN ('blurred', 'clear', 'sound', 'original')),
+      reason text NOT NULL
+    )
+    """,
+    "CREATE INDEX attachment_openings_by ON attachment_openings (opened_by, opened_at)",
     """
     CREATE TABLE stopped_numbers (
       number bytea PRIMARY KEY,
