@@ -171,7 +171,13 @@ WORDS = st.sampled_from(
 
 
 @settings(deadline=None)  # the first call loads data
-@given(st.text(st.characters(codec=None), max_size=400) | st.lists(WORDS).map(" ".join))
+@given(
+    st.text(st.characters(codec=None), max_size=400)
+    | st.lists(WORDS).map(" ".join)
+    | st.tuples(st.lists(WORDS, min_size=1, max_size=30).map(" ".join), st.integers(1, 200)).map(
+        lambda pair: ((pair[0] + " ") * pair[1])[:20_000],
+    ),
+)
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     reading = read(text, today=TODAY)
     assert reading.command or reading.concerns
@@ -197,11 +203,24 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
         "1-" * 5_000,
         "(" * 10_000,
         "আমার নাম " * 2_200,
+        "দিনাজপুর নামে " * 1_400,
+        "দিনাজপুর ভোলা সিলেট সদর " * 800,
+        "বয়স ১২ বছর, ১৪ " * 1_250,
+        "তেরো বছর বয়স " * 1_400,
+        "amar bari dinajpur sadar upazila " * 600,
+        "😢🙏" * 10_000,
+        "ঢাকা dhaka 12 বছর years " * 800,
     ],
     ids=lambda text: repr(text[:8]),
 )
 def test_a_strange_or_long_text_is_read_in_bounded_time(text: str) -> None:
-    read("warm", today=TODAY)
-    began = time.perf_counter()
+    read("warm ঢাকা", today=TODAY)
+    began = time.process_time()  # of this process: a busy machine does not count
     read(text, today=TODAY)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("danger", ["ar bachte chai na", "ওরা দরজা ভাঙতেছে, বাঁচান"])
+def test_danger_at_the_end_of_the_longest_text_is_heard(danger: str) -> None:
+    text = ("আমাদের গ্রামে অনেক মানুষ থাকে। " * 700)[: 19_990 - len(danger)] + ". " + danger
+    assert read(text, today=TODAY).urgency == Urgency.T0
