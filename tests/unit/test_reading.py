@@ -137,6 +137,60 @@ def test_thoughts_of_dying_are_danger_in_three_ways_of_writing() -> None:
         assert reading.urgency == Urgency.T0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gamcha golay bandhsi",
+        "ফ্যানে ওড়না বাঁধছি",
+        "চলে যাচ্ছি চিরদিনের জন্য",
+        "sobai ke sesh biday",
+        "standing on the bridge",
+        "ছাদের কিনারায় আছি",
+        "তেলাপোকার ওষুধ খাইছি",
+        "ate rat poison",
+        "ami ar bachbo na",
+        "আমি মরব",
+    ],
+)
+def test_a_way_of_dying_is_heard_whatever_it_is_called(text: str) -> None:
+    reading = read(text, today=TODAY)
+    assert reading.self_harm
+    assert reading.urgency == Urgency.T0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bathroom e lukaisi, ora khujtese",
+        "move us before sunrise",
+        "ভোরের আগে গাড়ি ছাড়বে",
+        "amader ke truck e uthaise",
+        "roshi diye gach e badha",
+        "খুঁটির সাথে বেঁধে রাখছে ছেলেটারে",
+    ],
+)
+def test_danger_without_the_word_danger_is_heard(text: str) -> None:
+    reading = read(text, today=TODAY)
+    assert reading.urgency == Urgency.T0
+    assert not reading.self_harm
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ami morbo na, lorbo",
+        "আমি মরব না, লড়ব",
+        "goru roshi diye gach e badha",
+        "কাল বাস ছাড়বে কয়টায়?",
+        "ট্রাকে ইট তুলছে",
+    ],
+)
+def test_courage_beasts_and_buses_are_no_danger(text: str) -> None:
+    reading = read(text, today=TODAY)
+    assert not reading.self_harm
+    assert reading.urgency != Urgency.T0
+
+
 def test_reasons_are_ids_of_the_lexicon_and_never_words_of_the_message() -> None:
     known = {f"rule:{rule.id}" for rule in load_rules()}
     entries = tomllib.loads((LEXICON / "signals.toml").read_text(encoding="utf-8"))["entry"]
