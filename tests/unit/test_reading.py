@@ -150,6 +150,8 @@ def test_thoughts_of_dying_are_danger_in_three_ways_of_writing() -> None:
         "ate rat poison",
         "ami ar bachbo na",
         "আমি মরব",
+        "মরতে চাই",
+        "more jabo ami",
     ],
 )
 def test_a_way_of_dying_is_heard_whatever_it_is_called(text: str) -> None:
@@ -180,6 +182,7 @@ def test_danger_without_the_word_danger_is_heard(text: str) -> None:
     [
         "ami morbo na, lorbo",
         "আমি মরব না, লড়ব",
+        "মরতে চাই না, বাঁচতে চাই",
         "goru roshi diye gach e badha",
         "কাল বাস ছাড়বে কয়টায়?",
         "ট্রাকে ইট তুলছে",
@@ -189,6 +192,14 @@ def test_courage_beasts_and_buses_are_no_danger(text: str) -> None:
     reading = read(text, today=TODAY)
     assert not reading.self_harm
     assert reading.urgency != Urgency.T0
+
+
+@pytest.mark.parametrize("text", ["Avwg wec‡` AvwQ", "Avgvi †g‡q nvwi‡q †M‡Q"])
+def test_text_in_an_old_bangla_encoding_stays_unknown_and_is_no_noise(text: str) -> None:
+    reading = read(text, today=TODAY)
+    assert reading.noise is None
+    assert reading.concerns == (Concern.UNSURE,)
+    assert reading.age is reading.sex is reading.place is None
 
 
 def test_reasons_are_ids_of_the_lexicon_and_never_words_of_the_message() -> None:

@@ -17,6 +17,8 @@ from shared.vocabulary import Urgency
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from services.intake.reading import Reading
+
 TODAY: Final = date(2026, 11, 25)
 DATA: Final = Path(__file__).parents[1] / "data"
 MESSAGES: Final = tomllib.loads((DATA / "reading.toml").read_text(encoding="utf-8"))["m"]
@@ -39,6 +41,10 @@ def judge(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "home" in message:
         home = district_of(reading.place_home) if reading.place_home else None
         yield "home", _compare(message["home"], home)
+    yield from _judge_care(message, reading)
+
+
+def _judge_care(message: dict[str, Any], reading: Reading) -> Iterator[tuple[str, str]]:
     if message.get("t0"):
         yield "danger", "right" if reading.urgency == Urgency.T0 else "missed"
     yield "self-harm", _compare(message.get("self_harm"), reading.self_harm or None)

@@ -179,9 +179,7 @@ def speaks_of_self(tokens: tuple[str, ...]) -> bool:
     )
 
 
-def _is_bystander(
-    words: list[str], one: _Said, ages: frozenset[int], *, to_self: bool
-) -> bool:
+def _is_bystander(words: list[str], one: _Said, ages: frozenset[int], *, to_self: bool) -> bool:
     if one.own or one.done_to or _is_beside(words, one.at, ages):
         return False
     if to_self and not _follows_owner(words, one.at):
