@@ -199,7 +199,7 @@ def test_text_in_an_old_bangla_encoding_stays_unknown_and_is_no_noise(text: str)
     reading = read(text, today=TODAY)
     assert reading.noise is None
     assert reading.concerns == (Concern.UNSURE,)
-    assert reading.age is reading.sex is reading.place is None
+    assert (reading.age, reading.sex, reading.place) == (None, None, None)
 
 
 def test_reasons_are_ids_of_the_lexicon_and_never_words_of_the_message() -> None:
