@@ -29,8 +29,9 @@ _FUZZY_LATIN: Final = 6
 _FUZZY_TOKENS: Final = 60
 _NAME_TOKENS: Final = 4
 _TOKENS: Final = 2_000
-_NEAR: Final = 0  # words between the parts of one address
+_NAMES: Final = 80  # passages settled; whoever names more places is read by a person
 _GLUE: Final = frozenset(("er", "e", "te", "এর", "এ", "তে", "এবং", "in", "of"))
+_BETWEEN: Final = ADMIN_WORDS | _GLUE  # what may stand between the parts of one address
 _TOKEN: Final = re.compile("[A-Za-z]+(?:['’][A-Za-z]+)*|[\u0980-\u09e3\u09f0\u09f1\u200c\u200d]+")
 
 
@@ -75,10 +76,10 @@ def list_tokens(text: str) -> list[Token]:
 
 
 def find_exact(tokens: list[Token], index: NameIndex) -> list[Span]:
-    """Return the passages that are names as written, with an ending, or respelt; longest first."""
+    """Return the first 80 passages that are names as written, with an ending, or respelt."""
     spans: list[Span] = []
     i = 0
-    while i < len(tokens):
+    while i < len(tokens) and len(spans) < _NAMES:
         for size in range(min(_NAME_TOKENS, len(tokens) - i), 0, -1):
             words = [token.word for token in tokens[i : i + size]]
             word = "".join(words) in index.not_places  # such as New Market: a market first
@@ -137,8 +138,7 @@ def middle_of(codes: list[str]) -> list[str]:
 def is_near(one: Span, other: Span, tokens: list[Token]) -> bool:
     """Tell whether two passages are parts of one address."""
     left, right = (one, other) if one.first < other.first else (other, one)
-    between = tokens[left.last + 1 : right.first]
-    return sum(token.word not in ADMIN_WORDS | _GLUE for token in between) <= _NEAR
+    return all(tokens[i].word in _BETWEEN for i in range(left.last + 1, right.first))
 
 
 def _free(spans: list[Span], tokens: list[Token], index: NameIndex) -> list[int]:

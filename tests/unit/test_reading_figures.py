@@ -17,9 +17,12 @@ from shared.vocabulary import Urgency
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from services.intake.reading import Reading
+
 TODAY: Final = date(2026, 11, 25)
-DATA: Final = Path(__file__).parents[1] / "data" / "reading.toml"
-MESSAGES: Final = tomllib.loads(DATA.read_text(encoding="utf-8"))["m"]
+DATA: Final = Path(__file__).parents[1] / "data"
+MESSAGES: Final = tomllib.loads((DATA / "reading.toml").read_text(encoding="utf-8"))["m"]
+HELD_OUT: Final = tomllib.loads((DATA / "reading-held-out.toml").read_text(encoding="utf-8"))["m"]
 
 
 def judge(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -38,11 +41,23 @@ def judge(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "home" in message:
         home = district_of(reading.place_home) if reading.place_home else None
         yield "home", _compare(message["home"], home)
+    yield from _judge_care(message, reading)
+
+
+def _judge_care(message: dict[str, Any], reading: Reading) -> Iterator[tuple[str, str]]:
     if message.get("t0"):
         yield "danger", "right" if reading.urgency == Urgency.T0 else "missed"
     yield "self-harm", _compare(message.get("self_harm"), reading.self_harm or None)
     for kind in message.get("conflict", ()):
         yield "conflict", "right" if kind in reading.possible_conflict else "missed"
+    if "lang" in message:
+        yield "language", _compare(message["lang"], reading.language)
+    if message.get("noise"):
+        yield "noise", _compare(message["noise"], reading.noise)
+    else:
+        yield "not-noise", "wrong" if reading.noise else "right"
+    if not message.get("t0"):
+        yield "not-danger", "wrong" if reading.urgency == Urgency.T0 else "right"
     if message.get("several"):
         counted = reading.several or (reading.count or (0, 0))[1] > 1
         yield "several", "right" if counted else "missed"
@@ -78,7 +93,34 @@ FLOORS: Final = {
 }
 
 
-@pytest.mark.parametrize("half", [0, 1], ids=["tuned", "held-out"])
+# What was seen over the messages that nothing was tuned on, less a margin: low, and true.
+FLOORS_HELD_OUT: Final = {
+    "concern": (76, 0),
+    "not-concern": (70, 3),
+    "age": (90, 0),
+    "sex": (82, 5),
+    "place": (88, 7),
+    "home": (100, 0),
+    "danger": (45, 0),
+    "not-danger": (92, 3),
+    "self-harm": (92, 1),
+    "conflict": (100, 0),
+    "several": (50, 0),
+    "language": (95, 1),
+    "noise": (60, 0),
+    "not-noise": (98, 0),
+}
+
+
+@pytest.mark.parametrize("field", FLOORS_HELD_OUT)
+def test_messages_that_nothing_was_tuned_on_are_read_as_when_first_seen(field: str) -> None:
+    verdicts = count(HELD_OUT)[field]
+    least, most_wrong = FLOORS_HELD_OUT[field]
+    assert verdicts["right"] * 100 >= least * verdicts.total()
+    assert verdicts["wrong"] <= most_wrong
+
+
+@pytest.mark.parametrize("half", [0, 1], ids=["even", "odd"])
 @pytest.mark.parametrize("field", FLOORS)
 def test_each_field_is_read_as_often_and_as_carefully_as_promised(field: str, half: int) -> None:
     verdicts = count(MESSAGES[half::2]).get(field, Counter())

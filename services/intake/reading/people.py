@@ -64,7 +64,7 @@ def _endings() -> tuple[str, ...]:
 
 def read_sex(
     tokens: tuple[str, ...],
-    ages: tuple[int, ...],
+    at: tuple[int, ...],
     *,
     own: bool = False,
     child: bool = False,
@@ -82,9 +82,11 @@ def read_sex(
         return Sex.HIJRA
     line = _pattern("both").sub(lambda match: "_ " * (match[0].count(" ")), line)
     words = line.split(" ")[1:-1]
+    ages = frozenset(at)
     said = _list_said(words, ages)
-    if child or speaks_of_self(tokens):
-        said = [one for one in said if not _is_bystander(words, one, ages)]
+    to_self = speaks_of_self(tokens)
+    if child or to_self:
+        said = [one for one in said if not _is_bystander(words, one, ages, to_self=to_self)]
     of_self = [one.sex for one in said if one.own]
     if mixed:
         levels = [[one.sex for one in said if one.at and words[one.at - 1] in _FEW]]
@@ -102,19 +104,20 @@ def read_sex(
     return next((some[0] for some in levels if len(set(some)) == 1), None)
 
 
-def _is_beside(words: list[str], at: int, ages: tuple[int, ...]) -> bool:
+def _is_beside(words: list[str], at: int, ages: frozenset[int]) -> bool:
     return any(
-        abs(at - age) <= _NEAR_AGE and "|" not in words[min(at, age) : max(at, age)] for age in ages
+        age in ages and "|" not in words[min(at, age) : max(at, age)]
+        for age in range(at - _NEAR_AGE, at + _NEAR_AGE + 1)
     )
 
 
-def _is_behind(words: list[str], at: int, ages: tuple[int, ...]) -> bool:
+def _is_behind(words: list[str], at: int, ages: frozenset[int]) -> bool:
     """Tell whether the word follows the age at once: "boyos 13, meye"."""
     return any(
-        0 < at - age <= _NEAR_AGE
+        age in ages
         and words[at - 1] in (words[age], ",", *_YEARS)
         and not words[at].endswith(_endings())
-        for age in ages
+        for age in range(max(at - _NEAR_AGE, 0), at)
     )
 
 
@@ -142,11 +145,11 @@ def _list_objects(words: list[str]) -> list[Sex]:
     return found
 
 
-def _list_said(words: list[str], ages: tuple[int, ...]) -> list[_Said]:
+def _list_said(words: list[str], ages: frozenset[int]) -> list[_Said]:
     said = []
     for i, word in enumerate(words):
         before = words[i - 1] if i else ""
-        near = any(abs(i - age) <= 1 for age in ages) and _pattern("cousins").search(f" {before} ")
+        near = not ages.isdisjoint((i - 1, i, i + 1)) and _pattern("cousins").search(f" {before} ")
         sex = sex_of(word, "my" if near or (ages and before in _FEW) else before)
         if sex is None:
             if word in _PRONOUNS and _is_aged(words, i):
@@ -176,10 +179,10 @@ def speaks_of_self(tokens: tuple[str, ...]) -> bool:
     )
 
 
-def _is_bystander(words: list[str], one: _Said, ages: tuple[int, ...]) -> bool:
+def _is_bystander(words: list[str], one: _Said, ages: frozenset[int], *, to_self: bool) -> bool:
     if one.own or one.done_to or _is_beside(words, one.at, ages):
         return False
-    if speaks_of_self(tuple(words)) and not _follows_owner(words, one.at):
+    if to_self and not _follows_owner(words, one.at):
         return True
     return _pattern("grown").search(f" {words[one.at]} ") is not None
 

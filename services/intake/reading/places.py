@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
+from services.intake.reading.words import LEXICON
 from shared.gazetteer import ACCEPT, Mention, list_mentions
 from shared.places import Level, ancestors, coarse, district_of, find
 
 _READ: Final = 3_000
-# "bari", "from" or "village home" just before a place, or "er meye" just after, says home.
-_HOME_BEFORE: Final = re.compile(
-    r"(?:(?:বাড়ি|বাড়ী|বাড়ির|ঠিকানা|গ্রামের বাড়ি|দেশের বাড়ি|গ্রাম|bari|barir|bari hoilo|thikana|desher bari"
-    r"|home|hometown|native|address|village|(?:am|is|are|we|she|he|her|his|our|come|comes) from)"
-    r"(?: (?:is|at|in|হলো|হল|হচ্ছে|holo|hocche|amar|আমার|তার|ওর))*\W*)$",
-    re.IGNORECASE,
-)
-_HOME_AFTER: Final = re.compile(
-    r"^\W{0,2}(?:এ |তে |e |te |er )?(?:আমার |আমাদের |তার |ওর |amar |amader |tar )?"
-    r"(?:বাড়ি|বাড়ী|গ্রামের বাড়ি|bari)(?!\w)",
-    re.IGNORECASE,
-)
-_EVENT_AFTER: Final = re.compile(
-    r"^(?:\s(?:e|te|তে|এ|এর|er)(?!\w)|\s(?:কাজ|আটক|আটকে|থাকে|থাকি|আছে|আছি|kaj|atke|thake|thaki"
-    r"|ache|achi|hotel|হোটেল))",
-    re.IGNORECASE,
-)
-_EVENT_BEFORE: Final = re.compile(r"(?:^|\W)(?:in|at|near|inside|to)\s+(?:the\s+)?$", re.IGNORECASE)
-# A place that is part of a name: "Sylhet Ali", "her name is Bhola", "ভোলা নামে এক ছেলে".
-_NAME_BEFORE: Final = re.compile(
-    r"(?:(?<!\w)(?:mr|mrs|md|mohammad|mst|মোঃ|মোছাঃ|(?:my|her|his|amar|tar|or|আমার|তার|ওর)"
-    r" (?:name|nam|নাম))\W+(?:is\s+)?)$",
-    re.IGNORECASE,
-)
-_NAME_AFTER: Final = re.compile(
-    r"^i?\s+(?:ali|begum|khatun|akter|akhter|mia|miah|uddin|hossain|islam|rahman|name|naame|namer"
-    r"|আলী|আলি|বেগম|খাতুন|আক্তার|মিয়া|উদ্দিন|হোসেন|নামে|নামের)(?!\w)",
-    re.IGNORECASE,
-)
 _ENDINGS: Final = ("ে", "তে", "য়", "ের", "য়ে")
-_BEFORE: Final = 40
+_BESIDE: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +31,9 @@ class Whereabouts:
 def read_places(text: str) -> Whereabouts:
     """Return where it happens and where home is; two places with no word between are a tie."""
     head = text[:_READ]
-    mentions = [m for m in list_mentions(head) if not _is_name(head, m)]
+    mentions = [m for m in list_mentions(head) if not _says("name", head, m)]
     sure = [(mention, code) for mention in mentions if (code := _sure(mention))]
-    homes = [code for mention, code in sure if _is_home(head, mention)]
+    homes = [code for mention, code in sure if _says("home", head, mention)]
     events = [code for m, code in sure if code not in homes and _is_event(head, m)]
     plain = [code for _, code in sure if code not in homes and code not in events]
     main = events or plain or homes
@@ -104,21 +78,26 @@ def _cut(code: str | None) -> str | None:
     return next((c for c in ancestors(place.pcode) if c == district_of(c)), None)
 
 
-def _is_name(text: str, mention: Mention) -> bool:
-    before = text[max(mention.start - _BEFORE, 0) : mention.start]
-    return bool(_NAME_BEFORE.search(before) or _NAME_AFTER.match(text[mention.end :]))
+@cache
+def _beside(says: str) -> tuple[tuple[re.Pattern[str], ...], tuple[re.Pattern[str], ...]]:
+    """Return what says it before a place and after a place."""
+    with (LEXICON / "places.toml").open("rb") as file:
+        rows = [row for row in tomllib.load(file)["row"] if row["says"] == says]
+    before, after = (
+        tuple(re.compile(row[side], re.IGNORECASE) for row in rows if side in row)
+        for side in ("before", "after")
+    )
+    return before, after
 
 
-def _is_home(text: str, mention: Mention) -> bool:
-    before = text[max(mention.start - _BEFORE, 0) : mention.start]
-    return bool(_HOME_BEFORE.search(before) or _HOME_AFTER.match(text[mention.end :]))
+def _says(says: str, text: str, mention: Mention) -> bool:
+    before, after = _beside(says)
+    head = text[max(mention.start - _BESIDE, 0) : mention.start]
+    tail = text[mention.end : mention.end + _BESIDE]
+    return any(p.search(head) for p in before) or any(p.match(tail) for p in after)
 
 
 def _is_event(text: str, mention: Mention) -> bool:
-    named, after = text[mention.start : mention.end], text[mention.end : mention.end + _BEFORE]
-    before = text[max(mention.start - _BEFORE, 0) : mention.start]
-    return bool(
-        (named.endswith(_ENDINGS[:3]) and mention.candidates[0].score in (98, 92))
-        or _EVENT_AFTER.match(after)
-        or _EVENT_BEFORE.search(before),
-    )
+    named = text[mention.start : mention.end]
+    at_it = named.endswith(_ENDINGS[:3]) and mention.candidates[0].score in (98, 92)
+    return at_it or _says("event", text, mention)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEXICON: Final = Path(__file__).parents[1] / "lexicon"
-READ: Final = 6_000  # characters; the rest of a longer message is for a person
+READ: Final = 20_000  # characters, the longest text that a channel takes
 
 _TOKEN: Final = re.compile(
     "[a-z]+(?:['’`][a-z]+)*|[\u0980-\u09e3\u09f0\u09f1\u200c\u200d]+|\\d+(?:[.,/:-]\\d+)*"
