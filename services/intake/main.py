@@ -28,6 +28,7 @@ from services.intake.consent import expiry
 from services.intake.consent.service import Consents
 from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
+from services.intake.contacts import workers_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
@@ -227,6 +228,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
+        workers_api.make_router(service, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),
