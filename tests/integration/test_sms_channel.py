@@ -111,6 +111,7 @@ async def gate_of(
         settings=SimpleNamespace(service="intake"), tokens=None, started=True
     )
     service.flow, service.outbox = room.engine, room.outbox
+    service.waker = SimpleNamespace(wake=lambda: None)
     desk = channels.Desk(
         committer.door(),
         store,
@@ -273,7 +274,7 @@ ASKED_OF, WORKER, OTHER = "example-shelter", "+8801712000001", "+8801712000002"
 
 async def asked(room: Room, provider: str = ASKED_OF, **more: Any) -> tuple[UUID, UUID, str]:
     """Let a provider have a referral, and its worker a number; return case, referral and code."""
-    (case_id,) = await room.report(more)
+    (case_id,) = await room.report(**more)
     key = uuid4()
     known = Attempt(key, "shelter", 1, "assigned", None, "T1", 1, provider)
     await room.refer(case_id, known)

@@ -15,7 +15,17 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
-from tests.support.canary_words import FORGED, NAME, NUMBERS, ON_DUTY, PERSON, TOLD, Teller, report
+from tests.support.canary_words import (
+    FORGED,
+    NAME,
+    NUMBERS,
+    ON_DUTY,
+    PERSON,
+    TOLD,
+    WORKER,
+    Teller,
+    report,
+)
 from tests.support.phones import _Server, said
 from tests.support.stack import send_signal
 from tests.support.wait import eventually
