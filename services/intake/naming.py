@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 NOT_A_KEY: Final = "not-in-directory"
 """Stands for a provider that was named otherwise: it is nobody's key, and a person must look."""
 
-PROVIDER_KEY: Final = "[a-z0-9][a-z0-9_-]{0,99}"
-"""What the key of a provider looks like."""
-
-_PROVIDER: Final = re.compile(rf"(?!.*[0-9]{{9}}){PROVIDER_KEY}")
+_PROVIDER: Final = re.compile(r"(?!.*[0-9]{9})[a-z0-9][a-z0-9_-]{0,99}")
 _REF: Final = re.compile(r"[a-z]?[0-9]{0,2}")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, Field
 
 from services.intake.contacts import workers_store
 from services.intake.contacts.workers_store import WorkerNumber
-from services.intake.naming import PROVIDER_KEY
+from services.intake.naming import NOT_A_KEY, provider_key
 from services.intake.preparing import number_index
 from shared.access import Caller, require
 from shared.bodies import Model, read_body
@@ -29,8 +29,17 @@ if TYPE_CHECKING:
 
 _KEEPERS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
 _Keeper = Annotated[Caller, Depends(require(*_KEEPERS))]
-_ProviderId = Annotated[str, Path(pattern=f"^{PROVIDER_KEY}$")]
 _ENDING: Final = 2
+
+
+def _key(said: str) -> str:
+    if provider_key(said) == NOT_A_KEY:
+        message = "this is no provider's key"
+        raise ValueError(message)
+    return said
+
+
+_ProviderId = Annotated[str, AfterValidator(_key)]
 
 
 class NumbersIn(Model):
