@@ -217,6 +217,18 @@ class ReferralFacts(_Data, frozen=True, kw_only=True):
     test: bool = False
 
 
+class ProviderAnswered(_Data, frozen=True, kw_only=True):
+    """A provider without a system answered a referral by SMS: `yes`, or `no` with a `Reason`.
+
+    Never who wrote, or from which number.
+    """
+
+    referral_id: UUID
+    provider_id: str
+    answer: str
+    reason: str | None = None
+
+
 class EventParked(_Data, frozen=True, kw_only=True):
     """A consumer could not handle an event about this case and kept it for a person."""
 
@@ -332,6 +344,7 @@ _NOTICE_TYPES: Final = (
 
 DATA_TYPES: Final[dict[str, type[_Data]]] = {
     "report-submitted": ReportSubmitted,
+    "provider-answered": ProviderAnswered,
     **dict.fromkeys(_CASE_TYPES, CaseFacts),
     **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
     "capacity-changed": CapacityChanged,

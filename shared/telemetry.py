@@ -86,6 +86,9 @@ PARKED_WAITING: Final = _gauge("pashe_parked_waiting", "Records that wait for a 
 UNKNOWN_VALUES: Final = _counter(
     "pashe_unknown_values", "Open vocabulary values that this version does not know", "field"
 )
+SMS_ANSWERS: Final = _counter(
+    "pashe_sms_answers", "Answers of providers by SMS keyword, and what they did", "verb", "outcome"
+)
 KAFKA_UP: Final = _gauge("pashe_kafka_connected", "1 while the broker's clients are started")
 TIMERS_FIRED: Final = _counter("pashe_timers_fired", "Timers that fired", "kind", "outcome")
 AUDIT_SIZE: Final = _gauge("pashe_audit_entries", "Entries in the log")

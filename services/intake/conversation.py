@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from services.intake.contacts.answer import parse_answer
 from services.intake.domain import place_of
 from shared.events import CASES, Draft
 from shared.text import ascii_digits
@@ -55,6 +56,14 @@ def plan_reply(reading: Reading, *, stopped: bool) -> str | None:
     if reading.urgency is None:
         return "ask_place_and_when" if no_place else "ask_when"
     return "ask_place" if no_place else "received"
+
+
+def plan_reply_to_worker(text: str, *, stopped: bool) -> str | None:
+    """Return which reply a stored text of a provider's worker gets if it was meant as an answer.
+
+    It fitted no referral, or it would not be stored. None when it says something else.
+    """
+    return "no_such_code" if parse_answer(text) is not None and not stopped else None
 
 
 def language_of(reading: Reading) -> str:

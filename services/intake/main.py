@@ -28,6 +28,7 @@ from services.intake.consent import expiry
 from services.intake.consent.service import Consents
 from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
+from services.intake.contacts import workers_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure.service import Disclosures
 from services.intake.erasure import api as erasure_api
@@ -232,6 +233,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         media_api.make_keeping_router(service, Keeping(vault, reporters), secrets),
         media_api.make_opening_router(service, Opening(vault, service.outbox, reporters)),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
+        workers_api.make_router(service, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),

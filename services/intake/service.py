@@ -21,6 +21,7 @@ from services.intake.conversation import (
     REPLY_WITHIN,
     language_of,
     plan_reply,
+    plan_reply_to_worker,
     read_answer,
     stop_contact,
     take_answer,
@@ -140,7 +141,8 @@ def _first_step(case_id: UUID, facts: CaseFacts, submission: Submission) -> Done
 
 def _converse(state: Opening, talk: Talk, reading: Reading, said: str, stamp: Stamp) -> bool:
     """Plan the reply to a text; say whether the text was a stop or an answer, and no report."""
-    kind = plan_reply(reading, stopped=talk.stopped)
+    kind = plan_reply_to_worker(said, stopped=talk.stopped) if talk.worker else None
+    kind = kind or plan_reply(reading, stopped=talk.stopped)
     if kind is not None and talk.reply and stamp.at < talk.received_at + REPLY_WITHIN:
         state.replies.append((talk.submission_id, kind, language_of(reading)))
     changes: list[tuple[UUID, tuple[CaseFacts, Draft] | None]] = []

@@ -35,7 +35,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What went before a text. `reply`: the channel replies to it later, not in its answer."""
+    """What went before a text. `reply`: the channel replies to it later, not in its answer.
+
+    `worker`: the number is of a provider's worker.
+    """
 
     submission_id: UUID
     sender: bytes
@@ -44,6 +47,7 @@ class Talk:
     stopped: bool
     asked: Asked | None
     cases: tuple[UUID, ...]
+    worker: bool = False
 
 
 async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[UUID, Talk]:
@@ -54,7 +58,8 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
         text(
             "SELECT s.submission_id, s.sender, s.received_at, s.gateway,"
             " e.submission_id AS earlier, e.case_ids, e.asked, e.asked_at,"
-            " n.number IS NOT NULL AS stopped"
+            " n.number IS NOT NULL AS stopped, EXISTS (SELECT 1 FROM provider_numbers w"
+            "  WHERE w.number_index = s.sender) AS worker"
             " FROM submissions s LEFT JOIN stopped_numbers n ON n.number = s.sender"
             " LEFT JOIN LATERAL (SELECT b.submission_id, b.case_ids, b.seq,"
             "  CASE WHEN r.state IN ('sent', 'unknown') THEN r.kind END AS asked,"
@@ -82,6 +87,7 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
             row.stopped,
             asked,
             (*(known.cases if known is not None else ()), *(row.case_ids or ())),
+            row.worker,
         )
     return talks
 

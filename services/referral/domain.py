@@ -20,6 +20,7 @@ from services.referral.referral import (
     Waiting,
     change,
 )
+from shared.answer_code import answer_code
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
 from shared.vocabulary import EXCLUDED, Reason, ReferralState, Role
 
@@ -343,6 +344,8 @@ def shown(referral: Referral, actor: Actor) -> dict[str, Any]:
     for private in _PRIVATE:
         del plain[private]
     plain["attachments"] = []
+    if referral.state == _S.ASSIGNED:
+        plain["answer_code"] = answer_code(referral.referral_id)
     if actor.role not in PROVIDER:
         told = referral.escalation
         plain["suggested_offer_id"] = referral.suggested

@@ -17,12 +17,13 @@ from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
+from services.referral.sms_answers import SmsAnswers
 from shared import erasure_list, runtime
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
-from shared.events import CASES, DIRECTORY, REFERRALS
+from shared.events import CASES, DIRECTORY, REFERRALS, SUBMISSIONS
 from shared.http import make_app
 from shared.parked import tell_of_parked
 from shared.settings import read_key
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from services.referral.rules import Rule
 
 PROJECTION: Final = "cases"
-"""The name in `REFERRAL_RULES` of the consumer that is no rule: the projection of cases."""
+"""The name in `REFERRAL_RULES` of the consumers that are no rule: the projection of cases, and the
+answers of providers by SMS."""
 
 COUNT_EVERY: Final = 5.0
 """Seconds between two measures of the funnel."""
@@ -66,6 +68,16 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 CaseProjection(referrals),
                 service.flow,
                 guards=True,
+                on_parked=tell_of_parked(service.outbox, REFERRALS),
+                wake_relay=service.waker.wake,
+            )
+        )
+        service.consumers.append(
+            DurableConsumer(
+                "referral.answers",
+                (SUBMISSIONS,),
+                SmsAnswers(referrals),
+                service.flow,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
                 wake_relay=service.waker.wake,
             )

@@ -139,6 +139,18 @@ async def find_referral(conn: AsyncConnection, referral_id: UUID) -> Referral | 
     return None if row is None else referral_in(row)
 
 
+async def needs_of(conn: AsyncConnection, referrals: Collection[UUID]) -> dict[UUID, set[str]]:
+    """Return the needs of these referrals, by case; nothing is locked."""
+    rows = await conn.execute(
+        text("SELECT case_id, need FROM referrals WHERE referral_id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": sorted(referrals)},
+    )
+    found: dict[UUID, set[str]] = {}
+    for row in rows:
+        found.setdefault(row.case_id, set()).add(row.need)
+    return found
+
+
 _SAVE: Final = text("""
 INSERT INTO referrals (referral_id, case_id, need, urgency, state, attempt, version, provider_id,
   offer_id, feed_seq, answer_by, acknowledged, test, body)

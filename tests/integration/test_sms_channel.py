@@ -16,14 +16,19 @@ import httpx
 import pytest
 
 from services.intake import channels
+from services.intake.casework.numbers import Numbers
+from services.intake.casework.review import Attempt
 from services.intake.casework.shown import Board
 from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.sms.replies import Replies, texts
 from services.intake.committer import Committer
+from services.intake.contacts.workers_store import WorkerNumber, keep_numbers
+from services.intake.preparing import number_index
 from services.intake.proof_of_work import work_from
 from services.intake.receipts import parse_receipt
 from services.intake.seals import Seals
 from services.intake.submissions import SubmissionStore
+from shared.answer_code import answer_code
 from shared.database import make_engine
 from shared.http import make_app
 from tests.support.room import Room, open_room
@@ -31,6 +36,7 @@ from tests.support.room import Room, open_room
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+    from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -105,6 +111,7 @@ async def gate_of(
         settings=SimpleNamespace(service="intake"), tokens=None, started=True
     )
     service.flow, service.outbox = room.engine, room.outbox
+    service.waker = SimpleNamespace(wake=lambda: None)
     desk = channels.Desk(
         committer.door(),
         store,
@@ -258,3 +265,78 @@ async def test_while_the_database_is_away_a_gateway_is_asked_to_come_again(room:
             assert await gate.stored("telerivet") == [LOST]
     finally:
         await nowhere.dispose()
+
+
+# --- Answers of providers' workers ----------------------------------------------------------------
+
+ASKED_OF, WORKER, OTHER = "example-shelter", "+8801712000001", "+8801712000002"
+
+
+async def asked(room: Room, provider: str = ASKED_OF, **more: Any) -> tuple[UUID, UUID, str]:
+    """Let a provider have a referral, and its worker a number; return case, referral and code."""
+    (case_id,) = await room.report(**more)
+    key = uuid4()
+    known = Attempt(key, "shelter", 1, "assigned", None, "T1", 1, provider)
+    await room.refer(case_id, known)
+    number_id, box = uuid4(), Numbers(room.secrets.pepper)
+    index = number_index(room.secrets.index, WORKER)
+    kept = WorkerNumber(number_id, index, box.seal(number_id, WORKER), WORKER[-2:])
+    async with room.engine.begin() as conn:
+        await keep_numbers(conn, provider, [kept], "coordinator:x")
+    return case_id, key, answer_code(key)
+
+
+async def answers(room: Room, case_id: UUID) -> list[dict[str, Any]]:
+    rows = await room.rows(
+        "SELECT value FROM outbox WHERE key = :k AND topic = 'submissions' ORDER BY id",
+        k=str(case_id).encode(),
+    )
+    told = [json.loads(row.value) for row in rows]
+    return [one for one in told if one["type"] == "provider-answered"]
+
+
+async def test_a_worker_answers_by_keyword_once_and_nothing_is_a_report(gate: Gate) -> None:
+    case_id, key, code = await asked(gate.room)
+    said, thanks = f"হ্যাঁ {code.translate(BANGLA)}", texts()["answer_taken"]["bn"]
+    first = await gate.telerivet(said, WORKER, "m1")
+    assert first.json()["messages"][0]["content"] == thanks
+    assert (await gate.telerivet(said, WORKER, "m1")).json()["messages"] == []
+    assert await gate.said(f"yes {code}", WORKER) == texts()["answer_taken"]["en"]
+    (told,) = await answers(gate.room, case_id)
+    data = {"referral_id": str(key), "provider_id": ASKED_OF, "answer": "yes", "reason": None}
+    assert told["data"] == data
+    assert told["actor"] == "provider_worker:sms"
+    assert WORKER[-10:] not in json.dumps(told)
+    assert await gate.stored("telerivet") == []
+
+
+async def test_two_at_once_are_one_answer_and_the_other_is_kept(gate: Gate) -> None:
+    case_id, _, code = await asked(gate.room)
+    said = [f"{word} {code}" for word in ("yes", "no 1", "yes", "no 1")]
+    replies = await asyncio.gather(*(gate.said(text, WORKER) for text in said))
+    assert len(await answers(gate.room, case_id)) == 1
+    words = [texts()[kind]["en"] for kind in ("answer_taken", "no_such_code")]
+    assert sorted(replies, key=str) == sorted([*words, *words], key=str)
+    assert len(await gate.stored("telerivet")) == 2
+
+
+async def test_what_fits_nothing_and_other_numbers_are_texts_like_all_others(gate: Gate) -> None:
+    case_id, key, code = await asked(gate.room)
+    wrong = f"no {(int(code) + 1) % 10000:04d}"
+    assert await gate.said(wrong, WORKER) == texts()["no_such_code"]["en"]
+    assert await gate.said(f"yes {code}", OTHER) not in (
+        texts()["answer_taken"]["en"],
+        texts()["no_such_code"]["en"],
+    )
+    assert await gate.said(LOST, WORKER) is not None
+    assert await gate.stored("telerivet") == [wrong, f"yes {code}", LOST]
+    await gate.room.refer(case_id, Attempt(key, "shelter", 1, "withdrawn", None, "T1", 2, ASKED_OF))
+    assert await gate.said(f"yes {code}", WORKER) == texts()["no_such_code"]["en"]
+    assert await answers(gate.room, case_id) == []
+
+
+async def test_a_provider_that_the_case_excludes_answers_nothing(gate: Gate) -> None:
+    case_id, _, code = await asked(gate.room, exclude={"providers": [ASKED_OF]})
+    assert await gate.said(f"yes {code}", WORKER) == texts()["no_such_code"]["en"]
+    assert await answers(gate.room, case_id) == []
+    assert await gate.stored("telerivet") == [f"yes {code}"]

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 NAME, BANGLA, FORGED = "Qvxjrina", "ক্বাজিরিনা", "Qvxjforged"
 NUMBER_BEGINS: Final = "0179904173"
 """How all planted numbers begin: nine digits and a zero that a country code takes away."""
-PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY = (f"{NUMBER_BEGINS}{n}" for n in range(1, 7))
-NUMBERS: Final = (PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY)
+PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY, WORKER = (
+    f"{NUMBER_BEGINS}{n}" for n in range(1, 8)
+)
+NUMBERS: Final = (PERSON, REPORTER, TEXTER, TWILIO, CALLED, ON_DUTY, WORKER)
 PLACE: Final = ("23.7104417", "90.3504417")
 TOLD: Final = f"{NAME} {BANGLA}"
 DIGITS: Final = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")

@@ -16,7 +16,17 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
 from tests.support.canary_files import attach, send_files
-from tests.support.canary_words import FORGED, NAME, NUMBERS, ON_DUTY, PERSON, TOLD, Teller, report
+from tests.support.canary_words import (
+    FORGED,
+    NAME,
+    NUMBERS,
+    ON_DUTY,
+    PERSON,
+    TOLD,
+    WORKER,
+    Teller,
+    report,
+)
 from tests.support.phones import _Server, said
 from tests.support.pictures import picture
 from tests.support.stack import send_signal
@@ -182,6 +192,12 @@ class World:
         must("POST", duty, json=shift | {"number": ON_DUTY}, headers=boss)
         fails("POST", duty, 422, json={"person": TOLD}, headers=boss)
         fails("POST", duty, 422, json=shift | {"number": f"{ON_DUTY}0"}, headers=boss)
+        workers = "/intake/v1/contacts/providers/example-keyword"
+        must("PUT", workers, json={"numbers": [WORKER]}, headers=desk)
+        fails("PUT", workers, 422, json={"numbers": [f"{WORKER}0", TOLD]}, headers=desk)
+        fails("PUT", f"{workers}{WORKER}", 422, json={"numbers": [NAME]}, headers=desk)
+        answer = {"from": WORKER, "text": "YES 4821", "id": f"{WORKER}-{uuid4()}"}
+        must("POST", "/intake/channels/sms/external", data=answer)
         fails("POST", "/intake/v1/ties", 422, json={"one": NAME, "other": ON_DUTY}, headers=boss)
         worker = {"worker": "w1", "supervisor": "s1", "reason": TOLD}
         must("POST", f"{path}/assign", json=worker, headers=desk)

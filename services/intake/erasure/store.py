@@ -246,6 +246,7 @@ async def forget_case(conn: AsyncConnection, case_id: UUID) -> Sequence[UUID]:
         "DELETE FROM closings WHERE case_id = :c",
         "DELETE FROM case_steps WHERE case_id = :c",
         "DELETE FROM case_referrals WHERE case_id = :c",
+        "DELETE FROM provider_answers WHERE case_id = :c",
         "UPDATE cases SET person_ref = NULL WHERE case_id = :c",
     ):
         await conn.execute(text(statement), {"c": case_id})

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from services.intake.channels.sms import replies
+from services.intake.channels.sms.answers import try_answer
 from services.intake.channels.sms.gateways import Told, make_signed
 from services.intake.channels.sms.mapper import load_mappers
 from services.intake.channels.sms.parts import Parts
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.intake.channels import Desk
+    from services.intake.channels.sms.gateways import Gateway
     from services.intake.channels.sms.inbound import Inbound
 
 SAME_WITHIN: Final = 600
@@ -94,6 +97,24 @@ async def _reply(
         return None
 
 
+async def _keep(
+    desk: Desk, name: str, gateway: Gateway, message: Inbound, *, carried: bool
+) -> str | None:
+    """Take a text as a provider's answer, else store it; return the reply if it is `carried`."""
+    at, sender = now(), _sender(desk, message)
+    mark = _mark(desk.secrets.index, message, at)
+    language = await try_answer(desk, message.text, sender, (name, mark), at)
+    if language is None:
+        stored = await _store(desk, name, message, sender, at)
+        if not carried or stored is None:
+            return None
+        return await _reply(desk, name, stored, message, sender, at)
+    words = replies.texts()["answer_taken"].get(language)
+    if words and message.number and not gateway.inline:
+        desk.replies.say_soon(message.number, words)
+    return words if carried else None
+
+
 def make_router(desk: Desk) -> APIRouter:
     """Make the routes that gateways post to; a gateway is there when its settings are."""
     router = APIRouter(tags=["channels"])
@@ -117,21 +138,18 @@ def make_router(desk: Desk) -> APIRouter:
 
         async def store(texts: list[Inbound]) -> str | None:
             """Store them all; return the one reply of an answer that can carry it."""
-            at = now()
-            senders = [_sender(desk, text) for text in texts]
-            stored = await asyncio.gather(
-                *(_store(desk, name, t, s, at) for t, s in zip(texts, senders, strict=True))
+            carried = gateway.inline and len(texts) == 1
+            told = await asyncio.gather(
+                *(_keep(desk, name, gateway, text, carried=carried) for text in texts)
             )
-            if gateway.inline and len(texts) == 1 and stored[0] is not None:
-                return await _reply(desk, name, stored[0], texts[0], senders[0], at)
-            return None
+            return next(filter(None, told), None)
 
         texts = gateway.read(told)
         whole = [text for text in texts if text.part is None]
         apart = [(text, text.part) for text in texts if text.part is not None]
         waiting = [parts.join(name, text, part, store) for text, part in apart]
-        replies = await asyncio.gather(store(whole), *waiting)
-        return gateway.answer(next(filter(None, replies), None))
+        given = await asyncio.gather(store(whole), *waiting)
+        return gateway.answer(next(filter(None, given), None))
 
     async def receive_proved(request: Request, gateway: str) -> Response:
         """Store what a gateway tells of a text; a repeat is answered the same."""

@@ -12,10 +12,17 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from sqlalchemy import text
 
-from services.intake.conversation import REPLY_WITHIN, language_of, plan_reply
+from services.intake.contacts.workers_store import is_worker
+from services.intake.conversation import (
+    REPLY_WITHIN,
+    language_of,
+    plan_reply,
+    plan_reply_to_worker,
+)
 from services.intake.reading import read
 from services.intake.receipts import Receipt
 from services.intake.reporters import store
@@ -70,6 +77,7 @@ class Replies:
         self._gateway = gateway
         self._clock = clock
         self._asking = Asking(secrets.pepper, clock)
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def at_once(
         self, submission_id: UUID, gateway: str, said: str, sender: bytes | None, at: datetime
@@ -79,11 +87,29 @@ class Replies:
         async with self._engine.begin() as conn:
             stopped = sender is not None and await store.is_stopped(conn, sender)
             kind = plan_reply(reading, stopped=stopped)
+            if sender is not None and await is_worker(conn, sender):
+                kind = plan_reply_to_worker(said, stopped=stopped) or kind
             if kind is None:
                 return None
             language = language_of(reading)
             await _note(conn, submission_id, gateway, kind, language, at)
             return await self._compose(conn, submission_id, kind, language, sender, said)
+
+    def say_soon(self, number: str, words: str) -> None:
+        """Send the reply to a text that is not stored: once, now, only to the number that wrote."""
+        if self._gateway is not None:
+            sending = asyncio.create_task(self._say(self._gateway, number, words))
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+
+    @staticmethod
+    async def _say(gateway: Gateway, number: str, words: str) -> None:
+        try:
+            outcome = await gateway.send(number, words, str(uuid4()))
+        except Exception as error:  # noqa: BLE001  (the answer counts, not the reply)
+            _log.error("reply-failed", error)
+            return
+        telemetry.REPLIES.labels("sent" if isinstance(outcome, Sent) else "failed").inc()
 
     async def run(self) -> None:
         """Send what is due until cancelled; a lost database only makes it wait."""

@@ -17,6 +17,7 @@ _TABLES = (
     *("further_receipts", "messages", "stopped_numbers", "replies"),
     *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
     *("attachments", "attachment_parts", "attachment_openings"),
+    *("provider_numbers", "provider_answers"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -147,6 +148,33 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX case_referrals_case ON case_referrals (case_id)",
+    "CREATE INDEX case_referrals_provider ON case_referrals (provider_id)",
+    # From which numbers providers' workers answer by SMS: sealed, and found by a keyed hash.
+    """
+    CREATE TABLE provider_numbers (
+      number_id uuid PRIMARY KEY,
+      provider_id text NOT NULL,
+      number_index bytea NOT NULL,
+      number bytea NOT NULL,
+      ending text NOT NULL,
+      entered_by text NOT NULL,
+      UNIQUE (provider_id, number_index)
+    )
+    """,
+    "CREATE INDEX provider_numbers_index ON provider_numbers (number_index)",
+    # Which messages answered which referral: a repeat of one is nothing.
+    """
+    CREATE TABLE provider_answers (
+      gateway text NOT NULL,
+      message_key bytea NOT NULL,
+      case_id uuid NOT NULL,
+      referral_id uuid NOT NULL,
+      answer text NOT NULL CHECK (answer IN ('yes', 'no')),
+      answered_at timestamptz NOT NULL,
+      PRIMARY KEY (gateway, message_key)
+    )
+    """,
+    "CREATE INDEX provider_answers_referral ON provider_answers (referral_id)",
     # Who gave which consent, coarsely; a witness's name and the like are sealed with the person.
     """
     CREATE TABLE consents (

@@ -1,0 +1,134 @@
+"""SQL of the numbers of providers' workers, and of what they answered by SMS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from services.intake.casework.review import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNumber:
+    """A number of a provider's worker: sealed for its id, its blind index, its last two digits."""
+
+    number_id: UUID
+    index: bytes
+    sealed: bytes
+    ending: str
+
+
+async def keep_numbers(
+    conn: AsyncConnection, provider_id: str, numbers: Sequence[WorkerNumber], by: str
+) -> None:
+    """Let these be the numbers of a provider, in place of those before."""
+    await drop_numbers(conn, provider_id)
+    for number in numbers:
+        await conn.execute(
+            text(
+                "INSERT INTO provider_numbers (number_id, provider_id, number_index, number,"
+                " ending, entered_by) VALUES (:id, :p, :i, :n, :e, :by)"
+                " ON CONFLICT (provider_id, number_index) DO NOTHING"
+            ),
+            {
+                "id": number.number_id,
+                "p": provider_id,
+                "i": number.index,
+                "n": number.sealed,
+                "e": number.ending,
+                "by": by,
+            },
+        )
+
+
+async def endings_of(conn: AsyncConnection, provider_id: str) -> list[str]:
+    """Return the last two digits of each number of a provider."""
+    rows = await conn.execute(
+        text("SELECT ending FROM provider_numbers WHERE provider_id = :p ORDER BY ending"),
+        {"p": provider_id},
+    )
+    return [row.ending for row in rows]
+
+
+async def drop_numbers(conn: AsyncConnection, provider_id: str) -> bool:
+    """Forget the numbers of a provider; False if there is none."""
+    found = await conn.execute(
+        text("DELETE FROM provider_numbers WHERE provider_id = :p RETURNING 1"), {"p": provider_id}
+    )
+    return found.first() is not None
+
+
+async def is_worker(conn: AsyncConnection, number: bytes) -> bool:
+    """Say whether a number (its blind index) is of a provider's worker."""
+    found = await conn.scalar(
+        text("SELECT EXISTS (SELECT 1 FROM provider_numbers WHERE number_index = :n)"),
+        {"n": number},
+    )
+    return bool(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A referral that waits for the answer of a number's provider, or had it (`given`)."""
+
+    case_id: UUID
+    attempt: Attempt
+    given: str | None
+
+
+async def asked_of(conn: AsyncConnection, number: bytes) -> list[Asked]:
+    """Return what the providers of a number are asked now, and what they answered by SMS."""
+    rows = await conn.execute(
+        text(
+            "SELECT r.case_id, a.answer, r.referral_id, r.need, r.attempt, r.state, r.how_much,"
+            " r.urgency, r.version, r.provider_id FROM provider_numbers n"
+            " JOIN case_referrals r USING (provider_id)"
+            " LEFT JOIN LATERAL (SELECT answer FROM provider_answers p"
+            "  WHERE p.referral_id = r.referral_id ORDER BY answered_at LIMIT 1) a ON true"
+            " WHERE n.number_index = :n AND (r.state = 'assigned' OR a.answer IS NOT NULL)"
+            " ORDER BY r.referral_id"
+        ),
+        {"n": number},
+    )
+    return [Asked(row.case_id, Attempt(*row[2:]), row.answer) for row in rows]
+
+
+async def note_answer(
+    conn: AsyncConnection, message: tuple[str, bytes], asked: Asked, answer: str, at: datetime
+) -> bool:
+    """Note which message (gateway and repeat key) answered; False when it was noted before."""
+    found = await conn.execute(
+        text(
+            "INSERT INTO provider_answers (gateway, message_key, case_id, referral_id, answer,"
+            " answered_at) VALUES (:g, :m, :c, :r, :a, :at) ON CONFLICT DO NOTHING RETURNING 1"
+        ),
+        {
+            "g": message[0],
+            "m": message[1],
+            "c": asked.case_id,
+            "r": asked.attempt.referral_id,
+            "a": answer,
+            "at": at,
+        },
+    )
+    return found.first() is not None
+
+
+async def is_noted(conn: AsyncConnection, message: tuple[str, bytes]) -> bool:
+    """Say whether a message answered before."""
+    found = await conn.scalar(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM provider_answers WHERE gateway = :g AND message_key = :m)"
+        ),
+        {"g": message[0], "m": message[1]},
+    )
+    return bool(found)
