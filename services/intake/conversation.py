@@ -15,14 +15,17 @@ import msgspec
 
 from services.intake.contacts.answer import parse_answer
 from services.intake.domain import place_of
+from services.intake.talk.definition import load_definition
 from shared.events import CASES, Draft
 from shared.text import ascii_digits
 from shared.vocabulary import Concern, Urgency
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from services.intake.reading import Reading
+    from services.intake.talk.definition import Fills
     from shared.events import CaseFacts
 
 REPLY_WITHIN: Final = timedelta(minutes=2)
@@ -31,9 +34,18 @@ REPLY_WITHIN: Final = timedelta(minutes=2)
 ANSWER_WITHIN: Final = timedelta(hours=24)
 """How long after a question a text of the same number may be its answer."""
 
-QUESTIONS: Final = frozenset({"ask_place_and_when", "ask_place", "ask_when"})
+ASKS: Final[Mapping[str, tuple[Fills, ...]]] = {
+    "ask_place_and_when": ("place", "danger_now"),
+    "ask_place": ("place",),
+    "ask_when": ("danger_now",),
+    "ask_words": ("words",),
+}
+"""What each reply that asks wants to know, of the one conversation (`talk.toml`)."""
 
-_NOW_OR_LATER: Final = re.compile(r"\W*([12])\W*")
+QUESTIONS: Final = frozenset(ASKS) - {"ask_words"}
+
+_DIGIT_ALONE: Final = re.compile(r"\W*(\d)\W*")
+_DIGIT_AMONG: Final = re.compile(r"(?<!\w)(\d)(?!\w)")
 _ANSWER_WORDS: Final = 6
 
 
@@ -86,13 +98,19 @@ def read_answer(text: str, reading: Reading, asked: str) -> Answered | None:
     if set(reading.concerns) - {Concern.UNSURE} or reading.age is not None:
         return None
     plain = ascii_digits(text).strip()
-    if found := _NOW_OR_LATER.fullmatch(plain):
-        return Answered(now=found[1] == "1")
+    if (found := _DIGIT_ALONE.fullmatch(plain)) and found[1] in _when():
+        return Answered(now=_when()[found[1]] == "yes")
     place = reading.place_detail or reading.place
     if place is None or len(plain.split()) > _ANSWER_WORDS:
         return None
-    choice = re.search(r"(?<!\w)([12])(?!\w)", plain)
-    return Answered(now=choice is not None and choice[1] == "1", place=place)
+    choice = next((d for d in _DIGIT_AMONG.findall(plain) if d in _when()), "")
+    return Answered(now=_when().get(choice) == "yes", place=place)
+
+
+def _when() -> Mapping[str, str]:
+    """Return what each digit answers to "when", by the one conversation."""
+    question = load_definition().filling("danger_now")
+    return {one.digit: one.value for one in question.answers} if question else {}
 
 
 def take_answer(

@@ -147,6 +147,8 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     alone = len(chosen) == len(service.settings.only) == 1
     opened = channels.open_channels(desk, chosen, alone=alone)
     service.consumers += opened.consumers
+    if service.settings.only and channels.CASES not in service.settings.only:
+        service.checks.append(warm)  # else the first session would wait for it, and be cut off
     service.tasks += [committer.run, partial(ground.board.run, service.flow), *opened.tasks]
     app.fences |= opened.fences
     for router in opened.routers:

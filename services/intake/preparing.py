@@ -20,7 +20,6 @@ from shared import places, telemetry
 from shared.access_rules import owner_of
 from shared.clock import new_case_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
-from shared.text import ascii_digits
 from shared.vocabulary import supports_in
 
 if TYPE_CHECKING:
@@ -301,12 +300,16 @@ def repeat_key(index_key: bytes, *parts: str) -> bytes:
     return hmac.new(index_key, "\x1f".join(parts).encode(), hashlib.sha256).digest()
 
 
+_ID: Final = re.compile(r"(?=[!-~]*[0-9])[!-~]+")
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])(?:880|0)1[3-9][0-9]{8}(?![0-9A-Za-z])")
 
 
 def own_id(said: str) -> str | None:
-    """Return another system's id as it may be kept in clear; None when a number is in it."""
-    return None if _NUMBER.search(ascii_digits(said)) else said
+    """Return another system's id as it may be kept in clear.
+
+    None when a number is in it, or it could be words: without a digit, with a space, in Bangla.
+    """
+    return said if _ID.fullmatch(said) and not _NUMBER.search(said) else None
 
 
 def external_mark(index_key: bytes, system: str, value: str) -> str:

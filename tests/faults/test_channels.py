@@ -20,7 +20,7 @@ from services.intake.channels import CASES, NAMES
 from tests.bench.figures import percentile
 from tests.bench.servers import serving
 from tests.bench.wire import Wire, WireError, ask, request
-from tests.support.channels import FORM, REQUESTS, Seen, keep_saying
+from tests.support.channels import FORM, SETTINGS, Reports, Seen, keep_saying
 from tests.support.stack import Stack, send_signal
 from tests.support.wait import eventually
 
@@ -78,14 +78,14 @@ class Flood:
 
 async def flooded(home: Path, seconds: float, every: float, least: float) -> None:
     """Flood the SMS channel, of the rate at least the part `least`, beside genuine reports."""
-    with Stack(home, env={"PASHE_SERVICES": "intake"}) as stack:
+    with Stack(home, env={"PASHE_SERVICES": "intake", **SETTINGS}) as stack:
         url, seen = stack.url("intake"), defaultdict[str, Seen](Seen)
         flood = Flood(url)
         pouring = asyncio.create_task(flood.run())
         await asyncio.gather(
             *(
-                keep_saying(url, name, f"{name}-{uuid4().hex}", every, seconds, seen[name])
-                for name in REQUESTS
+                keep_saying(url, make, f"{name}-{uuid4().hex}", every, seconds, seen[name])
+                for name, make in Reports(stack).by.items()
             )
         )
         assert not pouring.done()
@@ -95,15 +95,15 @@ async def flooded(home: Path, seconds: float, every: float, least: float) -> Non
     print(f"\nsms under {flood.sent / seconds:.0f} texts a second of one sender for {seconds:g} s:")
     print(f"  the flood: {flood.taken} taken, {flood.refused} refused")
     for name, told in seen.items():
-        print(f"  genuine {name:4} {told}")
+        print(f"  genuine {name:9} {told}")
+    for name, told in seen.items():
         assert told.failed == 0, "a genuine report is always accepted"
-        if name != "sms":
-            assert percentile(told.seconds, 0.99) < MOST
+        assert percentile(told.seconds, 0.99) < MOST, name
     assert flood.sent > least * flood.rate * seconds, "the flood was too slow to say anything"
 
 
 async def test_a_flood_of_one_sender_leaves_genuine_reports_their_latency(tmp_path: Path) -> None:
-    await flooded(tmp_path / "pashe", seconds=10, every=0.5, least=0.1)
+    await flooded(tmp_path / "pashe", seconds=10, every=2, least=0.1)
 
 
 @pytest.mark.long
@@ -114,11 +114,30 @@ async def test_a_long_flood_leaves_genuine_reports_their_latency(tmp_path: Path)
 # --- Kills ----------------------------------------------------------------------------------------
 
 
+async def all_stored(stack: Stack, sent: dict[str, int]) -> dict[str, int]:
+    """Wait for what was taken (a session may be stored when it is quiet); return how many are."""
+    stored: dict[str, int] = {}
+    conn = await stack.connect("intake")
+
+    async def look() -> bool:
+        rows = await conn.fetch("SELECT channel, count(*) AS n FROM submissions GROUP BY 1")
+        stored.update({row["channel"]: row["n"] for row in rows})
+        return all(stored.get(name, 0) >= count for name, count in sent.items())
+
+    try:
+        with contextlib.suppress(AssertionError):
+            await eventually(look, 200, "every report stored")
+    finally:
+        await conn.close()
+    return stored
+
+
 async def killed(home: Path, folder: Path, seconds: float, every: float) -> None:
     """Kill each channel's process in turn, under load; each is started again after `seconds`."""
     names, ports = tuple(NAMES), Ports()
-    env = {"PASHE_SERVICES": "intake", "INTAKE_CHANNELS": CASES}
+    env = {"PASHE_SERVICES": "intake", "INTAKE_CHANNELS": CASES, **SETTINGS}
     with Stack(home, env=env) as stack:
+        reports = Reports(stack).by
         places = {name: ports.reserve() for name in names}
         urls = {name: f"http://127.0.0.1:{places[name]}" for name in names}
         told: dict[str, dict[str, Seen]] = {}
@@ -141,7 +160,9 @@ async def killed(home: Path, folder: Path, seconds: float, every: float) -> None
                 mark = uuid4().hex
                 load = [
                     asyncio.create_task(
-                        keep_saying(urls[name], name, f"{mark}-{name}", every, seconds, seen[name])
+                        keep_saying(
+                            urls[name], reports[name], f"{mark}-{name}", every, seconds, seen[name]
+                        )
                     )
                     for name in names
                 ]
@@ -153,29 +174,33 @@ async def killed(home: Path, folder: Path, seconds: float, every: float) -> None
                     servers[dead] = await start(dead)
                 for name, count in zip(names, await asyncio.gather(*load), strict=True):
                     sent[name] += count
-        conn = await stack.connect("intake")
-        rows = await conn.fetch("SELECT channel, count(*) AS n FROM submissions GROUP BY 1")
-        await conn.close()
-    stored = {row["channel"]: row["n"] for row in rows}
+            stored = await all_stored(stack, sent)
+    judge(told, sent, stored)
+
+
+def judge(told: dict[str, dict[str, Seen]], sent: dict[str, int], stored: dict[str, int]) -> None:
+    """Print what was seen while each channel was dead, and hold it against what must be."""
     print()
     for dead, seen in told.items():
         for name, one in seen.items():
             print(f"  {dead or 'nobody':>10} dead: {name:10} {one}")
+    for name in NAMES:
+        print(f"  {name:10} {sent[name]} sent until taken, {stored.get(name)} stored")
+    for dead, seen in told.items():
+        for name, one in seen.items():
             if name != dead:
                 assert one.failed == 0, f"{name} noticed that {dead} died"
-                assert percentile(one.seconds, 0.99) < MOST
+                assert percentile(one.seconds, 0.99) < MOST, (name, dead)
         assert not dead or seen[dead].failed > 0, f"{dead} was dead and nobody noticed"
-    for name in REQUESTS:
-        print(f"  {name}: {sent[name]} sent until taken, {stored.get(name)} stored")
-        assert stored.get(name) == sent[name], "each once: none lost, none doubled"
+    assert {name: stored.get(name) for name in sent} == sent, "each once: none lost, none doubled"
 
 
 async def test_each_channel_killed_alone_leaves_the_others_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
-    await killed(tmp_path / "pashe", tmp_path, seconds=4, every=0.1)
+    await killed(tmp_path / "pashe", tmp_path, seconds=4, every=0.25)
 
 
 @pytest.mark.long
 async def test_each_channel_killed_alone_under_a_longer_load(tmp_path: Path) -> None:
-    await killed(tmp_path / "pashe", tmp_path, seconds=30, every=0.02)
+    await killed(tmp_path / "pashe", tmp_path, seconds=30, every=0.1)

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from services.intake.channels.sms.gateways import sign_twilio
-from services.intake.channels.sms.replies import texts
+from services.intake.channels.sms.replies import words_of
 from shared.access import service_token
 from shared.vocabulary import Role
 from tests.support.wait import eventually
@@ -446,14 +446,16 @@ async def test_an_odd_text_is_kept_with_what_is_certain_and_answered_politely(
     )
     assert latin.json() == {"status": "received"}
     for name, (number, kind) in sent.items():
-        assert await replied(stack, number, 1) in texts()[kind].values(), name
+        assert await replied(stack, number, 1) in [
+            words_of(kind, one) for one in ("bn", "banglish", "en")
+        ], name
         (found,) = await opened(desk, number)
         reading = found["reading"]
         assert (reading["place"], reading["age"]) == (None, None), name
         assert set(reading["concerns"]) <= {"unsure"}, name
 
 
-def test_a_committees_batch_is_stored_once_and_what_is_heavy_is_for_a_person(
+async def test_a_committees_batch_is_stored_once_and_what_is_heavy_is_for_a_person(
     desk: Desk, stack: Stack, http: httpx.Client
 ) -> None:
     mine = stack.bearer(Role.COMMITTEE_MEMBER, subject=f"m-{uuid4().hex[:8]}")
@@ -501,6 +503,21 @@ def test_a_committees_batch_is_stored_once_and_what_is_heavy_is_for_a_person(
     assert {task["about"] for task in tasks} >= {heavy}
     (task,) = (task for task in tasks if task["about"] == heavy)
     assert task["urgency"] == "T0"
+
+    sealed = f"/intake/v1/submissions/{desk.case(case_id)['submission_id']}/messages"
+    why = {"reason": "deciding"}
+    assert http.get(sealed, params=why, headers=mine).status_code == 403
+    assert http.get(sealed, headers=desk.coordinator).status_code == 422
+    shown = http.get(sealed, params=why, headers=desk.coordinator).json()["items"]
+    said = {one["addition"]: one["said"] for one in shown}
+    assert said[words]["text"] == "she was seen again"
+    assert (said[heavy]["danger_now"], said[heavy]["base_version"]) == (True, 1)
+
+    def read() -> bool:
+        path, auditor = f"/audit/v1/cases/{case_id}/history", stack.bearer(Role.AUDITOR)
+        return "person-data-read" in http.get(path, headers=auditor).text
+
+    await eventually(read, 20, "the reading in the history")
     own = http.get("/intake/v1/committee/reports", headers=mine).json()["items"]
     assert [(o["id"], o["version"], o["case_id"], o["stub"]) for o in own] == [
         (report, 4, case_id, True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,10 +28,10 @@ from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from tests.support.stack import Stack
 
+DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "channels.md"
 CANARY = "RinaOfTheInventedRiver"
 WANTED = {
     "channel": "web",
@@ -294,3 +299,29 @@ async def test_a_hundred_thousand_rows_are_read_with_a_flat_memory(
         told = send_file(near, whole_stack, "htcds", rows(), dry_run="true")
     assert (told["rows"], told["refused"]) == (100_000, 0)
     assert process.memory_info().rss - before < 60_000_000
+
+
+async def test_the_example_of_the_documentation_is_a_report(
+    whole_stack: Stack, http: httpx.Client, tmp_path: Path
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text("utf-8"), re.DOTALL)
+    granted = whole_stack.pashe("kafka", "grant", "partner", "example-reader")
+    (tmp_path / "granted.json").write_text(granted)
+    script = example.replace("http://127.0.0.1:8000", whole_stack.origin)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    event_id = done.stdout.strip()
+
+    def look() -> list[Any]:
+        return find(http, whole_stack, "example-reader", "cloudevent", event_id)
+
+    (found,) = await eventually(look, 40, "the report of the example")
+    assert find(http, whole_stack, "example-reader", "our-cases", "2026-17") == [found]

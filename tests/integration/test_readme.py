@@ -71,13 +71,13 @@ async def a_planned_referral(stack: Stack) -> str:
         return str(await eventually(planned, within=20, what="a planned referral"))
 
 
-def test_the_readme_shows_the_two_commands_and_five_things() -> None:
+def test_the_readme_shows_the_two_commands_and_its_examples() -> None:
     assert "make run" in BLOCKS[0]
     assert "make test" in BLOCKS[0]
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 async def test_each_example_of_the_readme_does_what_it_says(
     whole_stack: Stack, number: int
 ) -> None:
@@ -94,6 +94,7 @@ async def test_each_example_of_the_readme_does_what_it_says(
     printed = shell(whole_stack, script)
     expected = [
         "receipt",
+        "END Received. Number: ",
         '"state":"accepted"',
         '"state":"assigned"',
         "history holds",

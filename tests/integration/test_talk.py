@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from twilio.request_validator import RequestValidator
 
 from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.talk.engine import RECORDED
@@ -58,7 +59,7 @@ class Phone:
         """Post a step of a call, signed, and return the TwiML."""
         form = {"CallSid": call_id, "From": self.number, "To": "+15005550006", **fields}
         url = f"{self.stack.origin}{where}"
-        signature = sign_twilio("a test token", url, list(form.items()))
+        signature = RequestValidator("a test token").compute_signature(url, form)
         answer = await self.http.post(where, data=form, headers={"X-Twilio-Signature": signature})
         assert answer.status_code == 200, answer.text
         return answer.text
@@ -308,7 +309,10 @@ async def test_what_is_not_signed_is_refused_before_it_is_read(phone: Phone) -> 
     form = {"CallSid": "CA1", "From": phone.number, "Digits": "1"}
     url = f"{phone.stack.origin}{VOICE}?step=0"
     signature = sign_twilio("a test token", url, list(form.items()))
+    twilio = RequestValidator("a test token")
+    assert twilio.validate(url, form, signature)
     for where, fields in ((f"{VOICE}?step=1", form), (f"{VOICE}?step=0", {**form, "Digits": "2"})):
+        assert not twilio.validate(f"{phone.stack.origin}{where}", fields, signature)
         refused = await phone.http.post(
             where,
             content=urlencode(fields),

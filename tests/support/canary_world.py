@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.home import Home, find_state, load_passwords
 from shared.vocabulary import Role
+from tests.support import canary_ways
 from tests.support.canary_files import attach, send_files
 from tests.support.canary_words import (
     FORGED,
@@ -73,7 +74,11 @@ class World:
         self.teller.receipts()
         send_files(self.teller)
         self.teller.mistakes()
+        for say in (canary_ways.talk, canary_ways.capture, canary_ways.files):
+            say(self.teller)
+        await canary_ways.partner(self)
         await self.casework()
+        await canary_ways.providers(self)
         for part in ("kafka", "postgres", "intake"):
             await self.outage(part)
         await self.forge()

@@ -13,9 +13,11 @@ import pytest
 from fastapi import APIRouter, Request, Response
 
 from services.intake import channels
+from services.intake.channels import ussd
 from services.intake.channels.fence import Bounds, Fence
 from services.intake.committer import MAX_QUEUE, OWN_ROOM, Committer
 from services.intake.lanes import Lanes
+from services.intake.preparing import Secrets
 from shared import telemetry
 from shared.errors import SettingsError, Unavailable
 from shared.http import App, direct, make_app
@@ -187,3 +189,46 @@ def test_settings_errors_of_a_shared_process_close_the_channel_alone(
     key = "services.intake.channels.trial"
     monkeypatch.setitem(sys.modules, key, module("trial", SettingsError("X is not set")))
     assert opened("trial").fences["/intake/channels/trial"].closed
+
+
+# --- What proves a gateway of USSD ----------------------------------------------------------------
+
+
+def ussd_door(**environ: str) -> App:
+    service: Any = SimpleNamespace(flow=None, outbox=None)
+    secrets = Secrets(pepper=b"p" * 32, index=b"i" * 32, receipt_seed=b"r" * 32, issuer="")
+    desk: Any = SimpleNamespace(environ=environ, secrets=secrets, service=service, vault=None)
+    app = lab()
+    app.include_router(ussd.make_router(desk))
+    return app
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "let_in"),
+    [
+        ("203.0.113.9", "/a-secret", True),
+        ("198.51.100.7", "/a-secret", True),
+        ("203.0.114.9", "/a-secret", False),
+        ("203.0.113.9", "/another", False),
+        ("203.0.113.9", "", False),
+        ("?", "/a-secret", False),
+    ],
+)
+async def test_ussd_is_proved_by_secret_and_address(
+    address: str, path: str, *, let_in: bool
+) -> None:
+    app = ussd_door(
+        USSD_AFRICASTALKING_SECRET="a-secret",
+        USSD_AFRICASTALKING_ADDRESSES="203.0.113.0/24, 198.51.100.7",
+    )
+    transport = httpx.ASGITransport(app=app, client=(address, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://lab") as client:
+        where = f"/intake/channels/ussd/africastalking{path}"
+        answer = await client.post(where, data={"sessionId": "1", "text": ""})
+    assert answer.status_code == (200 if let_in else 403)
+    assert answer.text.startswith("END ") is let_in  # there is no database: said politely
+
+
+def test_an_address_that_is_none_is_told_at_the_start() -> None:
+    with pytest.raises(SettingsError, match="USSD_AFRICASTALKING_ADDRESSES"):
+        ussd_door(USSD_AFRICASTALKING_ADDRESSES="203.0.113.0/24,here")

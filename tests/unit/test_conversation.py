@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
-from services.intake.channels.sms.replies import texts
+from services.intake.channels.sms.replies import words_of
 from services.intake.conversation import (
+    ASKS,
     Answered,
     language_of,
     plan_reply,
@@ -21,9 +23,21 @@ from services.intake.conversation import (
 )
 from services.intake.reading import read
 from services.intake.receipts import Receipt
-from services.intake.reporters.status import TEXTS, Answer
+from services.intake.reporters.status import Answer
+from services.intake.talk.definition import load_definition
 from shared.events import CaseFacts
 from shared.sms import count_segments
+from shared.text import ascii_digits
+
+if TYPE_CHECKING:
+    from services.intake.talk.definition import Fills
+
+SAID = (
+    *("received", "receipt", "no_such_number"),
+    *ASKS,
+    *(f"status_{one}" for one in Answer),
+)
+"""Everything that a text is answered with."""
 
 TODAY = date(2026, 11, 25)
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
@@ -86,21 +100,37 @@ def test_a_stopped_number_hears_only_what_it_asks_for() -> None:
 def test_every_sample_gets_a_reply_in_its_language_or_none(message: dict[str, Any]) -> None:
     reading = read(message["text"], today=TODAY)
     kind = plan_reply(reading, stopped=False)
-    assert kind is None or kind == "status" or texts()[kind][language_of(reading)]
+    assert (
+        kind is None
+        or kind == "status"
+        or words_of({"number": "receipt"}.get(kind, kind), language_of(reading), receipt="x")
+    )
 
 
-@pytest.mark.parametrize("kind", sorted(texts()))
+@pytest.mark.parametrize("kind", SAID)
 @pytest.mark.parametrize("language", ["bn", "banglish", "en"])
 def test_each_reply_is_one_sms_that_tells_nothing(kind: str, language: str) -> None:
-    longest = texts()[kind][language].format(receipt=Receipt(12_345_678_012_345).shown)
+    longest = words_of(kind, language, receipt=Receipt(12_345_678_012_345).shown)
     assert count_segments(longest).parts == 1
     assert not [word for word in TELLS if word in longest.lower()]
 
 
-@pytest.mark.parametrize("answer", list(Answer))
-def test_the_four_answers_are_the_same_everywhere(answer: Answer) -> None:
-    for language in ("bn", "en"):
-        assert texts()[f"status_{answer}"][language] == TEXTS[answer][language]
+@pytest.mark.parametrize("fills", ASKS["ask_place_and_when"] + ASKS["ask_words"])
+def test_what_a_text_asks_is_asked_by_the_one_conversation(fills: Fills) -> None:
+    question = load_definition().filling(fills)
+    assert question is not None
+    assert question.sms is not None
+    assert all((question.sms.bn, question.sms.banglish, question.sms.en))
+    digits = {one.digit for one in question.answers}
+    for language in ("bn", "banglish", "en"):
+        asked = question.sms.of(language)
+        assert set(re.findall(r"\d", ascii_digits(asked))) == digits
+        assert asked in words_of(next(k for k, v in ASKS.items() if v == (fills,)), language)
+
+
+def test_every_reply_has_its_own_words_in_latin_letters() -> None:
+    for kind in SAID:
+        assert words_of(kind, "banglish", receipt="").isascii(), kind
 
 
 @pytest.mark.parametrize(

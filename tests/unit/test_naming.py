@@ -86,6 +86,7 @@ def test_nothing_of_it_is_in_the_coarse_report_and_the_case_waits_for_a_person()
     ("said", "kept"),
     [("SM0f01711123456a", True), ("4711", True), ("1345678901", True), ("", None)]
     + [(f"{number}-17", False) for number in ("01799123456", "+8801799123456", "০১৭৯৯১২৩৪৫৬")]
+    + [("Rina", False), ("Rina 17", False), ("রিনা১৭", False), ("fm-817", True)]
     + [("1799123456", False), ("a1799123456b", False), ("01811123456", False)],
 )
 def test_a_gateways_id_that_is_made_of_a_number_is_not_kept(said: str, kept: bool | None) -> None:  # noqa: FBT001

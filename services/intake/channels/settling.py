@@ -21,7 +21,7 @@ from services.intake.service import Intake
 from services.intake.talk import sessions as kept_sessions
 from services.intake.talk.body import further_words, report_of
 from services.intake.talk.definition import load_definition
-from services.intake.talk.engine import RECORDED, UNSAID, Talk, follow, thread
+from services.intake.talk.engine import RECORDED, UNSAID, UNSURE, Talk, follow, thread
 from shared.errors import Conflict
 from shared.outbox import Stamp
 from shared.telemetry import Log
@@ -96,7 +96,7 @@ class Settling:
     def _place(self, talk: Talk) -> str | None:
         """Return the place that an answer names, None when it leaves a choice."""
         said = talk.given.get("place", "")
-        if said.startswith(RECORDED) or not said:
+        if said.startswith(RECORDED) or said in ("", UNSURE, UNSAID):
             return None
         reading = read(said, today=self._clock().date())
         return reading.place_detail or reading.place

@@ -17,7 +17,6 @@ from services.intake.helplines import load_lines
 from services.intake.preparing import number_index, repeat_key
 from services.intake.receipts import Receipt
 from services.intake.reporters.asking import Asking
-from services.intake.reporters.status import TEXTS
 from services.intake.talk.definition import load_definition
 from services.intake.talk.engine import Talk, follow
 from services.intake.talk.sessions import QUIET, QUIET_DANGER, Kept, Said, Session, Sessions
@@ -199,7 +198,7 @@ class Talking:
             answer = await self._asking.answer(conn, said, who)
         if answer is None:
             return self.definition.say("no_such_number", language)
-        return TEXTS[answer]["en" if language == "en" else "bn"]
+        return self.definition.say(f"status_{answer}", language)
 
     async def sweep(self, channel: str) -> None:
         """Store what went quiet on a channel, until cancelled."""

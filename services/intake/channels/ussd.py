@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from services.intake.channels.sms.gateways import check_secret, form_of
+from services.intake.channels.proving import Addresses, check_secret
+from services.intake.channels.sms.gateways import form_of
 from services.intake.channels.sms.inbound import clean
 from services.intake.channels.talking import Talking, line_now
 from services.intake.talk.engine import screen
 from shared.bodies import read_bytes
 from shared.clock import now
+from shared.errors import SettingsError
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -39,10 +41,22 @@ def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
 
 
 def make_router(desk: Desk) -> APIRouter:
-    """Make the routes of USSD; with `USSD_AFRICASTALKING_SECRET` only the secret path is open."""
+    """Make the routes of USSD; with `USSD_AFRICASTALKING_SECRET` only the secret path is open.
+
+    `USSD_AFRICASTALKING_ADDRESSES` are those that may post, divided by commas; empty: any.
+
+    Raises:
+        SettingsError: one of them is no address or network.
+
+    """
     router = APIRouter(tags=["channels"])
     talking = Talking(desk)
     secret = desk.environ.get("USSD_AFRICASTALKING_SECRET", "")
+    try:
+        addresses = Addresses.of(desk.environ.get("USSD_AFRICASTALKING_ADDRESSES", "").split(","))
+    except ValueError as error:
+        message = f"USSD_AFRICASTALKING_ADDRESSES: {error}"
+        raise SettingsError(message) from None
 
     @router.post("/intake/channels/ussd/africastalking", response_model=None)
     async def step(request: Request) -> PlainTextResponse:
@@ -56,6 +70,7 @@ def make_router(desk: Desk) -> APIRouter:
 
     async def _answer(request: Request, given: str) -> PlainTextResponse:
         check_secret(secret, given)
+        addresses.check(request.client.host if request.client else "")
         fields = form_of(await read_bytes(request))
         try:
             said = await _step(talking, fields)

@@ -99,8 +99,9 @@ class Reporters:
     async def read_words(
         self, conn: AsyncConnection, submission_id: UUID, reason: str, by: Caller, at: datetime
     ) -> list[dict[str, object]]:
-        """Open what was said behind a receipt, for the desk; the reading is an event.
+        """Open what was said of a report later, for the desk; the reading is an event.
 
+        An `addition` of a committee member has the id that its task is `about`.
         That somebody was harmed is read by the safeguarding focal person alone.
 
         Raises:
@@ -120,7 +121,10 @@ class Reporters:
         for m in await store.messages_of(conn, submission_id):
             said = self.vault.open(reporter, sealed[m.field]) if m.field in sealed else None
             if focal or not (isinstance(said, dict) and said.get("helped") == "harmed"):
-                items.append({"way": m.way, "kind": m.kind, "at": m.said_at, "said": said})
+                one = {"way": m.way, "kind": m.kind, "at": m.said_at, "said": said}
+                if m.field.startswith(ADDITION):
+                    one["addition"] = m.field.removeprefix(ADDITION)
+                items.append(one)
         read = DataRead(fields=["messages"], reason=reason)
         known = await cases.lock_facts(conn, report.case_ids)
         drafts = [

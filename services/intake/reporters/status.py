@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from services.intake.talk.definition import LANGUAGES, load_definition
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -20,15 +22,10 @@ class Answer(StrEnum):
 
 
 TEXTS: Final[Mapping[Answer, Mapping[str, str]]] = {
-    Answer.RECEIVED: {"bn": "পেয়েছি", "en": "Received"},
-    Answer.LOOKED_AT: {"bn": "দেখা হচ্ছে", "en": "Being looked at"},
-    Answer.QUESTION: {"bn": "আপনার জন্য একটি প্রশ্ন আছে", "en": "There is a question for you"},
-    Answer.ENDED: {
-        "bn": "এখন শেষ; আবার লিখতে পারেন",
-        "en": "Ended for now; you can write again",
-    },
+    answer: {one: load_definition().say(f"status_{answer}", one) for one in LANGUAGES}
+    for answer in Answer
 }
-"""The words of each answer (PRODUCT, Words on screens)."""
+"""The words of each answer in both languages, as every channel says them."""
 
 
 @dataclass(frozen=True, slots=True)

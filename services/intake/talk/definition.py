@@ -5,9 +5,12 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FILE: Final = Path(__file__).with_name("talk.toml")
 LANGUAGES: Final = ("bn", "en")
@@ -16,13 +19,16 @@ Fills = Literal["danger_now", "reporter", "age", "place", "call_back", "words", 
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One text in both languages."""
+    """One text in both languages; `banglish` is Bangla in Latin letters, where a text needs it."""
 
     bn: str
     en: str
+    banglish: str = ""
 
     def of(self, language: str) -> str:
         """Return the text in a language; Bangla for any other than English."""
+        if language == "banglish" and self.banglish:
+            return self.banglish
         return self.en if language == "en" else self.bn
 
 
@@ -40,7 +46,7 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One question; without `answers` it is answered in own words."""
+    """One question; without `answers` it is answered in own words. `sms` is how a text asks it."""
 
     id: str
     bn: str
@@ -49,6 +55,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     answers: tuple[Option, ...] = ()
     say_bn: str = ""
     say_en: str = ""
+    sms: Words | None = None
 
     def of(self, language: str, *, spoken: bool = False) -> str:
         """Return the question in a language, as it is read or as it is said."""
@@ -87,6 +94,15 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def say(self, name: str, language: str, **filled: str) -> str:
         """Return a text that is no question, filled in."""
         return self.says[name].of(language).format(**filled)
+
+    def filling(self, fills: Fills) -> Question | None:
+        """Return the question that fills this, or None when it is not asked."""
+        return next((one for one in self.question if one.fills == fills), None)
+
+    def text(self, fills: Sequence[Fills], language: str) -> str:
+        """Return the text of an SMS that says "received", and asks what fills these."""
+        asked = [one.sms.of(language) for one in map(self.filling, fills) if one and one.sms]
+        return " ".join((self.say("received", language), *asked))
 
 
 def parse_definition(text: str) -> Definition:

@@ -18,13 +18,14 @@ from xml.sax.saxutils import escape
 import jwt
 from fastapi.responses import JSONResponse, Response
 
+from services.intake.channels.proving import check_secret
 from services.intake.channels.sms.inbound import decode, make_inbound, pairs_of
 from shared.errors import Forbidden, InvalidBody, MalformedBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.intake.channels.sms.inbound import Inbound
+from services.intake.channels.sms.inbound import Inbound
 
 LEEWAY: Final = 60
 """Seconds that a gateway's clock may be wrong."""
@@ -54,17 +55,6 @@ class Gateway:
     answer: Callable[[str | None], Response]
     inline: bool = False
     gets: bool = False
-
-
-def check_secret(known: str, said: str) -> None:
-    """Compare a shared secret in constant time.
-
-    Raises:
-        Forbidden: it is another, or none.
-
-    """
-    if not hmac.compare_digest(known.encode(), said.encode("utf-8", "replace")):
-        raise Forbidden("the secret does not fit")
 
 
 def form_of(body: bytes) -> dict[str, str]:

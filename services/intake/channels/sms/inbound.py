@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from services.intake.preparing import own_id
 from shared.text import PhoneInvalid, ascii_digits, normalise, parse_phone
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ NATIONAL: Final = 10
 BIJOY: Final = "SutonnyMJ"
 """The mark of a text in the letters of this font."""
 
-_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])(?:880|0)1[3-9][0-9]{8}(?![0-9A-Za-z])")
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4}){16,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BANGLA: Final = re.compile("[\u0980-\u09ff]")
 _BIJOY_WORD: Final = re.compile("[A-Za-z`|&^~‡†‰Š\u00a0-\u00ff\u2013-\u2122]{2,}")
@@ -69,12 +69,11 @@ class Inbound:
 
     @property
     def own_id(self) -> str | None:
-        """The gateway's id as it may be kept in clear; None when it is made of a number."""
-        said = ascii_digits(self.message_id)
+        """The gateway's id as it may be kept in clear; None when it holds a number or words."""
         sender = "".join(filter(str.isdigit, ascii_digits(self.sender)))[-NATIONAL:]
-        if _NUMBER.search(said) or (len(sender) == NATIONAL and sender in said):
+        if len(sender) == NATIONAL and sender in self.message_id:
             return None
-        return self.message_id or None
+        return own_id(self.message_id)
 
     @property
     def number(self) -> str | None:

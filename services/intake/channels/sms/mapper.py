@@ -10,16 +10,15 @@ import base64
 import binascii
 import tomllib
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.intake.channels.proving import Addresses, check_secret
 from services.intake.channels.sms.gateways import (
     Gateway,
-    check_secret,
     json_of,
     said_received,
 )
@@ -31,7 +30,7 @@ from services.intake.channels.sms.inbound import (
     make_inbound,
     pairs_of,
 )
-from shared.errors import Forbidden, InvalidBody, SettingsError
+from shared.errors import InvalidBody, SettingsError
 from shared.text import ascii_digits
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Mapper:
 
     written: _Written
     secret: str = ""
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    addresses: Addresses = field(default_factory=Addresses)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     def read(self, told: Told) -> list[Inbound]:
@@ -80,7 +79,7 @@ class Mapper:
             InvalidBody: neither sender nor text is there.
 
         """
-        self._check_address(told.address)
+        self.addresses.check(told.address)
         kind, _, name = self.written.secret_in.partition(":")
         if self.secret and kind == "path":
             check_secret(self.secret, told.secret)
@@ -95,16 +94,6 @@ class Mapper:
         if found and not read:
             raise InvalidBody("neither a sender nor a text was sent")
         return read
-
-    def _check_address(self, said: str) -> None:
-        if not self.networks:
-            return
-        try:
-            address = ip_address(said)
-        except ValueError:
-            raise Forbidden("the address is not known") from None
-        if not any(address in network for network in self.networks):
-            raise Forbidden("the address is not known")
 
     def _items(self, told: Told) -> Iterator[dict[str, str]]:
         """Yield the fields of each text, with names in small letters; later fields win."""
@@ -206,7 +195,7 @@ def _mapper(written: _Written, env: Mapping[str, str]) -> Mapper:
         raise ValueError("letters is neither plain, base64 nor ucs2-hex")
     made = Mapper(
         written,
-        networks=tuple(ip_network(address) for address in written.addresses),
+        addresses=Addresses.of(written.addresses),
         zone=ZoneInfo(written.zone),
     )
     if not written.secret_from:

@@ -7,17 +7,15 @@ never sent again. The number is opened for the sending alone.
 from __future__ import annotations
 
 import asyncio
-import tomllib
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from sqlalchemy import text
 
 from services.intake.contacts.workers_store import is_worker
 from services.intake.conversation import (
+    ASKS,
     REPLY_WITHIN,
     language_of,
     plan_reply,
@@ -27,6 +25,7 @@ from services.intake.reading import read
 from services.intake.receipts import Receipt
 from services.intake.reporters import store
 from services.intake.reporters.asking import Asking
+from services.intake.talk.definition import load_definition
 from shared import telemetry
 from shared.clock import now
 from shared.sms import Refused, Sent, parse_mobile
@@ -34,7 +33,7 @@ from shared.telemetry import Log
 from shared.text import PhoneInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -53,10 +52,12 @@ LOST_AFTER: Final = timedelta(seconds=90)
 _log = Log("replies")
 
 
-@cache
-def texts() -> Mapping[str, Mapping[str, str]]:
-    """Return the words of every reply by kind and language."""
-    return tomllib.loads(Path(__file__).with_name("replies.toml").read_text("utf-8"))
+def words_of(kind: str, language: str, **filled: str) -> str:
+    """Return the words of a reply; `language` may be `banglish`, Bangla in Latin letters."""
+    definition = load_definition()
+    if kind in ASKS:
+        return definition.text(ASKS[kind], language)
+    return definition.say(kind, language, **filled)
 
 
 class Replies:
@@ -185,7 +186,7 @@ class Replies:
         sender: bytes | None,
         said: str,
     ) -> str:
-        filled: dict[str, Any] = {}
+        filled: dict[str, str] = {}
         if kind == "status":
             kind = await self._status(conn, said, sender)
         elif kind == "number":
@@ -196,8 +197,8 @@ class Replies:
                 receipt = Receipt.new()
                 digest = receipt.digest(self._secrets.pepper)
                 await store.add_receipt(conn, found, digest, self._clock())
-                filled["receipt"] = receipt.shown
-        return texts()[kind][language].format(**filled)
+                kind, filled["receipt"] = "receipt", receipt.shown
+        return words_of(kind, language, **filled)
 
     async def _status(self, conn: AsyncConnection, said: str, sender: bytes | None) -> str:
         """Return the kind of reply to a receipt that somebody sent by SMS."""
