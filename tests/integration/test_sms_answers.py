@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from services.intake.channels.sms.replies import texts
+from services.intake.channels.sms.replies import words_of
 from shared.answer_code import answer_code
 from shared.vocabulary import Role
 from tests.integration.test_access import a_referral
@@ -47,7 +47,7 @@ async def test_a_provider_answers_by_keyword(whole_stack: Stack) -> None:
             ]
             code = shown(referral_id)["answer_code"]
             text = word.format(code.translate(BANGLA))
-            thanks = [texts()["answer_taken"]["bn"]]
+            thanks = [words_of("answer_taken", "bn")]
             await eventually(lambda: by_sms(http, text) == thanks, 30, "thanks", every=0.5)
             await eventually(lambda: shown(referral_id)["state"] == state, 30, state)
             assert by_sms(http, text) == thanks

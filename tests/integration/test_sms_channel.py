@@ -298,11 +298,11 @@ async def answers(room: Room, case_id: UUID) -> list[dict[str, Any]]:
 
 async def test_a_worker_answers_by_keyword_once_and_nothing_is_a_report(gate: Gate) -> None:
     case_id, key, code = await asked(gate.room)
-    said, thanks = f"হ্যাঁ {code.translate(BANGLA)}", texts()["answer_taken"]["bn"]
+    said, thanks = f"হ্যাঁ {code.translate(BANGLA)}", words_of("answer_taken", "bn")
     first = await gate.telerivet(said, WORKER, "m1")
     assert first.json()["messages"][0]["content"] == thanks
     assert (await gate.telerivet(said, WORKER, "m1")).json()["messages"] == []
-    assert await gate.said(f"yes {code}", WORKER) == texts()["answer_taken"]["en"]
+    assert await gate.said(f"yes {code}", WORKER) == words_of("answer_taken", "en")
     (told,) = await answers(gate.room, case_id)
     data = {"referral_id": str(key), "provider_id": ASKED_OF, "answer": "yes", "reason": None}
     assert told["data"] == data
@@ -316,7 +316,7 @@ async def test_two_at_once_are_one_answer_and_the_other_is_kept(gate: Gate) -> N
     said = [f"{word} {code}" for word in ("yes", "no 1", "yes", "no 1")]
     replies = await asyncio.gather(*(gate.said(text, WORKER) for text in said))
     assert len(await answers(gate.room, case_id)) == 1
-    words = [texts()[kind]["en"] for kind in ("answer_taken", "no_such_code")]
+    words = [words_of(kind, "en") for kind in ("answer_taken", "no_such_code")]
     assert sorted(replies, key=str) == sorted([*words, *words], key=str)
     assert len(await gate.stored("telerivet")) == 2
 
@@ -324,20 +324,20 @@ async def test_two_at_once_are_one_answer_and_the_other_is_kept(gate: Gate) -> N
 async def test_what_fits_nothing_and_other_numbers_are_texts_like_all_others(gate: Gate) -> None:
     case_id, key, code = await asked(gate.room)
     wrong = f"no {(int(code) + 1) % 10000:04d}"
-    assert await gate.said(wrong, WORKER) == texts()["no_such_code"]["en"]
+    assert await gate.said(wrong, WORKER) == words_of("no_such_code", "en")
     assert await gate.said(f"yes {code}", OTHER) not in (
-        texts()["answer_taken"]["en"],
-        texts()["no_such_code"]["en"],
+        words_of("answer_taken", "en"),
+        words_of("no_such_code", "en"),
     )
     assert await gate.said(LOST, WORKER) is not None
     assert await gate.stored("telerivet") == [wrong, f"yes {code}", LOST]
     await gate.room.refer(case_id, Attempt(key, "shelter", 1, "withdrawn", None, "T1", 2, ASKED_OF))
-    assert await gate.said(f"yes {code}", WORKER) == texts()["no_such_code"]["en"]
+    assert await gate.said(f"yes {code}", WORKER) == words_of("no_such_code", "en")
     assert await answers(gate.room, case_id) == []
 
 
 async def test_a_provider_that_the_case_excludes_answers_nothing(gate: Gate) -> None:
     case_id, _, code = await asked(gate.room, exclude={"providers": [ASKED_OF]})
-    assert await gate.said(f"yes {code}", WORKER) == texts()["no_such_code"]["en"]
+    assert await gate.said(f"yes {code}", WORKER) == words_of("no_such_code", "en")
     assert await answers(gate.room, case_id) == []
     assert await gate.stored("telerivet") == [f"yes {code}"]

@@ -109,7 +109,7 @@ async def _keep(
         if not carried or stored is None:
             return None
         return await _reply(desk, name, stored, message, sender, at)
-    words = replies.texts()["answer_taken"].get(language)
+    words = replies.words_of("answer_taken", language) if language else None
     if words and message.number and not gateway.inline:
         desk.replies.say_soon(message.number, words)
     return words if carried else None
