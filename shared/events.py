@@ -328,6 +328,7 @@ _REFERRAL_TYPES: Final = (
     "service-started",
     "referral-on-hold",
     "appointment-changed",
+    "referred-onward",
     "milestone-reached",
     "service-delivered",
     "service-failed",

@@ -62,7 +62,9 @@ def follow(
             if order.verb == "withdraw":
                 new = change(new, withdrawn_at=at)
         case "refer-onward":
-            return _onward(world, case, referral, order.fields["need"], at)
+            return _onward(world, case, new, order.fields["need"], at)
+        case _ if new.state == _S.IN_SERVICE and referral.deliver_by is None:
+            new = _accepted(world, new, terms, at, made)  # it waited for its place till now
     made.happen(domain.event_of(order.verb), new)
     if order.verb in SERVING and new.state != _S.WAITLISTED:
         _supersede(world, new, at, made)
@@ -105,6 +107,7 @@ def _onward(world: World, case: Case, parent: Referral, need: str, at: datetime)
         return made
     if live or not case.served:
         raise Conflict(None, why="already_planned" if live else "case_not_served")
+    made.happen("referred-onward", parent)
     plan_new(world, case, need, at, made, parent=parent, onward=True)
     return made
 

@@ -27,7 +27,7 @@ from shared.access import Caller, require
 from shared.access_rules import Verb
 from shared.bodies import read_bytes
 from shared.clock import now, rfc3339
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, Forbidden, NotFound
 from shared.vocabulary import Reason, ReferralState, Role
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class Links:
         nonce = self.signer.nonce_of(link)
         if order is None or nonce is None:
             raise NotFound
-        await use_link(conn, nonce, at)
+        if not await use_link(conn, nonce, at):
+            raise NotFound
         actor = Actor(Role.PROVIDER_WORKER, _NAME, found.provider_id)
         await self.referrals.act(conn, found.referral_id, order, actor, at)
 
@@ -171,7 +172,11 @@ def make_router(service: Service, links: Links) -> APIRouter:
         try:
             async with service.flow.begin() as conn:
                 await links.answer(conn, link, order_in(form), now())
-        except (NotFound, Conflict):  # answered, withdrawn or named since: nothing is told
+        except (
+            NotFound,
+            Conflict,
+            Forbidden,
+        ):  # answered, withdrawn or named since: nothing is told
             return pages.show("gone", 404)
         service.waker.wake()
         return pages.show("thanks")

@@ -85,8 +85,8 @@ class Meeting(Transition):
 
     @model_validator(mode="after")
     def _moved(self) -> Meeting:
-        if self.moved_to is not None and self.state != "moved":
-            message = "only what moved has a new time"
+        if self.moved_to is not None and (self.state != "moved" or self.moved_to == self.at):
+            message = "only what moved has a new time, and another than before"
             raise ValueError(message)
         return self
 

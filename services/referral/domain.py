@@ -88,7 +88,7 @@ _RULES: Final[dict[str, _Rule]] = {
     ),
     "appointment": _Rule(PROMISED, _ANSWERS, "appointment-changed"),
     "milestone": _Rule(PROMISED, _ANSWERS, "milestone-reached"),
-    "refer-onward": _Rule(PROMISED | {_S.DELIVERED}, _ANSWERS, "referral-planned"),
+    "refer-onward": _Rule(PROMISED | {_S.DELIVERED}, _ANSWERS, "referred-onward"),
     "deliver": _Rule(
         frozenset({_S.ACCEPTED, _S.IN_SERVICE, _S.ON_HOLD}), _ANSWERS, "service-delivered"
     ),
@@ -158,11 +158,12 @@ def check(referral: Referral, order: Order, actor: Actor) -> bool:
     if order.version is not None and order.version != referral.version:
         raise Stale(None, version=referral.version, state=referral.state)
     wrong_state = order.state is not None and order.state != referral.state
+    knows = actor.role in DESK or speaks_for(referral, actor)
     if wrong_state or not _possible(referral, order.verb):
         raise Conflict(
             None,
             state=referral.state,
-            held_by=referral.provider_id if speaks_for(referral, actor) else None,
+            held_by=referral.provider_id if knows else None,
             version=referral.version,
             allowed=allowed(referral, actor),
         )

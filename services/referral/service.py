@@ -255,6 +255,8 @@ _UNMOVED: Final = frozenset(
         "referral-escalated",
         "first-contact-made",
         "milestone-reached",
+        "appointment-changed",
+        "referred-onward",
         "withdrawal-acknowledged",
     }
 )

@@ -95,6 +95,7 @@ BODIES: Final[dict[str, Any]] = {
     "milestone": {"kind": "follow_up"},
     "appointment": {"kind": "visit", "at": "2999-01-01T00:00:00Z"},
     "refer-onward": {"need": "legal_aid"},
+    "Task": {"resourceType": "Task", "status": "accepted", "intent": "order"},
     "decline": {"reason": "no_capacity"},
     "fail": {"reason": "no_capacity"},
     "withdraw": {"reason": "duplicate"},

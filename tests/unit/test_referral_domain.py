@@ -11,9 +11,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.referral import domain, eligibility
 from services.referral.answers import bring_forward, follow
+from services.referral.bodies import BODIES
 from services.referral.desk import release, tell
 from services.referral.domain import Actor, Order, allowed, check, shown
 from services.referral.eligibility import NOT_AGREED
@@ -718,7 +720,11 @@ def test_another_need_that_a_provider_saw_waits_for_a_person() -> None:
     one = _answered(here, case, last(plan(here, case)), "accept")
     done = answer(here, case, one, "refer-onward")
     onward = last(done)
-    assert (types(done), onward.need, onward.state) == (["planned"], "legal_aid", "planned")
+    assert (types(done), onward.need, onward.state) == (
+        ["referred-onward", "planned"],
+        "legal_aid",
+        "planned",
+    )
     assert (onward.awaits, onward.parent_referral_id) == ("release", one.referral_id)
     assert types(answer(here, case, one, "refer-onward")) == []
     with pytest.raises(Conflict) as caught:
@@ -726,6 +732,26 @@ def test_another_need_that_a_provider_saw_waits_for_a_person() -> None:
     assert caught.value.members["why"] == "already_planned"
     gone = last(_release(here, case, onward))
     assert (gone.state, gone.provider_id) == ("assigned", "lawyer")
+
+
+@pytest.mark.parametrize("verbs", [("start",), ("hold", "start"), ("accept",)])
+def test_whoever_waited_for_a_place_has_one_and_a_day_when_served(verbs: tuple[str, ...]) -> None:
+    here, case = world(NEAR), case_of(facts())
+    first = last(plan(here, case))
+    one = last(answer(here, case, first, "accept", waitlisted=True))
+    assert (one.reserved, here.offers["near"].places_free) == (0, 3)
+    one = _answered(here, case, one, *verbs)
+    assert (one.reserved, here.offers["near"].places_free) == (1, 2)
+    assert one.deliver_by is not None
+    assert one.waiting is None
+
+
+def test_an_appointment_moves_to_another_time_only() -> None:
+    at = "2026-12-01T10:00:00Z"
+    with pytest.raises(ValidationError):
+        BODIES["appointment"].model_validate(
+            {"kind": "visit", "at": at, "state": "moved", "moved_to": "2026-12-01T16:00:00+06:00"}
+        )
 
 
 def test_a_mistake_is_heard_of_and_gives_back_what_it_held() -> None:
