@@ -86,7 +86,7 @@ READS: Final = {
         *("submissions", "cases", "referrals", "notices"),
         *("submissions.partner.helpline", "submissions.partner.other"),
     },
-    "referral": {"cases"},
+    "referral": {"submissions", "cases"},
     "notification": {"cases", "referrals"},
     "audit": {"submissions", "cases", "referrals", "notices", "directory", "accesses"},
     "partner.helpline": set(),
