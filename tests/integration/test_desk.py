@@ -129,7 +129,7 @@ async def test_a_text_gets_one_reply_and_its_answer_fills_the_case(
 ) -> None:
     number = new_number()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: send(http, number, LOST, "once"), range(8)))
+        list(pool.map(lambda _: send(http, number, LOST, "once-1"), range(8)))
     assert await replied(stack, number, 1) == (
         "Peyechi. Kon elaka? Ekhoni hole 1, pore hole 2 likhun."
     )

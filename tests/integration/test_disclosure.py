@@ -59,6 +59,8 @@ async def test_a_provider_learns_who_it_is_after_its_yes_and_never_who_reported(
         "referral_id": referral["referral_id"],
         "provider_id": referral["provider_id"],
         "reason": None,
+        "attachment_id": None,
+        "shown": None,
     }
     assert NAME not in json.dumps(read, ensure_ascii=False)
 

@@ -139,7 +139,7 @@ async def test_a_partner_reports_by_kafka_and_finds_what_became_of_it(
     try:
         rows = await conn.fetch(
             "SELECT id, reason, value, detail FROM parked WHERE consumer = 'intake.partner'"
-            " ORDER BY id"
+            " AND topic = 'submissions.partner.example-line' ORDER BY id"
         )
         reasons = [row["reason"] for row in rows]
         assert reasons == ["not-json", "not-sealed", "another-partner", "invalid-report", "empty"]

@@ -185,8 +185,8 @@ async def test_the_timers_of_a_need_fire_in_a_process_that_does_not_run_its_rule
     rule = centre.environment(REFERRAL_RULES=NEED)
     with Child("services.referral.main", rule, centre.log) as child:
         await centre.ready()
-        for provider in ("a-first", "b-second"):
-            await centre.list_offer(provider, area_pcode=DHAKA)
+        await centre.list_offer("a-first", area_pcode=DHAKA)
+        await centre.list_offer("b-second", area_level="country", area_pcode="BD")
         await centre.tell("case-created", case_id, told)
         [one] = await centre.reaches(case_id, "assigned")
         assert one["provider_id"] == "a-first"

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.timeout(600)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATE = DAY + timedelta(seconds=1)
+NEAR = {"area_level": "district", "area_pcode": "BD3026"}
+"""Where an offer is nearer than one for the whole country, and is asked first."""
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def up(silence: str) -> list[tuple[str, str]]:
 async def test_silence_ends_asks_the_next_waits_and_is_told_up_to_the_district(
     office: Office,
 ) -> None:
-    await office.list_offer("a-first")
+    await office.list_offer("a-first", **NEAR)
     await office.list_offer("b-second")
     case_id = uuid4()
     await office.tell("case-created", case_id)
@@ -82,7 +84,7 @@ async def test_silence_ends_asks_the_next_waits_and_is_told_up_to_the_district(
 
 async def _missed(office: Office) -> tuple[UUID, Referral, Referral]:
     """Return a case whose first provider said yes and saw nobody, and the parallel offer."""
-    await office.list_offer("a-first", places_free=2, places_total=2)
+    await office.list_offer("a-first", places_free=2, places_total=2, **NEAR)
     await office.list_offer("b-second")
     case_id = uuid4()
     await office.tell("case-created", case_id)

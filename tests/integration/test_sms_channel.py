@@ -313,7 +313,7 @@ async def test_a_worker_answers_by_keyword_once_and_nothing_is_a_report(gate: Ga
 
 async def test_two_at_once_are_one_answer_and_the_other_is_kept(gate: Gate) -> None:
     case_id, _, code = await asked(gate.room)
-    said = [f"{word} {code}" for word in ("yes", "no 1", "yes", "no 1")]
+    said = [f"yes {code}", f"no {code} 1"] * 2
     replies = await asyncio.gather(*(gate.said(text, WORKER) for text in said))
     assert len(await answers(gate.room, case_id)) == 1
     words = [words_of(kind, "en") for kind in ("answer_taken", "no_such_code")]
