@@ -89,7 +89,9 @@ async def test_a_partition_that_waits_while_another_moves_has_ten_times_as_long(
 
     def look(at: float, first: int, second: int) -> bool:
         monkeypatch.setattr(clock, "time", lambda: at)
-        found = _stands_still(reader, {PLACE: first, other: second}, {PLACE: 9, other: 10**9}, still)
+        found = _stands_still(
+            reader, {PLACE: first, other: second}, {PLACE: 9, other: 10**9}, still
+        )
         monkeypatch.undo()
         return found
 
