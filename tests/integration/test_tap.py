@@ -292,6 +292,7 @@ async def test_a_newer_version_holds_its_partition_and_the_tap_goes_on(lab: Lab)
     assert await lab.parked() == []
 
 
+@pytest.mark.slow
 async def test_partitions_that_go_to_another_process_and_back_lose_and_double_nothing(
     lab: Lab,
 ) -> None:
