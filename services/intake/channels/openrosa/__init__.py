@@ -1,0 +1,1 @@
+"""OpenRosa, as ODK Collect and KoboCollect speak it."""
