@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.channels.openrosa.instances import (
-    ENCRYPTED,
     LONGEST_ID,
     MOST_BYTES,
     MOST_ELEMENTS,
@@ -31,16 +30,11 @@ def test_a_filled_form_is_read_with_its_ids_and_answers() -> None:
         "<o:deprecatedID>uuid:1</o:deprecatedID></o:meta>"
     )
     read = read_instance(filled("<note> সাহায্য </note><a><b>1</b></a>", meta=meta))
-    assert (read.form_id, read.version, read.encrypted) == ("f", "1", False)
+    assert (read.form_id, read.version) == ("f", "1")
     assert (read.instance_id, read.deprecated_id) == ("uuid:2", "uuid:1")
     assert (read.root.said("note"), read.root.said("a", "b")) == ("সাহায্য", "1")
     assert read.root.said("a", "c", "d") == ""
     assert "সাহায্য" not in repr(read)
-
-
-def test_an_encrypted_envelope_is_known() -> None:
-    read = read_instance(filled("", f'xmlns="{ENCRYPTED}" id="f" encrypted="yes"'))
-    assert read.encrypted
 
 
 @pytest.mark.parametrize(

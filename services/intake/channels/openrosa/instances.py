@@ -1,8 +1,8 @@
 """A filled form as OpenRosa sends it: XML from a stranger's phone, read within bounds.
 
 No document type, so no entity; so many bytes, elements and levels, and no more. Source: OpenRosa's
-metadata schema (`meta` in no namespace or in its own: local names are what counts), ODK's encrypted
-forms.
+metadata schema (`meta` in no namespace or in its own: local names are what counts). An encrypted
+form of ODK reads as one that we do not know.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ MOST_ELEMENTS: Final = 5_000
 MOST_LEVELS: Final = 32
 LONGEST_ID: Final = 249
 
-ENCRYPTED: Final = "http://www.opendatakit.org/xforms/encrypted"
-
 
 class UnreadableInstanceError(ValueError):
     """The XML is no filled form. The text says why and holds nothing of the form's words."""
@@ -25,21 +23,21 @@ class UnreadableInstanceError(ValueError):
 
 @dataclass(slots=True)
 class Element:
-    """One element: its local name, namespace, attributes by local name, text and children."""
+    """One element: its local name, attributes by local name, text and children."""
 
     name: str
-    namespace: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
     text: str = ""
     children: list[Element] = field(default_factory=list)
 
     def first(self, *path: str) -> Element | None:
         """Give the first element by local names from here down, or none."""
-        found: Element | None = self
+        found = self
         for name in path:
-            found = next((child for child in found.children if child.name == name), None)
-            if found is None:
+            below = next((child for child in found.children if child.name == name), None)
+            if below is None:
                 return None
+            found = below
         return found
 
     def said(self, *path: str) -> str:
@@ -56,7 +54,6 @@ class Instance:
     version: str
     instance_id: str
     deprecated_id: str
-    encrypted: bool
     root: Element = field(repr=False)
 
 
@@ -75,8 +72,7 @@ def read_instance(raw: bytes) -> Instance:
     if max(map(len, (form_id, version, own, edited))) > LONGEST_ID:
         message = f"an id is longer than {LONGEST_ID} characters"
         raise UnreadableInstanceError(message)
-    encrypted = root.namespace == ENCRYPTED or root.attributes.get("encrypted") == "yes"
-    return Instance(form_id, version, own, edited, encrypted, root)
+    return Instance(form_id, version, own, edited, root)
 
 
 def _parse(raw: bytes) -> Element:
@@ -93,9 +89,8 @@ def _parse(raw: bytes) -> Element:
         if count > MOST_ELEMENTS or len(open_now) > MOST_LEVELS:
             message = f"more than {MOST_ELEMENTS} elements or {MOST_LEVELS} levels"
             raise UnreadableInstanceError(message)
-        namespace, _, local = name.rpartition(" ")
         named = {key.rpartition(" ")[2]: value for key, value in attributes.items()}
-        element = Element(local, namespace, named)
+        element = Element(name.rpartition(" ")[2], named)
         open_now[-1].children.append(element)
         open_now.append(element)
 
