@@ -62,10 +62,12 @@ _POST: Final[dict[str, Any]] = {
 def make_router(desk: Desk) -> APIRouter:
     """Make the routes that an app asks, and those of its logins."""
     router = APIRouter(tags=["openrosa"])
+    asked = APIRouter(responses={"default": replies.DEFAULT})
     base = f"{desk.service.settings.public_url}{PREFIX}"
     gate = _Gate(desk)
-    _add_forms(router, gate, base)
-    _add_submission(router, gate, desk, base)
+    _add_forms(asked, gate, base)
+    _add_submission(asked, gate, desk, base)
+    router.include_router(asked)
     router.include_router(make_login_router(desk.service, gate.digest, base))
     return router
 

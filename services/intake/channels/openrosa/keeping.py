@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
@@ -12,7 +13,7 @@ from services.intake.channels.openrosa.instances import UnreadableInstanceError,
 from services.intake.channels.openrosa.upload import NotAForm
 from services.intake.channels.taking import take
 from services.intake.media.keeping import Keeping
-from services.intake.preparing import Besides, Message, own_id, repeat_key
+from services.intake.preparing import Besides, Message, repeat_key
 from services.intake.reporters import store
 from services.intake.reporters.service import Reporters
 from shared import telemetry
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from services.intake.channels.openrosa.upload import Upload
     from shared.access import Caller
 
-_CONTENT = text(
+_OWN: Final = re.compile(r"uuid:[0-9a-f-]{36}")
+_VERSION: Final = re.compile(r"[0-9]{1,12}")
+"""What is kept in clear of an instance's own id and its form's version; others could be words."""
+
+_CONTENT: Final = text(
     "SELECT report->'form'->>'content' FROM submissions"
     " WHERE channel = :c AND gateway = '' AND message_key = :m"
 )
@@ -75,11 +80,13 @@ class Cabinet:
         known = instance.form_id == load_form().form_id
         report = report_of(instance, known=known)
         content = repeat_key(self._desk.secrets.index, "content", xml.hex()).hex()
-        form = {"version": own_id(instance.version) if known else None, "content": content}
+        version = instance.version if known and _VERSION.fullmatch(instance.version) else None
+        own = instance.instance_id if _OWN.fullmatch(instance.instance_id) else None
+        form = {"version": version, "content": content}
         taken = await take(
             self._desk,
             report,
-            Message(message_id=own_id(instance.instance_id), repeat_key=mark),
+            Message(message_id=own, repeat_key=mark),
             at=now(),
             caller=caller,
             besides=Besides({"form": form}, {"original": _text(xml)}),

@@ -6,7 +6,7 @@ Source: OpenRosa 1.0 (form discovery and submission). Collect shows the text of 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
 from starlette.responses import Response
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 XML: Final = "text/xml; charset=utf-8"
 """Collect refuses `application/xml` for a list of forms."""
+
+DEFAULT: Final[dict[str, Any]] = {
+    "description": "It was not done; the message says why (OpenRosaResponse)",
+    "content": {"text/xml": {}, "application/problem+json": {}},
+}
+"""How OpenAPI tells of errors here: before an app's request comes to its channel they are JSON."""
 
 _LIST: Final = "http://openrosa.org/xforms/xformsList"
 _RESPONSE: Final = "http://openrosa.org/http/response"
