@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 PREFIX: Final = "/intake/channels/openrosa"
 
 AT_ONCE: Final = 8
-"""Posts that are in the memory of a process at once, 12 MB each; more wait."""
+"""Large posts that are in the memory of a process at once, 12 MB each; more wait."""
+
+SMALL: Final = 100_000
+"""Bytes of a post that waits for no large one: a form without files."""
 
 WITHIN: Final = 300.0
 """Seconds for one post, with its wait."""
@@ -73,7 +76,6 @@ def make_router(desk: Desk) -> APIRouter:
 
 
 def _add_forms(router: APIRouter, gate: _Gate, base: str) -> None:
-
     @router.get(f"{PREFIX}/formList", response_model=None)
     async def form_list(
         request: Request,
@@ -109,9 +111,7 @@ def _add_submission(router: APIRouter, gate: _Gate, desk: Desk, base: str) -> No
 
         async def answer(_: Caller) -> Response:
             response = Response(status_code=204, headers=replies.HEADERS)
-            if (
-                _host_of(request) == urlsplit(base).hostname
-            ):  # Collect refuses to go to another host
+            if _host_of(request) == urlsplit(base).hostname:  # to no other would Collect go
                 response.headers["Location"] = f"{base}/submission"
             return response
 
@@ -123,7 +123,7 @@ def _add_submission(router: APIRouter, gate: _Gate, desk: Desk, base: str) -> No
 
         async def answer(caller: Caller) -> Response:
             desk.committer.check_room()
-            async with reading.turn():
+            async with reading.turn(request):
                 upload = await read_upload(request, _most())
                 new = await cabinet.take(upload, caller)
             return replies.message("Received", 201 if new else 202)
@@ -132,15 +132,17 @@ def _add_submission(router: APIRouter, gate: _Gate, desk: Desk, base: str) -> No
 
 
 class _Reading:
-    """Bounds how many posts are in memory; whoever sends too slowly tries again."""
+    """Bounds how many large posts are in memory; whoever sends too slowly tries again."""
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(AT_ONCE)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, request: Request) -> AsyncIterator[None]:
+        told = request.headers.get("content-length", "")
+        small = told.isdecimal() and int(told) <= SMALL
         try:
-            async with asyncio.timeout(WITHIN), self._room:
+            async with asyncio.timeout(WITHIN), nullcontext() if small else self._room:
                 yield
         except TimeoutError:
             raise Unavailable from None
