@@ -8,6 +8,7 @@ below stay, so that a new field or a free text cannot give it away.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from services.referral.exchange.hsds.areas import areas_of, district_of
@@ -122,7 +123,11 @@ def _cut(graph: Graph, kind: str, keys: Iterable[str]) -> None:
 def _leave(graph: Graph, kind: str, row: Row) -> None:
     kept = {name: value for name, value in row.items() if name in _SAFE.get(kind, ())}
     facts = kinds()[kind]
-    if not kept or (parents_of(facts, row) and not parents_of(facts, kept)):
+    left = [parent for parent in parents_of(facts, kept) if graph.find(*parent) is not None]
+    if not kept or (parents_of(facts, row) and not left):
+        graph.drop(kind, row["id"])
+        return
+    if kind == "language" and not re.fullmatch(r"[a-z]{2,3}", str(kept.get("code"))):
         graph.drop(kind, row["id"])
         return
     if kind == "attribute" and "value" in row:

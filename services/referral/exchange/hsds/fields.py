@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from services.referral.exchange.hsds.kinds import NUMBERS
-from shared.text import is_clean
+from shared.text import is_clean, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,14 +94,22 @@ def check_fields(
     fields are left out; identifiers are in small letters; a number in a field of text becomes text.
     """
     kept: dict[str, Any] = {}
-    for name, value in told.items():
-        if value is not None and value != "":
-            _keep(kept, kind, name, value, spot, report)
+    full = {name: text for name, value in told.items() if (text := _normal(value)) is not None}
+    for name, value in full.items():
+        _keep(kept, kind, name, value, spot, report)
     for name in (*kind.needs, *(kind.rows if row else ())):
-        if told.get(name) in (None, ""):
+        if name not in full:
             report.add(spot, name, "missing")
     _check_pairs(kept, spot, report)
     return kept
+
+
+def _normal(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """Return a text in its normal form, None where it is empty; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    text = normalise(value)
+    return text if text and not text.isspace() else None
 
 
 def _keep(

@@ -70,7 +70,7 @@ class Graph:
 
     def of(self, kind: str) -> Iterator[Row]:
         """Read the rows of a kind."""
-        for raw in self._rows[kind].values():
+        for raw in list(self._rows[kind].values()):
             yield msgspec.json.decode(raw)
 
     def raw(self) -> Iterator[tuple[str, str, bytes]]:

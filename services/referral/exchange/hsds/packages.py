@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.referral.exchange.hsds.fields import check_fields
+from services.referral.exchange.hsds.fields import HIDDEN, check_fields
 from services.referral.exchange.hsds.kinds import NUMBERS, kinds, kinds_by_file
 from services.referral.exchange.hsds.report import Report, Spot
 
@@ -206,8 +206,34 @@ def _read_cell(cell: str) -> str:
 # --- Writing --------------------------------------------------------------------------------------
 
 
+NOBODY: Final = "c7a3c5de-5b0e-5d0c-9c39-6b1f5d5f6a10"
+"""What services without an organization belong to in tables, where each must have one."""
+
+
+def _complete(graph: Graph) -> None:
+    """Put rows in for what is named and was never told: tables name nothing that they lack."""
+    for kind in ("service", "program"):
+        for row in graph.of(kind):
+            if "organization_id" not in row:
+                graph.put(kind, {**row, "organization_id": NOBODY})
+    for kind, column, named in (
+        ("service", "program_id", "program"),
+        ("service", "organization_id", "organization"),
+        ("program", "organization_id", "organization"),
+        ("organization", "parent_organization_id", "organization"),
+        ("taxonomy_term", "parent_id", "taxonomy_term"),
+    ):
+        for row in graph.of(kind):
+            key = row.get(column)
+            if key is not None and graph.find(named, key) is None:
+                more = {"organization_id": NOBODY} if named == "program" else {}
+                words = {"name": "Not told", "description": "Named, but not told"}
+                graph.put(named, {"id": key, **words, **more, HIDDEN: True})
+
+
 def write_package(graph: Graph, file: IO[bytes]) -> None:
-    """Write a graph as a package."""
+    """Write a graph as a package; what its rows name and it lacks is put into it, by name only."""
+    _complete(graph)
     resources = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         for kind in kinds().values():

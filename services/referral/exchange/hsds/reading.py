@@ -21,6 +21,7 @@ _ZIP: Final = b"PK"
 def read(file: IO[bytes], progress: Callable[[int], None] = lambda _: None) -> tuple[Graph, Report]:
     """Read a file that can be sought in; when the report has problems, nothing may be taken."""
     graph, report = Graph(), Report()
+    file.seek(0)
     start = file.read(2)
     file.seek(0)
     try:
