@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from services.referral import offers_store
 from services.referral.directory_bodies import OfferIn
-from services.referral.exchange.hsds import telling
 from services.referral.exchange.hsds.giving import give
 from services.referral.exchange.hsds.reading import read
 from services.referral.exchange.hsds.taking import take
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 HOME, COUNSEL, LEGAL = (uid(f"service/{n}") for n in ("shelter", "counselling", "legal"))
+NATIVE = uid("native")
 STAMP = Stamp(now(), "supervisor:test")
 Files = dict[str, str | bytes]
 
@@ -205,7 +205,7 @@ async def test_newer_free_places_count_and_older_ones_do_not(office: Office) -> 
 async def test_the_directory_is_given_back_with_what_never_was_hsds(
     office: Office, postgres_admin_dsn: str
 ) -> None:
-    await office.list_offer("example-native", min_age=10, languages=["bn", "rhg"], step_free=True)
+    await office.list_offer(NATIVE, min_age=10, languages=["bn", "rhg"], step_free=True)
     await taken(office, example())
     await taken(office, json.dumps(DOCUMENTS["service, full"]).encode())
     await edit(office, LEGAL, max_age=30, accepting=False)
@@ -227,7 +227,7 @@ async def test_the_directory_is_given_back_with_what_never_was_hsds(
     async with open_office(postgres_admin_dsn) as other:
         told = await taken(other, whole)
         assert told["changes"]["offers"]["new"] == 4
-        native = await offer(other, telling.uuid_of("example-native"))
+        native = await offer(other, NATIVE)
     assert (native["min_age"], native["languages"]) == (10, ["bn", "rhg"])
     assert (native["step_free"], native["enrolment"]) == (True, "listed")
 

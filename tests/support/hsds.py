@@ -306,7 +306,7 @@ _PAGE = {
     "last_page": True,
     "empty": False,
 }
-_FIGURE = {
+_FIGURE: dict[str, Any] = {
     "name": "Time with invented cats",
     "description": "Cats",
     "status": "active",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_OBJECTS: Final = 500_000
 
 Row = dict[str, Any]
+_Index = dict[tuple[str, str], list[tuple[str, str]]]
 
 _SOFT: Final = frozenset({"parent_organization_id", "parent_id", "program_id"})
 """Links that a nested document need not hold the end of: it shows one part of a directory."""
@@ -38,7 +39,7 @@ class Graph:
         self._most = most
         self._rows: dict[str, dict[str, bytes]] = {name: {} for name in kinds()}
         self._spots: dict[tuple[str, str], Spot] = {}
-        self._children: dict[tuple[str, str], list[tuple[str, str]]] | None = None
+        self._children: _Index | None = None
 
     def __len__(self) -> int:
         """Return how many objects there are."""
@@ -56,12 +57,24 @@ class Graph:
             TooMany: there are as many already as it may hold.
 
         """
-        if row["id"] not in self._rows[kind] and len(self) >= self._most:
+        known = self._rows[kind].get(row["id"])
+        if known is None and len(self) >= self._most:
             raise TooMany
+        if self._children is not None:
+            self._keep_index(self._children, kind, row, known)
         self._rows[kind][row["id"]] = msgspec.json.encode(row)
         if spot is not None:
             self._spots[kind, row["id"]] = spot
-        self._children = None
+
+    def _keep_index(self, index: _Index, kind: str, row: Row, known: bytes | None) -> None:
+        facts = kinds()[kind]
+        parents = parents_of(facts, row)
+        if known is not None:
+            if parents != parents_of(facts, msgspec.json.decode(known)):
+                self._children = None
+            return
+        for parent in parents:
+            index.setdefault(parent, []).append((kind, row["id"]))
 
     def find(self, kind: str, key: str | None) -> Row | None:
         """Return a row, or None."""
@@ -90,7 +103,6 @@ class Graph:
     def drop(self, kind: str, key: str) -> None:
         """Forget a row."""
         self._rows[kind].pop(key, None)
-        self._children = None
 
     def children(self, parent: str, key: str, kind: str) -> list[Row]:
         """Return the rows of a kind that belong to a row, in the order in which they came."""
@@ -99,8 +111,8 @@ class Graph:
         found = (self.find(k, i) for k, i in self._children.get((parent, key), ()) if k == kind)
         return [row for row in found if row is not None]
 
-    def _index(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        index: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    def _index(self) -> _Index:
+        index: _Index = {}
         for kind in kinds().values():
             for row in self.of(kind.name):
                 for parent in parents_of(kind, row):
