@@ -260,6 +260,14 @@ class OfferListed(_Data, frozen=True, kw_only=True):
     version: int = 1
 
 
+class DirectoryExported(_Data, frozen=True, kw_only=True):
+    """Somebody took the directory with what is confidential in it; `actor` says who."""
+
+    confidential: bool
+    form: str
+    objects: int
+
+
 class NoticeFacts(_Data, frozen=True, kw_only=True):
     """A notice after the event. `state` is sent, delivered, failed, unknown or withheld.
 
@@ -350,6 +358,7 @@ DATA_TYPES: Final[dict[str, type[_Data]]] = {
     **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
     "capacity-changed": CapacityChanged,
     "offer-listed": OfferListed,
+    "directory-exported": DirectoryExported,
     **dict.fromkeys(_NOTICE_TYPES, NoticeFacts),
     "event-parked": EventParked,
     "history-read": HistoryRead,
