@@ -263,7 +263,8 @@ class OfferListed(_Data, frozen=True, kw_only=True):
 class NoticeFacts(_Data, frozen=True, kw_only=True):
     """A notice after the event. `state` is sent, delivered, failed, unknown or withheld.
 
-    `recipient` is `provider`, `person` or `reporter`; never who that is.
+    `recipient` is `provider`, `person` or `reporter`; never who that is. `provider_id` says in
+    `subscription-disabled` whose it was, so that its owner can be told by another way.
     """
 
     notice_id: UUID
@@ -276,6 +277,7 @@ class NoticeFacts(_Data, frozen=True, kw_only=True):
     recipient: str = "provider"
     attempt: int = 1
     reason: str | None = None
+    provider_id: str | None = None
     test: bool = False
 
 

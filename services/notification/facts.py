@@ -86,6 +86,7 @@ def disabled_draft(
             subscription_id=subscription_id,
             attempt=attempt,
             reason=str(reason),
+            provider_id=head.entry.organisation,
             test=head.entry.test,
         ),
     )

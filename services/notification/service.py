@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from services.notification import person_store, store
 from services.notification.dispatch import WEBHOOK
 from services.notification.domain import REFERRAL_TYPES, USEFUL, Standing
-from services.notification.signature import make_secret, render_secret
+from services.notification.signature import Keys
 from services.notification.targets import TargetRefused
 from shared.access import PROVIDERS, Caller, organisation_of
 from shared.access_rules import Scope
@@ -94,9 +94,9 @@ class Subscriptions:
         if await store.count_subscriptions(conn) >= MAX_SUBSCRIPTIONS:
             message = f"a provider has at most {MAX_SUBSCRIPTIONS} subscriptions"
             raise Conflict(message)
-        subscription_id, key, owner = uuid4(), make_secret(), organisation(caller)
+        subscription_id, keys, owner = uuid4(), Keys.fresh(), organisation(caller)
         wanted = None if types is None else sorted(set(types))
-        sealed = self.sealer.close(subscription_id, owner, key)
+        sealed = self.sealer.close(subscription_id, owner, keys.pack())
         await store.insert_subscription(
             conn,
             subscription_id=subscription_id,
@@ -104,13 +104,15 @@ class Subscriptions:
             url=url,
             types=wanted,
             sealed=sealed,
+            public_key=keys.public,
             at=at,
             actor=caller.actor,
         )
         _log.info("subscribed", subscription=subscription_id, provider=owner)
         return {
             "id": subscription_id,
-            "secret": render_secret(key),
+            "secret": keys.secret,
+            "public_key": keys.public,
             "url": url,
             "types": wanted or sorted(REFERRAL_TYPES),
             "state": str(Standing.ACTIVE),
@@ -218,6 +220,7 @@ def render_subscription(row: Row[Any], caller: Caller) -> dict[str, Any]:
         "provider_id": row.organisation,
         "url": row.url if own else row.url.partition("?")[0],
         "types": row.types or sorted(REFERRAL_TYPES),
+        "public_key": row.public_key,
         "state": row.standing,
         "created_at": row.created_at,
         "failures": row.failures,

@@ -25,8 +25,8 @@ REPLAY: Final = 10_000
 """Entries that one replay may bring back."""
 
 _SUBSCRIPTION: Final = (
-    "id, seq, organisation, url, types, standing, created_at, ended_at, ended_why, failures,"
-    " last_success_at, last_cursor, last_failure_at, last_status, last_trouble, due_at"
+    "id, seq, organisation, url, types, public_key, standing, created_at, ended_at, ended_why,"
+    " failures, last_success_at, last_cursor, last_failure_at, last_status, last_trouble, due_at"
 )
 
 
@@ -38,14 +38,16 @@ async def insert_subscription(
     url: str,
     types: Sequence[str] | None,
     sealed: bytes,
+    public_key: str,
     at: datetime,
     actor: str,
 ) -> None:
     """Add a subscription that is active from `at` on."""
     await conn.execute(
         text(
-            "INSERT INTO subscriptions (id, organisation, url, types, secret, created_at,"
-            " created_by) VALUES (:id, :o, :url, CAST(:types AS text[]), :secret, :at, :actor)"
+            "INSERT INTO subscriptions (id, organisation, url, types, secret, public_key,"
+            " created_at, created_by)"
+            " VALUES (:id, :o, :url, CAST(:types AS text[]), :secret, :public, :at, :actor)"
         ),
         {
             "id": subscription_id,
@@ -53,6 +55,7 @@ async def insert_subscription(
             "url": url,
             "types": None if types is None else list(types),
             "secret": sealed,
+            "public": public_key,
             "at": at,
             "actor": actor,
         },

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.notification.crew import POLL, Crew
 from services.notification.facts import render_body
-from services.notification.signature import headers_of
+from services.notification.signature import Keys, headers_of
 from shared import telemetry
 from shared.telemetry import Log
 
@@ -111,9 +111,9 @@ class WebhookWorker(Crew):
 
     async def _attempt(self, job: Job) -> Answer:
         held, entry, at = job.held, job.head.entry, self._clock()
-        key = self._sealer.open(held.id, held.organisation, held.secret)
+        keys = Keys.unpack(self._sealer.open(held.id, held.organisation, held.secret))
         body = render_body(entry, self._public_url)
-        headers = headers_of(key, str(entry.event_id), int(at.timestamp()), body)
+        headers = headers_of(keys, str(entry.event_id), int(at.timestamp()), body)
         answer = await self._outbound.post(held.url, headers, body, at)
         telemetry.WEBHOOK_SECONDS.labels(answer.word).observe(answer.took.total_seconds())
         if answer.word == "2xx":

@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from standardwebhooks.webhooks import Webhook
 
 from services.notification import claims, feed
 from services.notification.dispatch import Dispatch
@@ -33,6 +34,7 @@ from shared.kafka import PARTITIONS, partition_of
 from shared.outbox import Outbox
 from shared.signing import Signer
 from shared.vocabulary import Role
+from tests.support.hostile import TRICKS, Hostile, own_certificate
 from tests.support.notices import (
     BASE,
     Centre,
@@ -317,6 +319,7 @@ async def test_when_the_schedule_runs_out_the_subscription_is_dead_and_alerts(
 
         await eventually(dead, what="the death of the subscription")
         assert hook.cursors == [1, 1, 1, 1]
+        assert await centre.owner_told(made["id"]) == provider
         assert await centre.told(made["id"]) == [
             ("notice-failed", "exhausted"),
             ("subscription-disabled", "exhausted"),
@@ -377,6 +380,62 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
             return all(troubles[provider] == "timeout" for provider in slow)
 
         await eventually(cut, 20, "six that were cut")
+
+
+async def test_hostile_receivers_get_it_again_with_the_same_id_and_delay_nobody(
+    centre: Centre,
+) -> None:
+    subscribed: dict[str, tuple[str, dict[str, Any]]] = {}
+    async with Hostile() as hostile, Hook() as hook:
+        for trick in TRICKS:
+            provider = provider_name()
+            subscribed[trick] = provider, await centre.subscribe(provider, hostile.url(trick))
+        quick = provider_name()
+        await centre.subscribe(quick, hook.url)
+        await publish(centre, *(referral(provider, 1) for provider, _ in subscribed.values()))
+        began = time.monotonic()
+        await publish(centre, referral(quick, 1))
+        await eventually(lambda: hook.got, what="the webhook of the quick one")
+        assert hook.got[0].at - began < 5  # what hangs is cut after 6 s
+
+        async def all_delivered() -> bool:
+            found = [await centre.notices(provider) for provider, _ in subscribed.values()]
+            return all([notice["state"] for notice in one] == ["delivered"] for one in found)
+
+        await eventually(all_delivered, 40, "each delivered in the end")
+        for trick, (provider, made) in subscribed.items():
+            attempts = 1 if TRICKS[trick][0] == "2xx" else 2
+            [notice] = await centre.notices(provider)
+            assert (trick, notice["attempt"], len(hostile.got[trick])) == (
+                trick,
+                attempts,
+                attempts,
+            )
+            assert {got.headers["webhook-id"] for got in hostile.got[trick]} == {notice["event_id"]}
+            for got in hostile.got[trick]:  # as a receiver with the public library, or a public key
+                assert Webhook(made["secret"]).verify(got.body, got.headers)["data"]["cursor"] == 1
+                assert verify(made["public_key"], got.headers, got.body)
+            health = await centre.show(provider, made["id"])
+            assert (health["state"], health["failures"]) == ("active", 0)
+            assert health["public_key"] == made["public_key"]
+            assert (health["last_failure_at"] is None) is (attempts == 1)
+
+
+async def test_a_bad_certificate_ends_in_a_dead_subscription_that_says_so(
+    centre: Centre, tmp_path: Path
+) -> None:
+    provider = provider_name()
+    async with Hostile(own_certificate(tmp_path)) as hostile:
+        made = await centre.subscribe(provider, hostile.url("500"))
+        await publish(centre, referral(provider, 1))
+
+        async def dead() -> bool:
+            return bool((await centre.show(provider, made["id"]))["state"] == "dead")
+
+        await eventually(dead, what="the end of the schedule")
+        assert hostile.got == {}
+    health = await centre.show(provider, made["id"])
+    assert (health["last_trouble"], health["disabled_why"]) == ("tls", "exhausted")
 
 
 async def test_nothing_listens_and_later_it_does(centre: Centre) -> None:
@@ -700,7 +759,7 @@ class Bench:
             await conn.exec_driver_sql(
                 "INSERT INTO subscriptions (id, organisation, url, secret, created_at, created_by,"
                 " due_at) VALUES ($1, $2, $3, $4, $5, 'test', $5)",
-                (sub, provider, url, self.sealer.close(sub, provider, b"k" * 32), self.clock.at),
+                (sub, provider, url, self.sealer.close(sub, provider, b"k" * 64), self.clock.at),
             )
             await conn.exec_driver_sql(
                 "INSERT INTO feed_heads (organisation, complete, seen) VALUES ($1, $2, $2)",

@@ -87,6 +87,7 @@ _STATEMENTS = (
       url text NOT NULL,
       types text[],
       secret bytea NOT NULL,
+      public_key text,
       standing text NOT NULL DEFAULT 'active'
         CHECK (standing IN ('active', 'dead', 'disabled', 'deleted')),
       created_at timestamptz NOT NULL,
@@ -211,10 +212,10 @@ _STATEMENTS = (
     """,
     # a request makes a secret and never reads one
     """
-    GRANT SELECT (id, seq, organisation, url, types, standing, created_at, created_by, ended_at,
-        ended_why, failures, slow, last_success_at, last_cursor, last_failure_at, last_status,
-        last_trouble, due_at),
-      INSERT (id, organisation, url, types, secret, created_at, created_by),
+    GRANT SELECT (id, seq, organisation, url, types, public_key, standing, created_at, created_by,
+        ended_at, ended_why, failures, slow, last_success_at, last_cursor, last_failure_at,
+        last_status, last_trouble, due_at),
+      INSERT (id, organisation, url, types, secret, public_key, created_at, created_by),
       UPDATE (standing, secret, ended_at, ended_why, failures, due_at)
     ON subscriptions TO notification_web
     """,
