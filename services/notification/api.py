@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.notification import store
-from services.notification.domain import NoticeState
+from services.notification.domain import WEBHOOK, NoticeState
 from services.notification.notice_list import list_notices, render_notice
 from services.notification.service import Subscriptions, organisation, render_subscription
 from services.notification.targets import MAX_URL
@@ -40,9 +40,13 @@ ProviderQuery = Annotated[str | None, Query(max_length=200)]
 
 
 class SubscriptionIn(Model):
-    """Where to send, and which event types; without types every one about referrals."""
+    """Where to send, and which event types; without types every one about referrals.
 
-    url: str = Field(min_length=1, max_length=MAX_URL)
+    A webhook has a URL; Kafka needs none, for a provider has one topic.
+    """
+
+    notifier: Literal["webhook", "kafka"] = "webhook"
+    url: str | None = Field(None, min_length=1, max_length=MAX_URL)
     types: list[Annotated[str, Field(max_length=64)]] | None = Field(
         None, min_length=1, max_length=64
     )
@@ -87,10 +91,19 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
     async def subscribe(
         request: Request, caller: Annotated[Caller, Depends(require(*_OWN))]
     ) -> Response:
-        """Subscribe a URL to one's own referrals; the answer shows the secret this once."""
+        """Subscribe a URL, or one's own topic in Kafka, to one's own referrals.
+
+        The answer shows the secret of a webhook this once.
+        """
         raw = await read_bytes(request, 16_384)
         body = validate(SubscriptionIn, parse_json(raw))
-        await subscriptions.check_target(body.url)
+        if (body.url is None) is (body.notifier == WEBHOOK):
+            rule = "missing" if body.url is None else "not-for-kafka"
+            raise InvalidBody(None, errors=[{"field": "url", "rule": rule}])
+        if body.url is None:
+            await subscriptions.check_topic(caller)
+        else:
+            await subscriptions.check_target(body.url)
         async with transaction(service.web, organisation(caller)) as conn:
 
             async def act() -> tuple[int, Any]:

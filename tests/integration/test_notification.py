@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from standardwebhooks.webhooks import Webhook
 
 from services.notification import claims, feed
@@ -238,6 +239,99 @@ async def test_the_feed_goes_on_without_what_is_parked_and_counts_it(centre: Cen
         assert hook.cursors == [1, 3]
     after = await centre.metric('pashe_feed_gaps_passed_total{why="parked"}')
     assert after == before + 1
+
+
+# --- a provider's own topic -----------------------------------------------------------------------
+
+
+async def make_topic(centre: Centre, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"])
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+    finally:
+        await admin.close()
+
+
+async def read_topic(centre: Centre, topic: str, count: int) -> list[Any]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"])
+    await consumer.start()
+    found: list[Any] = []
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.seek_to_beginning()
+
+        async def enough() -> bool:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(records)
+            return len(found) >= count
+
+        await eventually(enough, 20, f"{count} records in {topic}")
+        await consumer.getmany(timeout_ms=200)
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_a_providers_topic_holds_its_own_referrals_from_its_subscription_on(
+    centre: Centre,
+) -> None:
+    provider, other, case_id = provider_name(), provider_name(), uuid4()
+    topic, body = f"provider.{provider}", {"notifier": "kafka"}
+    async with centre.system(provider) as client:
+        early = await client.post(f"{BASE}/subscriptions", json=body)
+        both = await client.post(f"{BASE}/subscriptions", json=body | {"url": "https://a.org/"})
+        await make_topic(centre, topic)
+        before = datetime.now(UTC) - timedelta(minutes=1)
+        await publish(centre, referral(provider, 1, at=before))
+        made = await client.post(f"{BASE}/subscriptions", json=body)
+        twice = await client.post(f"{BASE}/subscriptions", json=body)
+    assert (early.status_code, both.status_code, twice.status_code) == (409, 422, 409)
+    assert made.status_code == 201, made.text
+    assert (made.json()["topic"], "secret" in made.json()) == (topic, False)
+    records = [
+        referral(provider, 2, case_id=case_id),
+        referral(provider, 3, case_id=case_id, type="referral-accepted", state="accepted"),
+        referral(other, 1),
+        referral(provider, 4, test=True),
+        referral(provider, 5, type="referral-withdrawn", state="withdrawn", reason="excluded"),
+        referral(provider, 6),
+    ]
+    await publish(centre, *records)
+    read = await read_topic(centre, topic, 3)
+    events = [json.loads(record.value) for record in read]
+    assert {event["id"] for event in events} == {records[i]["id"] for i in (0, 1, 5)}
+    assert [event["sequence"] for event in events] == [f"{n:020d}" for n in (1, 2, 3)]
+    cursors = [event["data"]["cursor"] for event in events]
+    assert cursors.index(2) < cursors.index(3)  # of one case
+    first = events[cursors.index(2)]
+    assert set(first["data"]) == {"referral_id", "state", "cursor", "version", "href"}
+    assert first["dataschema"] == "urn:pashe:provider:referral-assigned:1"
+    assert (first["type"], first["subject"]) == ("referral-assigned", provider)
+    assert str(case_id) not in read[cursors.index(2)].value.decode()
+    headers = dict(read[0].headers)
+    assert headers["content-type"].startswith(b"application/cloudevents+json")
+
+    async def told() -> bool:
+        return len(await centre.notices(provider, subscription_id=made.json()["id"])) == 5
+
+    await eventually(told, what="a notice of each")
+    notices = await centre.notices(provider, subscription_id=made.json()["id"])
+    assert sorted((one["cursor"], one["state"], one["reason"]) for one in notices) == [
+        (2, "sent", None),
+        (3, "sent", None),
+        (4, "withheld", "test"),
+        (5, "withheld", "conflict"),
+        (6, "sent", None),
+    ]
+    path = f"{BASE}/subscriptions/{made.json()['id']}"
+    async with centre.system(provider) as client:
+        shown = (await client.get(path)).json()
+        assert (shown["notifier"], shown["topic"], shown["url"]) == ("kafka", topic, None)
+        assert (await client.post(f"{path}/replay", json={"after": 0})).status_code == 409
+        assert (await client.delete(path)).status_code == 204
+        again = await client.post(f"{BASE}/subscriptions", json=body)
+        assert again.status_code == 201, again.text
 
 
 # --- receivers that do not take it ----------------------------------------------------------------
