@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.notification import store
+from services.notification.asyncapi import render
 from services.notification.domain import WEBHOOK, NoticeState
 from services.notification.notice_list import list_notices, render_notice
 from services.notification.service import Subscriptions, organisation, render_subscription
@@ -22,6 +23,7 @@ from shared.clock import now
 from shared.database import transaction
 from shared.errors import InvalidBody
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import commit_place, decode_cursor, page
 from shared.vocabulary import Role
 
@@ -87,7 +89,12 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         items = [render_subscription(row, caller) for row in rows]
         return _json(page(items, rows[-1].seq if rows else None))
 
-    @router.post("/subscriptions", status_code=201, response_model=None)
+    @router.post(
+        "/subscriptions",
+        status_code=201,
+        response_model=None,
+        openapi_extra=body_of(SubscriptionIn),
+    )
     async def subscribe(
         request: Request, caller: Annotated[Caller, Depends(require(*_OWN))]
     ) -> Response:
@@ -144,7 +151,12 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         subscriptions.wake()
         return response
 
-    @router.post("/subscriptions/{subscription_id}/replay", status_code=202, response_model=None)
+    @router.post(
+        "/subscriptions/{subscription_id}/replay",
+        status_code=202,
+        response_model=None,
+        openapi_extra=body_of(ReplayIn),
+    )
     async def replay(
         request: Request,
         subscription_id: UUID,
@@ -182,6 +194,18 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
             )
         last = (int(rows[-1].xid), rows[-1].seq) if rows else None
         return _json(page([render_notice(row) for row in rows], last))
+
+    return router
+
+
+def make_documents(origin: str) -> APIRouter:
+    """Make the route of the document that says what is told, beside `openapi.json`."""
+    router = APIRouter(prefix="/notification/v1")
+    rendered = render(origin)
+
+    @router.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi() -> Response:
+        return Response(rendered, media_type="application/json")
 
     return router
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from services.notification.domain import NoticeState
-from shared.clock import rfc3339
 from shared.events import NOTICES, Draft, NoticeFacts, ProviderEntry
+from shared.feed import WebhookMessage
 from shared.kafka import PROVIDERS
 
 if TYPE_CHECKING:
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
     from services.notification.domain import Entry, Head, Why
     from services.notification.person_store import PersonNotice
-
-
-class WebhookMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The thin body of a webhook (Standard Webhooks 1.0); `timestamp` is when it happened."""
-
-    type: str
-    timestamp: str
-    data: ProviderEntry
 
 
 def entry_data(entry: Entry, public_url: str) -> ProviderEntry:
@@ -39,10 +31,10 @@ def entry_data(entry: Entry, public_url: str) -> ProviderEntry:
 
 def render_body(entry: Entry, public_url: str) -> bytes:
     """Render the body of a webhook."""
-    message = WebhookMessage(
-        type=entry.type, timestamp=rfc3339(entry.happened_at), data=entry_data(entry, public_url)
+    told = entry_data(entry, public_url)
+    return msgspec.json.encode(
+        WebhookMessage(type=entry.type, timestamp=entry.happened_at, data=told)
     )
-    return msgspec.json.encode(message)
 
 
 def provider_draft(entry: Entry, public_url: str) -> Draft:

@@ -91,6 +91,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         " persons by SMS what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
+    app.include_router(api.make_documents(service.settings.public_url))
     return service, app
 
 
