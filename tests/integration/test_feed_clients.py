@@ -205,7 +205,7 @@ async def test_each_example_client_goes_on_where_it_was_and_tells_nothing_twice(
             assert again["notices"] >= 2
 
             async def all_taken() -> bool:
-                return (await centre.ask("GET", path, Role.PROVIDER_SYSTEM))["waiting"] == 0
+                return bool((await centre.ask("GET", path, Role.PROVIDER_SYSTEM))["waiting"] == 0)
 
             await eventually(all_taken, 20, "the replay")
             hook = next(one for one in examples if one.name == "webhook")
