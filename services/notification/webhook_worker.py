@@ -7,6 +7,7 @@ slow one, so that receivers that hang never take the places of those that answer
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -97,13 +98,19 @@ class WebhookWorker(Crew):
         self._under_way[slow] -= 1
 
     async def _work(self, first: Job) -> None:
-        """Make a subscription's attempts one after the other, as long as one is due."""
+        """Make a subscription's attempts one after the other, as long as one is due.
+
+        The more it has had in a row, the later it is its turn: a flood of one provider's is no
+        queue for the others.
+        """
         job: Job | None = first
-        while job is not None:
+        for turn in itertools.count():
+            if job is None:
+                return
             try:
                 with telemetry.span("notification.webhook send", job.head.entry.traceparent):
                     answer = await self._attempt(job)
-                    job = await self.stored(partial(self._dispatch.settle, job, answer))
+                    job = await self.stored(partial(self._dispatch.settle, job, answer), turn)
             except Exception as error:  # noqa: BLE001  (the lease runs out, and it is tried again)
                 _log.error("attempt-lost", error, subscription=first.held.id)
                 return

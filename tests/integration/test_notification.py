@@ -962,6 +962,34 @@ async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None
     await outbound.close()
 
 
+async def test_a_flood_to_one_provider_is_no_queue_for_another(bench: Bench) -> None:
+    outbound = Outbound(timeout=timedelta(seconds=10), connections=64, allow_loopback=True)
+    worker = WebhookWorker(
+        dispatch=bench.first,
+        outbound=outbound,
+        sealer=bench.sealer,
+        public_url="https://centre.org",
+        clock=bench.clock,
+        wake_relay=lambda: None,
+    )
+    subscriptions, waiting = 30, 40
+    async with Hook() as flooded, Hook() as hook:
+        for _ in range(subscriptions):
+            await bench.add(provider_name(), flooded.url, waiting)
+        task = asyncio.create_task(worker.run())
+        await eventually(lambda: len(flooded.got) >= 5 * subscriptions, 30, "the flood")
+        await bench.add(provider_name(), hook.url, 5)
+        worker.wake()
+        await eventually(lambda: len(hook.got) >= 5, 30, "five of the other's")
+        first, last = hook.got[0].at, hook.got[-1].at
+        between = sum(first < got.at < last for got in flooded.got)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await outbound.close()
+    print(f"{between} of the flood came between the other's first and fifth")
+    assert between < 2 * subscriptions  # in one queue it would be all of them four times
+
+
 async def test_what_never_comes_is_passed_over_after_the_longest_wait(bench: Bench) -> None:
     provider, wait = provider_name(), timedelta(hours=1)
     gaps = Gaps(bench.engine, "nobody", wait, clock=bench.clock, wake=lambda: None)
