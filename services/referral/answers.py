@@ -217,7 +217,19 @@ def bring_forward(world: World, event: Event) -> Change:
             _withdraw(referral, reason, event.time, made)
         elif made.case.served and old is not None and not old.served:
             made.looked[referral.referral_id] = referral  # its clocks go on
+    _ask_others(world, made, event.time)
     return made
+
+
+def _ask_others(world: World, made: Change, at: datetime) -> None:
+    """Plan again what a provider asked for and a named one had: no rule of the case would."""
+    case = made.case
+    if case is None or not case.served:
+        return
+    for lost in [r for r in made.referrals.values() if r.onward and r.reason == EXCLUDED]:
+        known = {r.referral_id: r for r in world.of(lost.case_id, lost.need)} | made.referrals
+        if not any(r.open for r in known.values() if r.need == lost.need):
+            plan_new(world, case, lost.need, at, made, parent=lost, onward=True)
 
 
 def _ended_by(event_type: str, facts: CaseFacts, referral: Referral) -> str | None:

@@ -263,9 +263,12 @@ class Course:
     def name(self, provider: str) -> None:
         """Take in that the case names a provider: it loses everything, and others are asked."""
         self.excluded.add(provider)
-        for a in self.attempts:
-            if a.offer == provider and a.state not in OVER:
-                self._end(a, "named")
+        lost = [a for a in self.attempts if a.offer == provider and a.state not in OVER]
+        for a in lost:
+            self._end(a, "named")
+        for a in lost:
+            if a.onward and all(b.state in OVER for b in self.of(a.need)):
+                self.plan(a.need, onward=True, from_=a)
         mine = self.of("medical")
         live = [a for a in mine if a.state not in OVER]
         for a in live:

@@ -832,6 +832,20 @@ def test_who_is_named_later_loses_it_unheard_and_the_next_gets_it(state: str, na
     assert (last(again).provider_id, last(again).attempt) == ("far", one.attempt + 1)
 
 
+def test_what_a_provider_asked_for_is_planned_again_when_whoever_had_it_is_named() -> None:
+    lawyers = [offer(key, needs=frozenset({"legal_aid"})) for key in ("one", "two")]
+    here, case = world(NEAR, *lawyers), case_of(facts())
+    here.cases[case.case_id] = case
+    one = _answered(here, case, last(plan(here, case)), "accept")
+    gone = last(_release(here, case, last(answer(here, case, one, "refer-onward"))))
+    told = facts(excluded=[gone.provider_id])
+    done = bring_forward(here, event(case, "case-updated", told))
+    assert types(done) == ["withdrawn", "planned"]
+    again = last(done)
+    assert (again.need, again.state, again.awaits) == ("legal_aid", "planned", "release")
+    assert again.suggested not in (None, gone.offer_id)
+
+
 def test_a_name_of_somebody_else_ends_nothing() -> None:
     here, case, _ = _with_referral("accepted")
     done = bring_forward(here, event(case, "case-triaged", facts(excluded=["another", "police"])))
