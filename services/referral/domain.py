@@ -347,7 +347,7 @@ def shown(referral: Referral, actor: Actor) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(referral)
     for private in _PRIVATE:
         del plain[private]
-    plain["attachments"] = []
+    plain["attachments"] = []  # nobody but the centre opens what a reporter gave (SAFETY 7b, 28)
     if referral.state == _S.ASSIGNED:
         plain["answer_code"] = answer_code(referral.referral_id)
     if actor.role not in PROVIDER:
