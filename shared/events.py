@@ -237,12 +237,13 @@ class EventParked(_Data, frozen=True, kw_only=True):
 
 
 class CapacityChanged(_Data, frozen=True, kw_only=True):
-    """How many places an offer has free; null is unknown."""
+    """How many places an offer has free; null is unknown. `stale`: told too long ago, tell anew."""
 
     offer_id: str
     provider_id: str
     places_free: int | None
     places_total: int | None = None
+    stale: bool = False
 
 
 class OfferListed(_Data, frozen=True, kw_only=True):
