@@ -16,7 +16,8 @@ from services.intake.reading.count import is_plural, read_count
 from services.intake.reading.people import read_sex, speaks_of_self
 from services.intake.reading.places import Whereabouts, read_places
 from services.intake.reading.signals import hear, load_rules
-from services.intake.reading.words import READ, fold_tokens, fold_word
+from services.intake.reading.tokens import READ, fold_tokens
+from services.intake.reading.words import fold_word
 from services.intake.receipts import parse_receipt
 from shared.text import Language, ascii_digits, detect_language, normalise
 from shared.vocabulary import Concern, Sex, Urgency

@@ -15,20 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from shared import spelling
-from shared.text import ascii_digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEXICON: Final = Path(__file__).parents[1] / "lexicon"
-READ: Final = 20_000  # characters, the longest text that a channel takes
 
-_TOKEN: Final = re.compile(
-    "[a-z]+(?:['’`][a-z]+)*|[\u0980-\u09e3\u09f0\u09f1\u200c\u200d]+|\\d+(?:[.,/:-]\\d+)*"
-    "|[।|.!?;\n]|[,()৳$–—]",
-)
-_SENTENCE: Final = frozenset("।|.!?;\n")
-_MONEY: Final = frozenset("৳$")
 _FOLD_WHOLE: Final = re.compile("(?:ch|c|s)+h*(e|i|en|o|eo)$")
 _FOLDS: Final = tuple(
     (re.compile(pattern), to)
@@ -125,41 +117,3 @@ def _by_first_letters(patterns: list[str], depth: int) -> str:
 def compile_phrases(phrases: Iterable[str]) -> re.Pattern[str]:
     """Compile phrases for a line of folded words; a match begins at a word."""
     return re.compile("(?<= )" + any_pattern(phrases))
-
-
-@cache
-def _short_forms() -> dict[str, tuple[str, ...]]:
-    with (LEXICON / "classes.toml").open("rb") as file:
-        short = tomllib.load(file)["short"]
-    return {
-        fold_word(form): tuple(map(fold_word, word.split()))
-        for word, forms in short.items()
-        for form in forms
-    }
-
-
-def spell_out(folded: str) -> tuple[str, ...]:
-    """Return the words that a folded word of a message stands for."""
-    if short := _short_forms().get(folded):
-        return short
-    return (folded,)
-
-
-def fold_tokens(text: str) -> tuple[str, ...]:
-    """Return folded words, numbers in ASCII digits, `৳`, `,` and `|` of a normalised text."""
-    tokens: list[str] = []
-    for match in _TOKEN.finditer(ascii_digits(text[:READ]).lower()):
-        raw = match[0]
-        if raw in _SENTENCE:
-            tokens.append("|")
-        elif raw in _MONEY:
-            tokens.append("৳")
-        elif raw[0].isdigit():
-            tokens.append(raw)
-        elif len(raw) == 1 and raw in ",()–—":
-            tokens.append(",")
-        else:
-            word = re.sub("['’`]", "", raw) if raw[0] <= "z" else raw
-            if folded := fold_word(word):
-                tokens.extend(spell_out(folded))
-    return tuple(tokens)
