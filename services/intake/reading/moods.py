@@ -73,6 +73,8 @@ def read_moods(line: str) -> tuple[str, Moods]:
     line = _pattern("idiom").sub(lambda match: "_ " * match[0].count(" "), line)
     if _pattern("told").search(line) and not _pattern("own").search(line):
         return line, Moods(moods=(Mood.UNREAL,))
+    if _pattern("laughed").search(line) and not _pattern("pleads").search(line):
+        return line, Moods(moods=(Mood.PAST,))
     sentences = [match.span() for match in _SENTENCE.finditer(line)]
     parts = [part for start, end in sentences for part in _read_sentence(line, start, end)]
     ended = _find_end_of_it(line, sentences)
