@@ -33,8 +33,9 @@ _NUMBER_WORDS: Final = {
     fold_word(word): number
     for number, words in {
         2: ("দুই", "dui", "two"),
+        9: ("নয়", "noy", "nine"),
         3: ("তিন", "tin", "three"),
-        4: ("চার", "char", "four"),
+        4: ("চার", "চাইর", "char", "four"),
         5: ("পাঁচ", "pach", "five"),
         6: ("ছয়", "choy", "six"),
         7: ("সাত", "shat", "seven"),
@@ -51,7 +52,7 @@ _COUNTED: Final = {
     fold_word(start + ending): number
     for start, number in (
         *{"দুই": 2, "দু": 2, "তিন": 3, "চার": 4, "চাইর": 4, "পাঁচ": 5, "ছয়": 6, "সাত": 7}.items(),
-        *{"আট": 8, "dui": 2, "du": 2, "tin": 3, "char": 4, "chair": 4, "pach": 5, "choy": 6}.items(),
+        *{"আট": 8, "নয়": 9, "দশ": 10, "noy": 9, "dosh": 10, "dui": 2, "du": 2, "tin": 3, "char": 4, "chair": 4, "pach": 5, "choy": 6}.items(),
         *{"sat": 7, "at": 8}.items(),
     )
     for ending in _COUNT_ENDINGS
@@ -91,7 +92,7 @@ def _counts_persons(tokens: tuple[str, ...], i: int, number: int) -> bool:
     after = tokens[i + 1 : i + 4]
     if not any(_is_person(word) for word in after):
         return False
-    few = number in _FEW and _is_person(after[0])
+    few = _is_person(after[0]) and (number in _FEW or after[0] in _SIBLINGS)
     return after[0] in _COUNTERS or tokens[i] in _COUNTED or _is_plural(after[0]) or few
 
 
@@ -113,12 +114,19 @@ def _follows_person(tokens: tuple[str, ...], i: int) -> bool:
     return counted and i > 0 and _is_person(tokens[i - 1])
 
 
+_SIBLINGS: Final = frozenset(
+    map(fold_word, ("ভাইবোন", "ভাইবইন", "bhaibon", "vaibon", "siblings", "brothers", "sisters")),
+)
+
+
 def _is_person(word: str) -> bool:
     return _CHILD.match(word) is not None or sex_of(word, "") is not None or word in _KIN
 
 
 _AMONG: Final = frozenset(map(fold_word, ("মধ্যে", "moddhe", "modde", "মইদ্যে")))  # "2 of 5"
-_KIN: Final = frozenset(map(fold_word, ("ভাই", "bhai", "vai", "brothers")))
+_KIN: Final = frozenset(
+    map(fold_word, ("ভাই", "ভাইবোন", "ভাইবইন", "bhai", "vai", "bhaibon", "vaibon", "brothers", "siblings")),
+)
 
 
 def _is_plural(word: str) -> bool:
