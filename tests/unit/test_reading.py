@@ -232,7 +232,7 @@ def test_every_rule_hears_signals_that_exist_and_reads_words_of_the_vocabulary()
     entries = load_lexicon("entry")
     signals = {entry["signal"] for entry in entries} | {"is_child", "is_adult", "age_open"}
     for rule in load_rules():
-        assert frozenset().union(rule.none, *rule.all) <= signals, rule.id
+        assert frozenset().union(rule.none, *rule.all, *rule.of) <= signals, rule.id
         assert rule.concern is None or rule.concern in set(Concern)
         assert rule.urgency in set(Urgency)
 

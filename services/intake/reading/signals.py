@@ -134,17 +134,24 @@ def _is_negated(line: str, match: re.Match[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Signals that together mean something: all groups of `all`, nothing of `none`."""
+    """Signals that together mean something.
+
+    All groups of `all`, at least `least` groups of `of`, nothing of `none`.
+    """
 
     id: str
     concern: str | None
     urgency: str
     all: tuple[frozenset[str], ...]
     none: frozenset[str]
+    of: tuple[frozenset[str], ...] = ()
+    least: int = 0
 
     def holds(self, signals: frozenset[str]) -> bool:
         """Tell whether the rule applies to these signals."""
-        return self.none.isdisjoint(signals) and not any(g.isdisjoint(signals) for g in self.all)
+        if not self.none.isdisjoint(signals) or any(g.isdisjoint(signals) for g in self.all):
+            return False
+        return sum(not group.isdisjoint(signals) for group in self.of) >= self.least
 
 
 @cache
@@ -158,6 +165,8 @@ def load_rules() -> tuple[Rule, ...]:
             urgency=row.get("urgency", "T0"),
             all=tuple(frozenset(group.split("|")) for group in row["all"]),
             none=frozenset(row.get("none", ())),
+            of=tuple(frozenset(group.split("|")) for group in row.get("of", ())),
+            least=row.get("least", 0),
         )
         for row in (*_load_rows("rule", files), *_load_rows("danger", files))
     )
