@@ -75,7 +75,8 @@ def _flag(said: object) -> set[bool]:
 
 
 def _district(code: str | None) -> set[str]:
-    return {district_of(code)} if code else set()
+    district = district_of(code) if code else None
+    return {district} if district else set()
 
 
 def _named(message: dict[str, Any]) -> set[str]:
@@ -99,3 +100,91 @@ def score(messages: list[dict[str, Any]]) -> dict[str, Score]:
             row.missed += len(so - got)
             row.false += len(got - so)
     return table
+
+
+# The least recall and precision, in hundredths. Of messages that words and rules were corrected on:
+LEARNT: Final = {
+    "danger": (95, 95),
+    "self-harm": (90, 95),
+    "concern": (80, 75),
+    "place": (93, 85),
+    "home": (75, 100),
+    "persons": (85, 90),
+    "conflict": (85, 100),
+    "in": (80, 100),
+}
+# Of messages that nothing was tuned on, as first seen, less a margin: low, and true.
+UNSEEN: Final = {
+    "danger": (46, 76),
+    "self-harm": (40, 60),
+    "concern": (40, 55),
+    "place": (93, 80),
+    "home": (90, 70),
+    "persons": (70, 80),
+    "conflict": (100, 90),
+    "in": (35, 100),
+}
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    """Return all messages of a file of the test data."""
+    tables = tomllib.loads((DATA / name).read_text(encoding="utf-8"))
+    return [message for messages in tables.values() for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("name", "floors"),
+    [("reading-danger.toml", LEARNT), ("reading-unseen.toml", UNSEEN)],
+    ids=["learnt", "unseen"],
+)
+def test_each_field_is_heard_and_not_heard_wrongly_as_often_as_promised(
+    name: str, floors: dict[str, tuple[int, int]]
+) -> None:
+    scores = score(load(name))
+    seen = {f: (round(s.recall * 100), round(s.precision * 100)) for f, s in scores.items()}
+    below = {f for f, (r, p) in floors.items() if seen[f][0] < r or seen[f][1] < p}
+    assert not below, seen
+
+
+DANGERS: Final = (
+    "ওরা আমার গলা টিপে ধরছে",
+    "baire theke tala, amra 4 jon, khaoa nai",
+    "a man with a gun is at our door",
+    "amare khujtese maliker lok, ami bathroom e",
+    "she fainted and does not wake up",
+)
+
+
+@pytest.mark.parametrize("text", DANGERS)
+def test_the_same_words_are_danger_now_and_none_when_supposed_played_past_or_over(
+    text: str,
+) -> None:
+    assert _is_danger(text)
+    assert not _is_danger(f"In the movie: {text.replace('amare', 'ore').replace('আমার', 'ওর')}")
+    assert not _is_danger(f"{text}. It was a false alarm")
+    assert _is_danger(f"it was a false alarm yesterday. Now {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "danger"),
+    [
+        ("two years ago he strangled me", False),
+        ("two years ago we married, now he is strangling me", True),
+        ("২ বছর আগে আমারে গলা টিপে ধরছিল", False),
+        ("২ মাস আগে আনছে, ঘরে তালা দিয়া রাখছে, আমরা বাইর হইতে পারি না", True),
+        ("since last week they have locked us in a room", True),
+        ("if someone is locked in a room, whom should the neighbour call?", False),
+        ("if i tell anyone he will kill me", True),
+        ("আমরা এখন নিরাপদে আছি, আগে তালা দিয়া মারত", False),
+        ("আমি নিরাপদ না, দরজার বাইরে ওরা দা নিয়া খাড়া", True),
+        ("natoke ovinoyer kotha bole amake ghore tala diye rakhse, bachan", True),
+        ("amakeatkayrakhse ghore, bachan", True),
+        ("amk ghore atke rkhse, plz bachn", True),
+    ],
+)
+def test_time_and_mood_decide_whether_it_is_danger(text: str, *, danger: bool) -> None:
+    assert _is_danger(text) is danger
+
+
+def _is_danger(text: str) -> bool:
+    return read(text, today=TODAY).urgency == Urgency.T0

@@ -27,7 +27,10 @@ _RANGE: Final = re.compile(r"(\d{1,3})[-/](\d{1,3})")
 _MANY: Final = 1_000
 _FEW: Final = range(2, 6)  # "2 bon": more than that beside one word is rather an age
 _CHILD: Final = re.compile(
-    "|".join(fold_word(w) for w in ("শিশু", "বাচ্চা", "পোলাপান", "bacha", "sisu", "polapan", "child", "kid", "baby")),
+    "|".join(
+        fold_word(w)
+        for w in ("শিশু", "বাচ্চা", "পোলাপান", "bacha", "sisu", "polapan", "child", "kid", "baby")
+    ),
 )
 _NUMBER_WORDS: Final = {
     fold_word(word): number
@@ -52,7 +55,20 @@ _COUNTED: Final = {
     fold_word(start + ending): number
     for start, number in (
         *{"দুই": 2, "দু": 2, "তিন": 3, "চার": 4, "চাইর": 4, "পাঁচ": 5, "ছয়": 6, "সাত": 7}.items(),
-        *{"আট": 8, "নয়": 9, "দশ": 10, "noy": 9, "dosh": 10, "dui": 2, "du": 2, "tin": 3, "char": 4, "chair": 4, "pach": 5, "choy": 6}.items(),
+        *{
+            "আট": 8,
+            "নয়": 9,
+            "দশ": 10,
+            "noy": 9,
+            "dosh": 10,
+            "dui": 2,
+            "du": 2,
+            "tin": 3,
+            "char": 4,
+            "chair": 4,
+            "pach": 5,
+            "choy": 6,
+        }.items(),
         *{"sat": 7, "at": 8}.items(),
     )
     for ending in _COUNT_ENDINGS
@@ -125,7 +141,10 @@ def _is_person(word: str) -> bool:
 
 _AMONG: Final = frozenset(map(fold_word, ("মধ্যে", "moddhe", "modde", "মইদ্যে")))  # "2 of 5"
 _KIN: Final = frozenset(
-    map(fold_word, ("ভাই", "ভাইবোন", "ভাইবইন", "bhai", "vai", "bhaibon", "vaibon", "brothers", "siblings")),
+    map(
+        fold_word,
+        ("ভাই", "ভাইবোন", "ভাইবইন", "bhai", "vai", "bhaibon", "vaibon", "brothers", "siblings"),
+    ),
 )
 
 

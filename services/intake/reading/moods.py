@@ -24,7 +24,10 @@ _SENTENCE: Final = re.compile(r"[^|]+")
 _CLAUSE: Final = re.compile("[^,]+")
 _SINCE_BEFORE: Final = frozenset(map(fold_word, ("since", "from", "for")))
 _SINCE_AFTER: Final = frozenset(
-    map(fold_word, ("থেকে", "থেইকা", "ধরে", "ধইরা", "যাবত", "theke", "thika", "dhore", "dhoira", "jabot")),
+    map(
+        fold_word,
+        ("থেকে", "থেইকা", "ধরে", "ধইরা", "যাবত", "theke", "thika", "dhore", "dhoira", "jabot"),
+    ),
 )
 _NOT: Final = frozenset(map(fold_word, ("না", "নাই", "নেই", "নয়", "na", "nai", "nei", "noy")))
 
@@ -78,9 +81,7 @@ def read_moods(line: str) -> tuple[str, Moods]:
     sentences = [match.span() for match in _SENTENCE.finditer(line)]
     parts = [part for start, end in sentences for part in _read_sentence(line, start, end)]
     ended = _find_end_of_it(line, sentences)
-    moods = (
-        Mood.PAST if start < ended and mood is Mood.LIVE else mood for start, mood in parts
-    )
+    moods = (Mood.PAST if start < ended and mood is Mood.LIVE else mood for start, mood in parts)
     return line, Moods((0, *(start for start, _ in parts)), (Mood.LIVE, *moods))
 
 

@@ -1,4 +1,4 @@
-"""The folded words of a message: short forms spelt out, words written together taken apart. Pure."""
+"""The folded words of a message: short forms spelt out, joined words taken apart. Pure."""
 
 from __future__ import annotations
 

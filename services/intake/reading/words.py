@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
-from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -82,9 +81,7 @@ def word_pattern(word: str) -> str:
     begun, whole = _fold_start(start), fold_word(start)
     if whole.startswith(begun):
         return re.escape(begun) + "[^ |,]* "
-    same = commonprefix([begun, whole])
-    rest = re.escape(begun[len(same) :]), re.escape(whole[len(same) :])
-    return f"{re.escape(same)}(?:{rest[0]}[^ |,]*|{rest[1]}) "
+    return f"(?:{re.escape(begun)}[^ |,]*|{re.escape(whole)}) "
 
 
 def phrase_pattern(phrase: str) -> str:
@@ -107,8 +104,9 @@ def _by_first_letters(patterns: list[str], depth: int) -> str:
         letter = pattern[0] if depth and pattern[:1].isalpha() and pattern[1:2].isalpha() else ""
         groups.setdefault(letter, []).append(pattern[len(letter) :])
     parts = [
-        letter + _by_first_letters(rests, depth - 1) if letter and len(rests) > 1 else
-        "|".join(letter + rest for rest in rests)
+        letter + _by_first_letters(rests, depth - 1)
+        if letter and len(rests) > 1
+        else "|".join(letter + rest for rest in rests)
         for letter, rests in groups.items()
     ]
     return "(?:" + "|".join(parts) + ")"
