@@ -14,9 +14,9 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.sms.replies import words_of
 from shared.access import service_token
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.support.wait import eventually
 

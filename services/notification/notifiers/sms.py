@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -41,9 +40,6 @@ SMS: Final = "sms"
 """The notifier's name: its group is `notification.sms`."""
 
 TABLE: Final = Path(__file__).parents[1] / "policy.toml"
-
-FILE_EXCHANGE: Final = timedelta(seconds=15)
-"""How long the file outbox may take: as long as a gateway."""
 
 
 @dataclass(slots=True)
@@ -155,20 +151,19 @@ class SmsNotifier:
             policy, service.outbox, notifier=self.name, gateway=gateway is not None
         )
         self._worker: SmsWorker | None = None
-        if settings is None or gateway is None:
+        if gateway is None:
             return
         intake = service.settings.urls["intake"]
         if not intake:
             raise SettingsError("INTAKE_URL is not set: who may be reached is asked there")
         seed = read_key(service.settings, "signing.key")
-        exchange = settings.external.timeout if settings.external else FILE_EXCHANGE
         self._worker = SmsWorker(
             sending=Sending(
                 service.flow,
                 service.outbox,
                 self.name,
                 service.settings.replica,
-                exchange,
+                gateway.exchange,
                 clock=now,
                 window=self.window,
             ),
