@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.notification import api
+from services.notification.callbacks import load_proofs, make_callbacks
 from services.notification.consumers import make_cases, make_consumer
+from services.notification.deliveries import Deliveries
 from services.notification.dispatch import Dispatch
 from services.notification.notifiers import Desk, make_notifiers
 from services.notification.outbound import Outbound
@@ -84,10 +86,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app = make_app(
         service,
         "Pashe notification",
-        "Tells providers' systems by webhook what happens to their referrals, and persons by SMS"
-        " what the policy allows; keeps what was told.",
+        "Tells providers' systems by webhook what happens to their referrals, and people what the"
+        " policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
+    deliveries = Deliveries(service.flow, service.outbox, now)
+    app.include_router(make_callbacks(service, deliveries, load_proofs()))
     return service, app
 
 

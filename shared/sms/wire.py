@@ -51,6 +51,7 @@ class Call:
     content: bytes = field(default=b"", repr=False)
     content_type: str = ""
     authorization: str = field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     reads: bool = True
 
 
@@ -147,11 +148,12 @@ class Wire:
     async def _exchange(self, call: Call, trace: object) -> Answer:
         headers = [(b"user-agent", b"Pashe/1"), (b"accept", b"*/*")]
         for name, value in (
-            (b"authorization", call.authorization),
-            (b"content-type", call.content_type),
+            ("authorization", call.authorization),
+            ("content-type", call.content_type),
+            *call.headers,
         ):
             if value:
-                headers.append((name, value.encode("ascii")))
+                headers.append((name.encode("ascii"), value.encode("ascii")))
         request = self._pool.stream(
             call.method,
             call.url,

@@ -84,7 +84,7 @@ async def test_a_page_is_a_neutral_sms_and_who_cannot_be_reached_is_passed_over(
         await eventually(lambda: len(desk.texts(mine)) == 1, 30, "the page by SMS")
         assert pages(desk, first) == ["coordinator:by-call", "coordinator:by-sms"]
         failed = desk.tasks(first)["page_not_sent"]
-        assert (failed["level"], failed["detail"]) == ("supervisor", "not-reachable-by-sms")
+        assert (failed["level"], failed["detail"]) == ("supervisor", "no-safe-way")
         await in_danger(desk, district)  # minutes later is no repetition
         await eventually(lambda: len(desk.texts(mine)) == 2, 30, "the second page")
     assert set(desk.texts(mine)) <= LOOK

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import random
-import secrets
 import signal
 import statistics
 import time
@@ -23,20 +22,25 @@ import asyncpg
 import pytest
 
 from services.notification import person_store
+from services.notification.carrier import BySms
 from services.notification.contacts import IntakeContacts
+from services.notification.deliveries import Deliveries
 from services.notification.domain import NoticeId, NoticeState
-from services.notification.notifiers.sms import TABLE
+from services.notification.limits import Limits, load_limits
 from services.notification.person_store import PersonNotice
-from services.notification.policy import Recipient, parse_policy
+from services.notification.policy import Recipient
+from services.notification.policy_file import TABLE, parse_policy
 from services.notification.seal import Sealer
 from services.notification.sending import Sending
-from services.notification.sms_worker import SmsWorker
+from services.notification.teller import Teller
 from services.notification.templates import LANGUAGES, load_templates
+from services.notification.words import Words
 from shared.access import TokenReader, service_token
 from shared.clock import new_event_id
 from shared.database import make_engine
 from shared.outbox import Outbox
 from shared.signing import Signer
+from shared.sms import Asks
 from shared.sms.external import External, ExternalSettings
 from shared.vocabulary import Role
 from tests.support.notices import (
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from shared.sms import Gateway as SmsGateway
 
 TEMPLATES = load_templates()
 NEWS = TEMPLATES.text("news", "bn")
@@ -175,6 +181,8 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
             "recipient": "person",
             "purpose": "news",
             "notice_id": notice_id,
+            "referral_id": json.loads(event["value"])["data"]["referral_id"],
+            "ways": ["sms", "whatsapp"],
         }
         headers = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if line)
         original = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
@@ -215,7 +223,7 @@ async def test_what_is_not_sent_says_why(
         "no-number",
         "erased",
         "no-case",
-        "not-reachable-by-sms",
+        "no-safe-way",
     ]
     cases = {reason: str(uuid4()) for reason in reasons}
     for reason, case_id in cases.items():
@@ -278,6 +286,10 @@ async def test_what_is_not_sent_says_why(
 # --- a hostile gateway, inside this process ------------------------------------------------------
 
 
+def make_external(url: str, patience: timedelta) -> SmsGateway:
+    return External(ExternalSettings(f"{url}/send", timeout=patience))
+
+
 @dataclass(slots=True)
 class Trial:
     """Workers of one notifier on one database, with a gateway and an intake on loopback."""
@@ -285,34 +297,39 @@ class Trial:
     engine: AsyncEngine
     gateway: Gateway
     desk: Desk
-    notifier: str
+    notifier: str = "sms"
     patience: timedelta = PATIENT
+    limits: Limits = load_limits()["sms"]
+    make: Callable[[str, timedelta], SmsGateway] = make_external
     at: timedelta = timedelta()
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    workers: list[SmsWorker] = field(default_factory=list)
+    workers: list[Teller] = field(default_factory=list)
 
     def clock(self) -> datetime:
         return datetime.now(UTC) + self.at
 
     def start(self, holder: str, gateway: str = "") -> asyncio.Task[None]:
         """Start a worker; more than one are replicas."""
-        worker = SmsWorker(
+        outbox = Outbox("notification", Signer(b"s" * 32))
+        carrier = BySms(self.make(gateway or self.gateway.url, self.patience))
+        worker = Teller(
             sending=Sending(
                 self.engine,
-                Outbox("notification", Signer(b"s" * 32)),
+                outbox,
                 self.notifier,
                 holder,
                 self.patience,
                 clock=self.clock,
+                limits=self.limits,
+                asks=carrier.asks is not Asks.NOTHING,
             ),
             contacts=IntakeContacts(
                 self.desk.url, lambda: service_token(b"s" * 32, "notification"), timeout=20
             ),
-            gateway=External(
-                ExternalSettings(f"{gateway or self.gateway.url}/send", timeout=self.patience)
-            ),
+            carrier=carrier,
             policy=parse_policy(TABLE.read_text("utf-8"), TEMPLATES.names, LANGUAGES),
-            templates=TEMPLATES,
+            words=Words(TEMPLATES, "https://centre.example.org"),
+            deliveries=Deliveries(self.engine, outbox, self.clock),
             mark=Sealer(b"k" * 32).mark,
             clock=self.clock,
             wake_relay=lambda: None,
@@ -387,7 +404,9 @@ class Trial:
 @pytest.fixture
 async def trial(ground: Ground, gateway: Gateway, desk: Desk) -> AsyncIterator[Trial]:
     engine = make_engine(ground.environment()["DATABASE_URL"], size=12, name="trial")
-    made = Trial(engine, gateway, desk, f"trial-{secrets.token_hex(4)}")
+    async with engine.begin() as conn:  # what an earlier test left is nobody's any more
+        await conn.exec_driver_sql("DELETE FROM person_notices")
+    made = Trial(engine, gateway, desk)
     yield made
     for task in made.tasks:
         task.cancel()
@@ -537,7 +556,7 @@ async def test_the_same_text_reaches_a_phone_once_in_ten_minutes(trial: Trial) -
 
 async def kill(worker: asyncio.Task[None]) -> None:
     """End a worker as if its process had been killed: what it had not stored never is."""
-    under_way = [t for t in asyncio.all_tasks() if "SmsWorker._work" in str(t.get_coro())]
+    under_way = [t for t in asyncio.all_tasks() if "Teller._work" in str(t.get_coro())]
     for task in (*under_way, worker):
         task.cancel()
     await asyncio.gather(*under_way, worker, return_exceptions=True)

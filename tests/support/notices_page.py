@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.notification.notifiers.sms import TABLE
-from services.notification.policy import parse_policy
+from services.notification.policy_file import TABLE, parse_policy
 from services.notification.templates import LANGUAGES, Audience, load_templates
 from shared.sms import count_segments
 
@@ -95,7 +94,9 @@ def _lines(policy: Policy) -> Iterator[str]:
 
 
 def _happens(row: Row) -> str:
-    return f"`{row.template}` by {row.by}" if row.then == "send" else f"withheld: `{row.reason}`"
+    if row.then == "withhold":
+        return f"withheld: `{row.reason}`"
+    return f"`{row.template}` by {', '.join(row.ways)}"
 
 
 def _only_if(row: Row) -> str:
