@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 READY := .venv/.ready
 PYTEST := .venv/bin/python -m pytest
 WORKERS := 2
+SELECTED := not long and not slow
 # Workers must collect the same tests in the same order, so they share the seed of hashes.
 SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadfile
 export PYTHON
@@ -38,10 +39,14 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 	@.venv/bin/pashe status || [ $$? -eq 3 ]
 
 .PHONY: test
-test: $(READY) ## Run all tests: unit, contract, integration, faults in their short form
+test: $(READY) ## Run the tests: unit, contract, integration, faults in their short form
 	@$(SPREAD) tests/unit tests/contract
-	@$(SPREAD) --no-loadscope-reorder tests/integration -m "not long"
-	@$(PYTEST) tests/bench tests/faults -m "not long"
+	@$(SPREAD) --no-loadscope-reorder tests/integration -m "$(SELECTED)"
+	@$(PYTEST) tests/bench tests/faults -m "$(SELECTED)"
+
+.PHONY: test-ci
+test-ci: ## Run what every change must pass: all tests but the long ones
+	@$(MAKE) test SELECTED="not long"
 
 .PHONY: test-all
 test-all: $(READY) ## Run every test, the long ones too

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DurableConsumer", "Handler"]
 
+PART_BYTES: Final = 64 * 1024
+"""Bytes of one partition in one fetch: the client gives them all before it turns to the next."""
+
 COMMIT_EVERY: Final = 1.0
 """Seconds between two commits of offsets; the inbox drops what a dead process did since."""
 
@@ -130,6 +133,7 @@ class DurableConsumer(Generic[S]):
             ack_policy=AckPolicy.MANUAL,
             max_records=MAX_RECORDS,
             fetch_max_wait_ms=500,
+            max_partition_fetch_bytes=PART_BYTES,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,
             no_reply=True,

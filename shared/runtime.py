@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 STALL: Final = 30.0
 """Seconds that a consumer may stand still with lag before the process ends itself."""
 
+ALONE: Final = 10
+"""So many times longer one partition may, while others of the same consumer move on."""
+
 LOOK: Final = 5.0
 """Seconds between looks at lag and gauges."""
 
@@ -310,12 +313,13 @@ def _stands_still(
     """Set the lag gauges; say whether a partition has waiting records and has not moved.
 
     A consumer that holds because the world is down, and a partition that waits for a newer version,
-    stand still for a reason that a restart does not cure.
+    stand still for a reason that a restart does not cure. Under a backlog a partition waits for its
+    turn among the others.
     """
     clock = asyncio.get_running_loop().time()
     lags = dict.fromkeys(consumer.topics, 0)
     excused = consumer.paused()
-    stalled = False
+    ages = []
     for place, end in ends.items():
         mark = (consumer.name, place)
         if place not in progress:
@@ -328,11 +332,11 @@ def _stands_still(
         waits = consumer.held or place in excused
         if lag == 0 or waits or before is None or before[0] != position:
             still[mark] = (position, clock)
-        elif clock - before[1] > STALL:
-            stalled = True
+        if lag and not waits:
+            ages.append(clock - still[mark][1])
     for topic, lag in lags.items():
         telemetry.CONSUMER_LAG.labels(consumer.name, topic).set(lag)
-    return stalled
+    return bool(ages) and (min(ages) > STALL or max(ages) > STALL * ALONE)
 
 
 async def _end_offsets(

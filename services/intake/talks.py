@@ -23,6 +23,9 @@ are sent later, by SMS."""
 EARLIER: Final = 20
 """Reports of one number that a text of it may be about."""
 
+IN_A_BATCH: Final = 200
+"""Further ones that are looked at, once a number: texts of it may come together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -56,21 +59,27 @@ async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[U
         return {}
     rows = await conn.execute(
         text(
-            "SELECT s.submission_id, s.sender, s.received_at, s.gateway,"
-            " e.submission_id AS earlier, e.case_ids, e.asked, e.asked_at,"
+            "WITH texts AS MATERIALIZED ("
+            " SELECT seq, submission_id, sender, received_at, gateway FROM submissions"
+            " WHERE submission_id = ANY(CAST(:ids AS uuid[])) AND sender IS NOT NULL"
+            " AND channel IN ('sms', 'whatsapp')),"
+            " past AS MATERIALIZED (SELECT b.* FROM"
+            " (SELECT sender, max(seq) AS last FROM texts GROUP BY sender) w CROSS JOIN LATERAL"
+            " (SELECT b.sender, b.seq, b.submission_id, b.case_ids FROM submissions b"
+            "  WHERE b.sender = w.sender AND b.seq < w.last AND b.state IN ('received', 'opened')"
+            "  ORDER BY b.seq DESC LIMIT :kept) b)"
+            " SELECT s.submission_id, s.sender, s.received_at, s.gateway,"
+            " e.submission_id AS earlier, e.case_ids, r.changed_at AS asked_at,"
+            " CASE WHEN r.state IN ('sent', 'unknown') THEN r.kind END AS asked,"
             " n.number IS NOT NULL AS stopped, EXISTS (SELECT 1 FROM provider_numbers w"
             "  WHERE w.number_index = s.sender) AS worker"
-            " FROM submissions s LEFT JOIN stopped_numbers n ON n.number = s.sender"
-            " LEFT JOIN LATERAL (SELECT b.submission_id, b.case_ids, b.seq,"
-            "  CASE WHEN r.state IN ('sent', 'unknown') THEN r.kind END AS asked,"
-            "  r.changed_at AS asked_at FROM submissions b"
-            "  LEFT JOIN replies r USING (submission_id)"
-            "  WHERE b.sender = s.sender AND b.seq < s.seq AND b.state IN ('received', 'opened')"
+            " FROM texts s LEFT JOIN stopped_numbers n ON n.number = s.sender"
+            " LEFT JOIN LATERAL (SELECT * FROM past b WHERE b.sender = s.sender AND b.seq < s.seq"
             "  ORDER BY b.seq DESC LIMIT :n) e ON true"
-            " WHERE s.submission_id = ANY(CAST(:ids AS uuid[])) AND s.sender IS NOT NULL"
-            " AND s.channel IN ('sms', 'whatsapp') ORDER BY s.submission_id, e.seq DESC"
+            " LEFT JOIN replies r ON r.submission_id = e.submission_id"
+            " ORDER BY s.submission_id, e.seq DESC"
         ),
-        {"ids": list(submissions), "n": EARLIER},
+        {"ids": list(submissions), "n": EARLIER, "kept": EARLIER + IN_A_BATCH},
     )
     talks: dict[UUID, Talk] = {}
     for row in rows:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.bench.figures import Figure
     from tests.support.stack import Stack
 
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.slow]
 
 
 def seen(figures: list[Figure], count: int) -> None:

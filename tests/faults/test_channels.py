@@ -80,7 +80,7 @@ async def flooded(home: Path, seconds: float, every: float, least: float) -> Non
     """Flood the SMS channel, of the rate at least the part `least`, beside genuine reports."""
     with Stack(home, env={"PASHE_SERVICES": "intake", **SETTINGS}) as stack:
         url, seen = stack.url("intake"), defaultdict[str, Seen](Seen)
-        flood = Flood(url)
+        process, flood = stack.pid("intake"), Flood(url)
         pouring = asyncio.create_task(flood.run())
         await asyncio.gather(
             *(
@@ -92,6 +92,16 @@ async def flooded(home: Path, seconds: float, every: float, least: float) -> Non
         pouring.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await pouring
+        conn = await stack.connect("intake")
+        waits = "SELECT count(*) FROM submissions WHERE state = 'received'"
+        print(f"\n{await conn.fetchval(waits)} of the flood were still to be opened")
+
+        async def opened() -> bool:
+            return not int(await conn.fetchval(waits))
+
+        await eventually(opened, 90, "all of the flood is opened")
+        await conn.close()
+        assert stack.pid("intake") == process, "it served all the while"
     print(f"\nsms under {flood.sent / seconds:.0f} texts a second of one sender for {seconds:g} s:")
     print(f"  the flood: {flood.taken} taken, {flood.refused} refused")
     for name, told in seen.items():

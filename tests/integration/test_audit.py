@@ -960,6 +960,7 @@ async def test_poison_on_a_stream_is_recorded_once_and_the_rest_flows(world: Wor
     await world.check_tree()
 
 
+@pytest.mark.slow
 async def test_a_crash_between_both_commits_makes_no_second_entry(world: World) -> None:
     case = str(uuid4())
     async with world.running() as one:
@@ -986,6 +987,7 @@ async def test_a_crash_between_both_commits_makes_no_second_entry(world: World) 
         assert await world.check_tree() == size + 1
 
 
+@pytest.mark.slow
 async def test_a_standby_takes_over_from_a_killed_holder(world: World) -> None:
     case = str(uuid4())
     async with world.running("1") as one, world.running("2") as two:
@@ -1000,6 +1002,7 @@ async def test_a_standby_takes_over_from_a_killed_holder(world: World) -> None:
     await world.check_tree()
 
 
+@pytest.mark.slow
 async def test_a_frozen_holder_is_replaced_and_harms_nothing_when_it_wakes(world: World) -> None:
     case = str(uuid4())
     async with world.running("1") as one, world.running("2") as two:

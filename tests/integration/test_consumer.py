@@ -311,6 +311,7 @@ def count_calls(
     monkeypatch.setattr(thing, method, counted)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_database_gone_for_thirty_seconds_parks_nothing_and_runs_nothing_hot(
     lab: Lab, monkeypatch: pytest.MonkeyPatch

@@ -131,6 +131,7 @@ async def fire_pages(stack: Stack, cases: list[str]) -> None:
         await conn.close()
 
 
+@pytest.mark.slow
 async def test_two_processes_page_each_once_and_go_on(desk: Desk, tmp_path: Path) -> None:
     district, port = "BD2019", free_port()
     people = [{"person": f"coordinator:t{n}", "district": district} for n in range(3)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from shared.kafka import partition_of
 from tests.support.cut import Cut
@@ -44,6 +45,7 @@ async def ready(port: int) -> dict[str, Any]:
     return answer.json() if answer.status_code == 200 else {}
 
 
+@pytest.mark.slow
 async def test_sigterm_under_load_loses_and_doubles_nothing_and_ends_within_the_grace(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ async def test_a_process_ends_within_the_grace_while_kafka_is_down(
         assert await child.ended(GRACE) in {0, -signal.SIGTERM}
 
 
+@pytest.mark.slow
 async def test_a_missing_topic_is_waited_for_and_then_read(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     subject = str(uuid4())
@@ -135,6 +138,7 @@ async def test_a_missing_topic_is_waited_for_and_then_read(lab: Lab, tmp_path: P
         await eventually(lambda: _more(lab, 1), 15, "the flow after the topic came")
 
 
+@pytest.mark.slow
 async def test_a_record_that_kills_three_processes_is_parked_and_its_neighbours_live(
     lab: Lab, tmp_path: Path
 ) -> None:

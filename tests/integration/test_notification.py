@@ -615,6 +615,7 @@ async def test_the_web_role_sees_one_organisation_and_never_a_secret(centre: Cen
 # --- death ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_killed_between_send_and_commit_it_sends_again_with_the_same_id(
     ground: Ground, running_centre: Centre, tmp_path: Path

@@ -112,6 +112,7 @@ def test_logs_are_listed_and_shown(stack: Stack) -> None:
     assert "service-started" in stack.pashe("logs", "intake")
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
     env = {**INTAKE_ONLY, "INTAKE_CHANNELS": "pigeon"}
     stack = Stack(tmp_path / "home", env=env)

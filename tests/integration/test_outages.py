@@ -96,6 +96,7 @@ async def travel(stack: Stack, headers: dict[str, str]) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 async def test_without_postgres_reports_get_503_and_no_2xx_is_lost(stack: Stack) -> None:
     headers = stack.bearer(Role.PARTNER, "example-partner")
     base, pid = stack.url("intake"), stack.pid("postgres")
@@ -147,6 +148,7 @@ def own_intake(stack: Stack, environment: dict[str, str]) -> Iterator[int]:
         log.close()
 
 
+@pytest.mark.slow
 async def test_a_process_started_without_kafka_takes_reports_that_flow_later(stack: Stack) -> None:
     headers = stack.bearer(Role.PARTNER, "example-partner")
     environment, base = stack.environment("intake"), stack.url("intake")
@@ -232,6 +234,7 @@ async def recorded(stack: Stack) -> set[tuple[str, int, int]]:
         await conn.close()
 
 
+@pytest.mark.slow
 async def test_poison_on_every_stream_is_parked_once_a_service_and_the_rest_flows(
     stack: Stack,
 ) -> None:

@@ -175,6 +175,7 @@ async def _metric(centre: Centre, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
+@pytest.mark.slow
 async def test_the_timers_of_a_need_fire_in_a_process_that_does_not_run_its_rule(
     centre: Centre, tmp_path: Path
 ) -> None:

@@ -238,6 +238,7 @@ async def catches_up(lab: Lab, load: Load) -> None:
     await eventually(look, 20, "the flow after the failover")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_standby_takes_over_from_a_killed_and_from_a_frozen_holder(
     lab: Lab, tmp_path: Path

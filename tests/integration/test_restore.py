@@ -168,6 +168,7 @@ async def turn_keys(site: Site, room: Room) -> None:
     assert len(keys.load()) == 1
 
 
+@pytest.mark.slow
 async def test_an_older_backup_brings_back_nothing_that_was_erased(
     site: Site, tmp_path: Path
 ) -> None:

@@ -234,6 +234,7 @@ def _of_kind(events: list[dict[str, Any]], kind: str) -> Counter[str]:
     return Counter(e["subject"] for e in events if e["type"] == f"referral-{kind}")
 
 
+@pytest.mark.slow
 async def test_replicas_that_race_stop_and_start_fire_each_timer_once(office: Office) -> None:
     for provider in ("a-first", "b-second", "c-third"):
         await office.list_offer(provider)

@@ -74,6 +74,7 @@ def test_status_tells_each_part_and_the_three_figures(stack: Stack) -> None:
     assert all(port < 32768 for port in ports)
 
 
+@pytest.mark.slow
 def test_a_second_up_says_it_is_up_and_changes_nothing(stack: Stack) -> None:
     before = {part["name"]: part["pid"] for part in stack.status()["parts"]}
     assert f"Already up at {stack.origin}" in stack.pashe("up", "--detach")
@@ -122,6 +123,7 @@ def test_what_a_killed_supervisor_leaves_dies_or_is_reaped(stack: Stack) -> None
     eventually_now(lambda: ready(stack), 30, "all parts ready")
 
 
+@pytest.mark.slow
 def test_a_leftover_that_ignores_its_end_is_reaped_by_its_pid_and_start_time(
     stack: Stack,
 ) -> None:
@@ -176,6 +178,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_down_ends_everything_up_finds_it_again_and_what_is_broken_is_told(tmp_path: Path) -> None:
     home = tmp_path / "home"
     stack = Stack(home, env=PLATFORM_ONLY)
@@ -208,6 +211,7 @@ def test_down_ends_everything_up_finds_it_again_and_what_is_broken_is_told(tmp_p
     assert not (home / "postgres").exists()
 
 
+@pytest.mark.slow
 def test_an_older_kafka_and_other_passwords_are_one_clear_line(tmp_path: Path) -> None:
     home = tmp_path / "home"
     formatted = home / "kafka" / "1" / "data" / "meta.properties"

@@ -219,6 +219,31 @@ async def test_a_group_that_falls_behind_what_the_tap_keeps_loses_nothing(
     assert await lab.parked() == []
 
 
+@pytest.mark.parametrize("kept", [500, 3], ids=["from the tap", "by its own fetch"])
+async def test_a_flood_in_one_partition_starves_no_other(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(tap_module, "KEPT_RECORDS", kept)
+    flood, *others = (subject_in(n) for n in range(ALL))
+    handler = Recorder(f"{lab.schema}.one", gate=asyncio.Event())
+    async with running(lab) as tap, lab.consuming(handler, tap=tap) as consumer:
+        await follows(consumer)
+        await lab.send(lab.record(flood, 1))
+        await eventually(lambda: handler.batches, what="a batch in hand")
+        for first in range(2, 452, 25):
+            await lab.send(*(lab.record(flood, n) for n in range(first, first + 25)))
+        await lab.send(*(lab.record(subject, 1) for subject in others))
+        stretches = [tap.stretch(TopicPartition(lab.topic, n)) for n in range(ALL)]
+        ends = [451, *([1] * len(others))]
+        await eventually(lambda: [each and each.end for each in stretches] == ends, what="the tap")
+        assert handler.gate is not None
+        handler.gate.set()
+        wanted = {flood: list(range(1, 452))} | {subject: [1] for subject in others}
+        await eventually(lambda: has(lab, handler.consumer, wanted))
+    ranks = {effect.subject: n for n, effect in enumerate(await lab.effects(handler.consumer))}
+    assert max(ranks[subject] for subject in others) <= 401, "the first or the second full batch"
+
+
 async def test_what_the_database_refused_for_long_is_given_again_in_order(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +292,7 @@ async def test_a_newer_version_holds_its_partition_and_the_tap_goes_on(lab: Lab)
     assert await lab.parked() == []
 
 
+@pytest.mark.slow
 async def test_partitions_that_go_to_another_process_and_back_lose_and_double_nothing(
     lab: Lab,
 ) -> None:

@@ -133,7 +133,7 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX submissions_answers ON submissions (answers) WHERE answers IS NOT NULL",
-    "CREATE INDEX submissions_sender ON submissions (sender, received_at) WHERE sender IS NOT NULL",
+    "CREATE INDEX submissions_sender ON submissions (sender, seq) WHERE sender IS NOT NULL",
     """
     CREATE TABLE case_referrals (
       referral_id uuid PRIMARY KEY,
