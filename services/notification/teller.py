@@ -123,9 +123,7 @@ class Teller(Crew):
             case Away(why=why):
                 _log.warning("intake-away", notice=notice.id, why=why, tries=notice.tries)
                 await self.stored(lambda: self._sending.put_off(job))
-            case Denied(reason=reason) if (
-                notice.recipient is Recipient.PROVIDER and reason in _MOOT
-            ):
+            case Denied(reason=reason) if _is_moot(notice.recipient, reason):
                 await self.stored(lambda: self._sending.drop(job))
             case Denied(reason=reason):
                 await self.stored(lambda: self._sending.withhold(job, reason))
