@@ -63,20 +63,34 @@ _UNSERVED: Final = text(
     "UPDATE person_notices n SET state = 'withheld', reason = :reason, ended_at = :at,"  # noqa: S608
     " due_at = NULL, lease = NULL, leased_until = NULL WHERE state = 'waiting'"
     " AND (leased_until IS NULL OR leased_until <= :at) AND (useful_until < :late"
-    " OR notifier = CAST(:notifier AS text))"
+    " OR due_at < CAST(:forgotten AS timestamptz) OR notifier = CAST(:notifier AS text))"
     f" RETURNING {COLUMNS}"
 )
 
 
 async def withhold_unserved(
-    conn: AsyncConnection, reason: str, at: datetime, late: datetime, notifier: str | None
+    conn: AsyncConnection,
+    reason: str,
+    at: datetime,
+    *,
+    late: datetime,
+    forgotten: datetime | None,
+    notifier: str | None,
 ) -> list[PersonNotice]:
     """Withhold what waits and nobody will send; return it.
 
-    That is whatever was useful until before `late`, and all of `notifier` when it is given.
+    That is whatever was useful until before `late`, what is due since before `forgotten`, and all
+    of `notifier`; the last two when they are given.
     """
     rows = await conn.execute(
-        _UNSERVED, {"reason": reason, "at": at, "late": late, "notifier": notifier}
+        _UNSERVED,
+        {
+            "reason": reason,
+            "at": at,
+            "late": late,
+            "forgotten": forgotten,
+            "notifier": notifier,
+        },
     )
     return [notice_from(row) for row in rows]
 

@@ -43,7 +43,8 @@ ASK_AGAIN: Final = (timedelta(minutes=3), timedelta(minutes=30), timedelta(hours
 """After these a gateway that can be asked is asked what became of an unknown notice."""
 
 OVERDUE: Final = timedelta(minutes=5)
-"""So long after it was useful a notice that waits was forgotten by whoever should send it."""
+FORGOTTEN: Final = timedelta(hours=6)
+"""So long after it was useful, or due, a notice that waits was forgotten by who should send it."""
 
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
@@ -87,6 +88,7 @@ class Sending:
         self._clock = clock
         self._limits = limits
         self._asks = asks
+        self._began = clock()
 
     @property
     def notifier(self) -> str:
@@ -173,18 +175,30 @@ class Sending:
             )
 
     async def withhold_overdue(self) -> None:
-        """Withhold what was useful until a while ago and no notifier has looked at."""
-        await self._withhold_unserved(Reason.UNSERVED, None)
+        """Withhold what no notifier has looked at: it runs nowhere.
+
+        After a start there is time to look at what has waited since the end.
+        """
+        forgotten = self._clock() - FORGOTTEN
+        since = forgotten if forgotten > self._began else None
+        await self._withhold_unserved(Reason.UNSERVED, None, since)
 
     async def withhold_given(self) -> None:
         """Withhold all that waits for this notifier: it has no way to send."""
-        await self._withhold_unserved(Reason.NO_GATEWAY, self._notifier)
+        await self._withhold_unserved(Reason.NO_GATEWAY, self._notifier, None)
 
-    async def _withhold_unserved(self, reason: Reason, notifier: str | None) -> None:
+    async def _withhold_unserved(
+        self, reason: Reason, notifier: str | None, forgotten: datetime | None
+    ) -> None:
         at = self._clock()
         async with self._engine.begin() as conn:
             found = await person_fates.withhold_unserved(
-                conn, str(reason), at, at - OVERDUE, notifier
+                conn,
+                str(reason),
+                at,
+                late=at - OVERDUE,
+                forgotten=forgotten,
+                notifier=notifier,
             )
             for notice in found:
                 await tell(conn, self._outbox, notice, at)

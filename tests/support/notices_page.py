@@ -27,7 +27,8 @@ _HEAD: Final = """\
 # Notices: who is told what by a machine, and how it looks
 
 Made from `services/notification/policy.toml` and `services/notification/templates/` by
-`python -m tests.support.notices_page`; a test compares.
+`python -m tests.support.notices_page`; a test compares. How each way is set up, and what is known
+of a notice after it was sent: [ways.md](ways.md).
 
 ## On a locked screen
 This is all that a phone shows, to whoever holds it. A text is one SMS in every language, also with
