@@ -79,7 +79,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await erasure_list.catch_up(service.flow, erase_again)
 
     service.checks += [subscriptions.check_key, catch_up]
-    service.consumers += [make_consumer(service, notifier) for notifier in notifiers]
+    service.consumers += [make_consumer(service, one) for one in notifiers if one.topics]
     service.consumers.append(make_cases(service))
     service.timers.append(make_blanker(also=blank_notices))
     service.tasks += [*(notifier.run for notifier in notifiers), measure, keep_house]

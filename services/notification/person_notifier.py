@@ -31,7 +31,11 @@ LOOK: Final = 5.0
 
 
 class PersonNotifier:
-    """A notifier to people; a module of `notifiers` says by which carrier."""
+    """A notifier to people; a module of `notifiers` says by which carrier.
+
+    One that the table names first nowhere plans nothing, so it reads nothing: it sends what others
+    give it.
+    """
 
     guards: Final = False
 
@@ -55,7 +59,7 @@ class PersonNotifier:
         templates = load_templates()
         policy = parse_policy(TABLE.read_text("utf-8"), templates.names, LANGUAGES)
         self.name = name
-        self.topics = topics
+        self.topics = topics if policy.events(name) else ()
         self.handler = handler_type(
             policy, service.outbox, notifier=name, carried=carrier is not None
         )

@@ -772,6 +772,8 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     env = {"SMS_EXTERNAL_TIMEOUT": "2"}
     async with running(ground, tmp_path / "all", gateway, desk, **env) as centre:
         figures["all well"] = await _latencies(centre, 80)
+        await publish(centre, *(accepted(str(uuid4())) for _ in range(1500)))
+        figures["1,500 notices at once"] = await _latencies(centre, 80)
         gateway.answer = hang
         figures["gateway hangs"] = await _latencies(centre, 80)
         desk.before, gateway.answer = never, None

@@ -52,7 +52,7 @@ class Notifier(Protocol):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What its group reads."""
+        """What its group reads; nothing, and it has no group."""
         ...
 
     @property
