@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from services.notification.carrier import Carrier
     from services.notification.notifiers import Desk
 
-LOOK: Final = 5.0
+LOOK: Final = 1.0
 """Seconds between looks of a notifier that has no way to send: what is given to it is withheld."""
 
 
