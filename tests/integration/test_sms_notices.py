@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import signal
 import statistics
 import time
@@ -24,7 +25,7 @@ import httpx
 import pytest
 
 from services.notification import person_store
-from services.notification.limits import Limits
+from services.notification.limits import Limits, load_limits
 from shared.access import TokenReader
 from shared.database import make_engine
 from shared.signing import Signer
@@ -647,6 +648,51 @@ async def test_what_another_notifier_must_send_is_given_to_it_and_never_forgotte
         return await row() == ("whatsapp", "withheld", "unserved")
 
     await eventually(owned, 60, "the notice withheld, with an owner")
+
+
+async def test_a_provider_gets_its_code_or_the_other_way_or_is_none_of_ours(
+    trial: Trial,
+) -> None:
+    trial.notifier, trial.limits = "provider", load_limits()["provider"]
+    told, refused, by_system, early = (str(uuid4()) for _ in range(4))
+    for case in (told, refused):
+        trial.desk.answers[case] = {
+            "decision": "contact",
+            "way": "sms",
+            "number": trial.desk.number(case),
+            "urgency": "T1",
+        }
+    for case, reason in ((by_system, "no-worker"), (early, "not-yet")):
+        trial.desk.answers[case] = {"decision": "withheld", "reason": reason}
+
+    async def answer(form: dict[str, str]) -> bytes:
+        return said(400) if form["to"] == trial.desk.number(refused) else OK
+
+    trial.gateway.answer = answer
+    trial.start("a")
+    ids = await trial.add(told, refused, by_system, early, template="answer_asked")
+
+    async def rows() -> list[tuple[str, str, int]]:
+        async with trial.engine.connect() as conn:
+            found = await conn.exec_driver_sql(
+                "SELECT notice_id::text AS id, notifier, state, tries FROM person_notices"
+            )
+            known = {row.id: (row.notifier, row.state, row.tries) for row in found}
+        return [known.get(one, ("", "", 0)) for one in ids]
+
+    async def settled() -> bool:
+        now = await rows()
+        assert now[:3] == [("provider", "sent", 0), ("email", "waiting", 0), ("", "", 0)], now
+        assert now[3][:2] == ("provider", "waiting")
+        assert now[3][2] >= 1
+        return True
+
+    await eventually(settled, 60, "each on its way")
+    asked = {a["case_id"]: a["ways"] for _, a in trial.desk.got}
+    assert asked[told] == ["sms", "email"]
+    [text] = trial.gateway.texts_to(trial.desk.number(told))
+    assert re.search(r"\b\d{4}\b", text)
+    assert len(trial.gateway.texts_to(trial.desk.number(refused))) == 1
 
 
 # --- kill -9 around the send ----------------------------------------------------------------------

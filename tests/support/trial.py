@@ -54,6 +54,14 @@ SHORT = timedelta(seconds=1.5)
 """How long one that hangs by design is waited for; a busy machine asks it well within that."""
 
 
+KINDS = {
+    "news": ("referral-accepted", Recipient.PERSON),
+    "how_are_you": ("service-delivered", Recipient.PERSON),
+    "answer_asked": ("referral-assigned", Recipient.PROVIDER),
+}
+"""At which event, and to whom, each template goes."""
+
+
 class Killed(BaseException):
     """The end of a process: nothing in it hears of it."""
 
@@ -160,16 +168,16 @@ class Trial:
     async def add(self, *cases: str, template: str = "news") -> list[str]:
         """Plan a notice for each case; return their ids."""
         happened = datetime.now(UTC)
-        kinds = {"news": "referral-accepted", "how_are_you": "service-delivered"}
+        event, recipient = KINDS[template]
         notices = [
             PersonNotice(
                 id=NoticeId(new_event_id()),
                 notifier=self.notifier,
-                recipient=Recipient.PERSON,
+                recipient=recipient,
                 case_id=UUID(case),
                 referral_id=uuid4(),
                 event_id=uuid4(),
-                type=kinds[template],
+                type=event,
                 happened_at=happened,
                 template=template,
                 state=NoticeState.WAITING,
