@@ -424,7 +424,7 @@ async def test_only_notification_learns_a_number_and_only_a_safe_one(
     assert unsafe["reason"] == "contact-unchecked"
     path = f"/intake/v1/tasks/{task['task_id']}"
     assert desk.post(f"{path}/claim").status_code == 200
-    assert desk.post(f"{path}/done", {"outcome": "the number is right"}).status_code == 200
+    assert desk.post(f"{path}/done", {"outcome": "checked"}).status_code == 200
     checked = answer(reached)
     assert checked is not None
     assert checked["decision"] == "contact"
