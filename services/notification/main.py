@@ -23,6 +23,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
+from shared.kafka import PROVIDERS
 from shared.settings import read_key
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or notifier name is wrong.
 
     """
-    service = runtime.make_service("notification", owns=(NOTICES,))
+    service = runtime.make_service("notification", owns=(NOTICES, f"{PROVIDERS}*"))
     settings = load_settings()
     sealer = Sealer(read_key(service.settings, "seal.key"))
     outbound = Outbound(
@@ -62,7 +63,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         for notifier in notifiers:
             notifier.wake()
 
-    subscriptions = Subscriptions(service.flow, service.web, sealer, outbound, wake)
+    subscriptions = Subscriptions(
+        service.flow, service.web, sealer, outbound, service.settings.kafka, wake
+    )
     dispatch = Dispatch(service.flow, service.outbox, settings, service.settings.replica, now)
 
     async def measure() -> None:
@@ -86,10 +89,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app = make_app(
         service,
         "Pashe notification",
-        "Tells providers' systems by webhook what happens to their referrals, and people what the"
-        " policy allows; keeps what was told.",
+        "Tells providers' systems by webhook and in Kafka what happens to their referrals, and"
+        " people what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
+    app.include_router(api.make_documents(service.settings.public_url))
     deliveries = Deliveries(service.flow, service.outbox, now)
     app.include_router(make_callbacks(service, deliveries, load_proofs()))
     return service, app

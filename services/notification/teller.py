@@ -153,7 +153,7 @@ class Teller(Crew):
                 await self.stored(lambda: self._sending.hand_over(job, by))
             case Send(template=template, language=language):
                 message = self._words.message(job.notice, template, language)
-                async with self._storing:  # not tried again: nothing was sent yet
+                async with self._storing.take(0):  # not tried again: nothing was sent yet
                     begun = await self._sending.begin(job, self._mark(address))
                 await self._begun(job, begun, address, message)
 

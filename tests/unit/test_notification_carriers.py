@@ -27,7 +27,7 @@ from services.notification.policy import WAYS
 from services.notification.templates import LANGUAGES, load_templates
 from shared.errors import SettingsError
 from shared.sms import Refused, Sent, Unknown
-from tests.support.hostile import BEHAVIOURS, Hostile
+from tests.support.hostile_gateway import BEHAVIOURS, Hostile
 from tests.support.stack import free_port
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ def test_a_setting_that_is_wrong_stops_the_start(load: Any, env: dict[str, str])
 
 
 def test_every_notifier_to_people_has_a_way_and_limits(tmp_path: Path) -> None:
-    people = set(NAMES) - {"webhook"}
+    people = set(NAMES) - {"webhook", "kafka"}
     assert people <= set(WAYS)
     assert people <= set(load_limits())
     assert load_limits()["sms"] == Limits(3000, 4, 10)

@@ -32,7 +32,7 @@ from shared.sms import (
 from shared.sms.infobip import Infobip
 from shared.sms.twilio import Twilio
 from tests.support.certificates import make_certificate
-from tests.support.hostile import BEHAVIOURS, Hostile
+from tests.support.hostile_gateway import BEHAVIOURS, Hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

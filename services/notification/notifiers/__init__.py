@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from shared.consumer import Handler
     from shared.runtime import Service
 
-NAMES: Final = ("webhook", "sms", "page", "provider", "whatsapp", "voice", "push", "email")
+NAMES: Final = (
+    *("webhook", "kafka"),
+    *("sms", "page", "provider", "whatsapp", "voice", "push", "email"),
+)
 """Every notifier that this version has."""
 
 
