@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.notification import api
+from services.notification.callbacks import load_proofs, make_callbacks
 from services.notification.consumers import make_cases, make_consumer
+from services.notification.deliveries import Deliveries
 from services.notification.dispatch import Dispatch
 from services.notification.notifiers import Desk, make_notifiers
 from services.notification.outbound import Outbound
@@ -80,7 +82,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await erasure_list.catch_up(service.flow, erase_again)
 
     service.checks += [subscriptions.check_key, catch_up]
-    service.consumers += [make_consumer(service, notifier) for notifier in notifiers]
+    service.consumers += [make_consumer(service, one) for one in notifiers if one.topics]
     service.consumers.append(make_cases(service))
     service.timers.append(make_blanker(also=blank_notices))
     service.tasks += [*(notifier.run for notifier in notifiers), measure, keep_house]
@@ -88,10 +90,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
         service,
         "Pashe notification",
         "Tells providers' systems by webhook and in Kafka what happens to their referrals, and"
-        " persons by SMS what the policy allows; keeps what was told.",
+        " people what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
     app.include_router(api.make_documents(service.settings.public_url))
+    deliveries = Deliveries(service.flow, service.outbox, now)
+    app.include_router(make_callbacks(service, deliveries, load_proofs()))
     return service, app
 
 

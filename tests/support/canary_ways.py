@@ -16,10 +16,10 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from joserfc.jwk import ECKey
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.partners.reading import TYPE
 from services.intake.seals import seal
 from shared.kafka import KafkaLogin
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.support.canary_words import BANGLA, CALLED, FORGED, NAME, PERSON, TEXTER, TOLD, report
 from tests.support.pictures import picture

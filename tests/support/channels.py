@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import NAMESPACE_OID, uuid5
 
-from services.intake.channels.sms.gateways import sign_twilio
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.bench.figures import percentile
 from tests.bench.wire import WireError, ask, request

@@ -156,6 +156,8 @@ _STATEMENTS = (
       provider_id text NOT NULL,
       number_index bytea NOT NULL,
       number bytea NOT NULL,
+      seq bigint GENERATED ALWAYS AS IDENTITY,
+      way text NOT NULL DEFAULT 'sms' CHECK (way IN ('sms', 'email')),
       ending text NOT NULL,
       entered_by text NOT NULL,
       UNIQUE (provider_id, number_index)

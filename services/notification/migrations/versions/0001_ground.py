@@ -146,7 +146,8 @@ _STATEMENTS = (
       seq bigint NOT NULL UNIQUE DEFAULT nextval('notice_seq'),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       notifier text NOT NULL,
-      recipient text NOT NULL CHECK (recipient IN ('person', 'reporter', 'on_duty')),
+      recipient text NOT NULL CHECK (recipient IN
+        ('person', 'reporter', 'on_duty', 'provider')),
       case_id uuid NOT NULL,
       referral_id uuid,
       event_id uuid NOT NULL,
@@ -165,6 +166,8 @@ _STATEMENTS = (
       created_at timestamptz NOT NULL,
       due_at timestamptz,
       in_flight_at timestamptz,
+      ask_at timestamptz,
+      asked integer NOT NULL DEFAULT 0,
       ended_at timestamptz,
       lease uuid,
       leased_until timestamptz,
@@ -177,6 +180,14 @@ _STATEMENTS = (
     """
     CREATE INDEX person_notices_flight ON person_notices (notifier, leased_until)
     WHERE state = 'in_flight'
+    """,
+    """
+    CREATE INDEX person_notices_asks ON person_notices (notifier, ask_at)
+    WHERE ask_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX person_notices_hour ON person_notices (notifier, in_flight_at)
+    WHERE in_flight_at IS NOT NULL
     """,
     """
     CREATE INDEX person_notices_mark ON person_notices (recipient_mark)
