@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -98,16 +98,25 @@ def test_an_offer_that_is_farther_away_never_ranks_better(
     assert before is None or after is None or before <= after
 
 
-@settings(max_examples=100, deadline=None)
-@given(offers(), questions)
-def test_never_over_what_is_known_to_be_free(found: list[Offer], question: Question) -> None:
-    for one in route(question, found, AT).ranking:
-        told_lately = one.capacity_at is not None and AT - one.capacity_at <= timedelta(days=7)
-        assert (
-            one.places_free is None
-            or not told_lately
-            or (one.places_free >= question.places_needed)
-        )
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.integers(0, 5)),
+            st.sampled_from([None, AT, AT - timedelta(days=7), AT - timedelta(days=40)]),
+        ),
+        max_size=6,
+    ),
+    st.integers(1, 4),
+)
+def test_never_over_what_is_known_to_be_free(
+    told: list[tuple[int | None, datetime | None]], needed: int
+) -> None:
+    found = [_offer(str(n), places_free=free, capacity_at=at) for n, (free, at) in enumerate(told)]
+    ranked = {one.offer_id for one in route(_ask(places_needed=needed), found, AT).ranking}
+    for number, (free, at) in enumerate(told):
+        known = free is not None and at is not None and AT - at <= timedelta(days=7)
+        assert (str(number) in ranked) == (not known or (free or 0) >= needed)
 
 
 def _offer(key: str, **more: Any) -> Offer:
