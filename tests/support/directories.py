@@ -25,7 +25,6 @@ _OF = [
     ("country", "BD"),
     ("union", "u1"),
 ]
-_ages = st.one_of(st.none(), st.integers(0, 80))
 
 
 def _mostly(odds: list[Any]) -> st.SearchStrategy[Any]:
@@ -73,13 +72,13 @@ def offers(draw: st.DrawFn) -> list[Offer]:
 questions = st.builds(
     Question,
     need=st.sampled_from(["shelter", "medical"]),
-    areas=st.sampled_from([AREAS, AREAS[1:], ("BD",)]),
-    age=_ages,
+    areas=_mostly([AREAS, AREAS[1:], ("BD",)]),
+    age=_mostly([15, None, 5, 40]),
     sex=st.sampled_from(["female", "male", "hijra", "not_said", "unknown"]),
     places_needed=st.integers(1, 4),
     excluded=_mostly([frozenset(), frozenset({"a"}), frozenset({"b", "police"})]),
     languages=st.sampled_from([frozenset(), frozenset({"rhg"})]),
-    support=st.sampled_from([frozenset(), frozenset({"step_free"})]),
-    boys=st.sampled_from([(), (8,)]),
+    support=_mostly([frozenset(), frozenset({"step_free"})]),
+    boys=_mostly([(), (8,)]),
     tried=_mostly([frozenset(), frozenset({"0"}), frozenset({"1", "2"})]),
 )
