@@ -55,6 +55,16 @@ def test_the_winner_follows_from_the_stored_lines_alone(
     assert other.waits == (tried.chosen is None and not tried.open_to_persons)
 
 
+def test_whether_places_count_is_decided_again_from_when_they_were_told() -> None:
+    told_yesterday = {"places_free": 2, "capacity_at": AT - timedelta(days=1), "open_referrals": 3}
+    found, question = [_offer("a"), _offer("b", **told_yesterday)], _ask()
+    decision = route(question, found, AT)
+    explanation = stored(decision, question)
+    assert decide_again(explanation, decision.policy).chosen == "b"
+    strict = replace(decision.policy, stale_after=timedelta(hours=1))
+    assert decide_again(explanation, strict).chosen == "a"
+
+
 @settings(max_examples=100, deadline=None)
 @given(offers(), questions)
 def test_each_offer_stands_in_exactly_one_place(found: list[Offer], question: Question) -> None:
