@@ -12,6 +12,7 @@ from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
+from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
@@ -126,6 +127,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))
     app.include_router(api_fhir.make_router(service, referrals))
+    app.include_router(api_hsds.make_router(service))
     return service, app
 
 
