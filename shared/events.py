@@ -237,12 +237,13 @@ class EventParked(_Data, frozen=True, kw_only=True):
 
 
 class CapacityChanged(_Data, frozen=True, kw_only=True):
-    """How many places an offer has free; null is unknown."""
+    """How many places an offer has free; null is unknown. `stale`: told too long ago, tell anew."""
 
     offer_id: str
     provider_id: str
     places_free: int | None
     places_total: int | None = None
+    stale: bool = False
 
 
 class OfferListed(_Data, frozen=True, kw_only=True):
@@ -258,6 +259,14 @@ class OfferListed(_Data, frozen=True, kw_only=True):
     max_age: int | None = None
     sex: str = "any"
     version: int = 1
+
+
+class DirectoryExported(_Data, frozen=True, kw_only=True):
+    """Somebody took the directory with what is confidential in it; `actor` says who."""
+
+    confidential: bool
+    form: str
+    objects: int
 
 
 class ProviderEntry(_Data, frozen=True, kw_only=True):
@@ -367,6 +376,7 @@ DATA_TYPES: Final[dict[str, type[_Data]]] = {
     **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
     "capacity-changed": CapacityChanged,
     "offer-listed": OfferListed,
+    "directory-exported": DirectoryExported,
     **dict.fromkeys(_NOTICE_TYPES, NoticeFacts),
     "event-parked": EventParked,
     "history-read": HistoryRead,
