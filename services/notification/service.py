@@ -13,12 +13,11 @@ from services.notification import person_store, store
 from services.notification.domain import KAFKA, REFERRAL_TYPES, USEFUL, WEBHOOK, Standing
 from services.notification.signature import Keys
 from services.notification.targets import TargetRefused
-from shared.access import PROVIDERS as PROVIDERS_ROLES
-from shared.access import Caller, organisation_of
+from shared.access import PROVIDERS, Caller, organisation_of
 from shared.access_rules import Scope
 from shared.database import set_reach, transaction
 from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, SettingsError, Unavailable
-from shared.kafka import PROVIDERS, find_unseen
+from shared.kafka import PROVIDER_TOPICS, find_unseen
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -238,19 +237,19 @@ def organisation(caller: Caller) -> str:
 
     """
     found = organisation_of(caller)
-    if caller.role in PROVIDERS_ROLES and found in ("", "*"):
+    if caller.role in PROVIDERS and found in ("", "*"):
         raise Forbidden
     return found
 
 
 def topic_of(provider: str) -> str:
     """Return the name of a provider's own topic."""
-    return f"{PROVIDERS}{provider}"
+    return f"{PROVIDER_TOPICS}{provider}"
 
 
 def render_subscription(row: Row[Any], caller: Caller) -> dict[str, Any]:
     """Render a subscription with its health; staff see its URL without the query."""
-    own = caller.role in PROVIDERS_ROLES
+    own = caller.role in PROVIDERS
     return {
         "id": row.id,
         "provider_id": row.organisation,
