@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, api_links, api_routing, funnel, stream
+from services.referral import api, api_directory, api_links, api_routing, freshness, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
@@ -100,6 +100,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
+    service.timers.append(freshness.make_timer(service.outbox, now))
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 
     async def count() -> None:
