@@ -20,6 +20,7 @@ from deploy.local import (
     backup,
     bench,
     control,
+    directory_cli,
     erasing,
     guests,
     importing,
@@ -60,6 +61,7 @@ audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
 app.add_typer(audit, name="audit")
 app.add_typer(guests.app, name="kafka")
+app.add_typer(directory_cli.app, name="directory")
 app.command("replay")(parked.replay_outbox)
 app.add_typer(accounts_cli.client, name="client")
 app.command("sign-in")(accounts_cli.sign_in)

@@ -21,6 +21,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
+from shared.kafka import PROVIDERS
 from shared.settings import read_key
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or notifier name is wrong.
 
     """
-    service = runtime.make_service("notification", owns=(NOTICES,))
+    service = runtime.make_service("notification", owns=(NOTICES, f"{PROVIDERS}*"))
     settings = load_settings()
     sealer = Sealer(read_key(service.settings, "seal.key"))
     outbound = Outbound(
@@ -60,7 +61,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         for notifier in notifiers:
             notifier.wake()
 
-    subscriptions = Subscriptions(service.flow, service.web, sealer, outbound, wake)
+    subscriptions = Subscriptions(
+        service.flow, service.web, sealer, outbound, service.settings.kafka, wake
+    )
     dispatch = Dispatch(service.flow, service.outbox, settings, service.settings.replica, now)
 
     async def measure() -> None:
@@ -84,10 +87,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app = make_app(
         service,
         "Pashe notification",
-        "Tells providers' systems by webhook what happens to their referrals, and persons by SMS"
-        " what the policy allows; keeps what was told.",
+        "Tells providers' systems by webhook and in Kafka what happens to their referrals, and"
+        " persons by SMS what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
+    app.include_router(api.make_documents(service.settings.public_url))
     return service, app
 
 

@@ -132,7 +132,7 @@ class SmsWorker(Crew):
                 await self.stored(lambda: self._sending.wait(job, until))
             case Send(template=template, language=language):
                 text = self._templates.text(template, language)
-                async with self._storing:  # not tried again: nothing was sent yet
+                async with self._storing.take(0):  # not tried again: nothing was sent yet
                     begun = await self._sending.begin(job, self._mark(number))
                 if begun is False:
                     await self.stored(lambda: self._sending.withhold(job, Reason.REPEATED))

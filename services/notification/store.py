@@ -25,8 +25,9 @@ REPLAY: Final = 10_000
 """Entries that one replay may bring back."""
 
 _SUBSCRIPTION: Final = (
-    "id, seq, organisation, url, types, standing, created_at, ended_at, ended_why, failures,"
-    " last_success_at, last_cursor, last_failure_at, last_status, last_trouble, due_at"
+    "id, seq, organisation, notifier, url, types, public_key, standing, created_at, ended_at,"
+    " ended_why, failures, last_success_at, last_cursor, last_failure_at, last_status,"
+    " last_trouble, due_at"
 )
 
 
@@ -35,17 +36,25 @@ async def insert_subscription(
     *,
     subscription_id: UUID,
     organisation: str,
-    url: str,
+    url: str | None,
     types: Sequence[str] | None,
     sealed: bytes,
+    public_key: str | None,
     at: datetime,
     actor: str,
-) -> None:
-    """Add a subscription that is active from `at` on."""
-    await conn.execute(
+) -> bool:
+    """Add a subscription that is active from `at` on, without a URL to the provider's topic.
+
+    False if there is one to that topic already.
+    """
+    added = await conn.execute(
         text(
-            "INSERT INTO subscriptions (id, organisation, url, types, secret, created_at,"
-            " created_by) VALUES (:id, :o, :url, CAST(:types AS text[]), :secret, :at, :actor)"
+            "INSERT INTO subscriptions (id, organisation, notifier, url, types, secret, public_key,"
+            " created_at, created_by) VALUES (:id, :o,"
+            " CASE WHEN CAST(:url AS text) IS NULL THEN 'kafka' ELSE 'webhook' END, :url,"
+            " CAST(:types AS text[]), :secret, :public, :at, :actor)"
+            " ON CONFLICT (organisation, notifier)"
+            " WHERE notifier <> 'webhook' AND standing <> 'deleted' DO NOTHING RETURNING id"
         ),
         {
             "id": subscription_id,
@@ -53,10 +62,12 @@ async def insert_subscription(
             "url": url,
             "types": None if types is None else list(types),
             "secret": sealed,
+            "public": public_key,
             "at": at,
             "actor": actor,
         },
     )
+    return added.first() is not None
 
 
 async def count_subscriptions(conn: AsyncConnection) -> int:
@@ -193,11 +204,11 @@ async def keep_fingerprint(conn: AsyncConnection, fingerprint: bytes) -> bool:
 
 
 async def count_standings(conn: AsyncConnection) -> dict[str, int]:
-    """Count subscriptions that are not deleted, by standing."""
+    """Count webhook subscriptions that are not deleted, by standing."""
     rows = await conn.execute(
         text(
             "SELECT standing, count(*) AS n FROM subscriptions"
-            " WHERE standing <> 'deleted' GROUP BY standing"
+            " WHERE notifier = 'webhook' AND standing <> 'deleted' GROUP BY standing"
         )
     )
     return {row.standing: row.n for row in rows}

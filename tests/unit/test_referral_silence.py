@@ -319,11 +319,23 @@ STEPS: dict[str, tuple[dict[str, Any], tuple[datetime, str, str] | None]] = {
         (AT + HOUR, "deliver", "coordinator"),
     ),
     "up the later silence, never back to the earlier": (
-        {**_LATE, "escalation": told("deliver", "coordinator", AT + DAY)},
+        {
+            **_LATE,
+            "escalation": told("deliver", "coordinator", AT + DAY),
+            "told_of": ["first_contact", "deliver"],
+        },
         (AT + DAY + _STEP, "deliver", "supervisor"),
     ),
+    "an earlier silence that nobody was told of, beside a later one": (
+        {**_LATE, "escalation": told("appointment", "coordinator"), "told_of": ["appointment"]},
+        (AT, "first_contact", "coordinator"),
+    ),
     "none above the last": (
-        {**_LATE, "escalation": told("deliver", "district_focal_person")},
+        {
+            **_LATE,
+            "escalation": told("deliver", "district_focal_person"),
+            "told_of": ["first_contact", "deliver"],
+        },
         None,
     ),
     "none without a time": ({}, None),
@@ -770,7 +782,7 @@ def test_when_the_second_accepts_the_first_is_withdrawn_and_must_acknowledge() -
     assert (ended.state, ended.reason, ended.escalation) == ("withdrawn", SUPERSEDED, None)
     assert domain.allowed(ended, MINE) == ["acknowledge-withdrawal"]
     assert here.offers["near"].places_free == 3
-    assert next_look(ended, TERMS, AT) == AT + SECOND + HOUR + T1.acknowledge_within
+    assert next_look(ended, TERMS, AT + SECOND + HOUR) == AT + SECOND + HOUR + T1.acknowledge_within
 
 
 @pytest.mark.parametrize("verb", ["contact", "start", "deliver"])

@@ -15,14 +15,14 @@ from services.intake.casework.store import attempts_of
 from services.intake.casework.tasks import most_urgent
 from services.intake.contacts.on_duty import reach_on_duty
 from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_sms
+from services.intake.data_read import readings
 from services.intake.preparing import number_index
 from services.intake.reporters.store import is_stopped, sealed_of
 from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
-from shared.events import CASES, DataRead, Draft
+from shared.events import DataRead
 from shared.openapi import body_of
-from shared.outbox import Stamp
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -118,9 +118,6 @@ async def _find(
 
 async def _note(conn: AsyncConnection, outbox: Outbox, body: ResolveIn, caller: Caller) -> None:
     """Write that a person's data was read, and for which kind of notice."""
-    facts = (await cases.lock_facts(conn, [body.case_id])).get(body.case_id)
-    if facts is not None:
-        read = DataRead(fields=["phone", "safe_contact"], reason=body.purpose)
-        told = msgspec.structs.replace(facts, read=read)
-        draft = Draft(CASES, "person-data-read", str(body.case_id), told, tuple(facts.needs))
-        await outbox.append(conn, [(draft, Stamp(now(), caller.actor))])
+    known = await cases.lock_facts(conn, [body.case_id])
+    read = DataRead(fields=["phone", "safe_contact"], reason=body.purpose)
+    await outbox.append(conn, readings(known, read, caller, now()))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.consumer import Handler
     from shared.runtime import Service
 
-NAMES: Final = ("webhook", "sms", "page")
+NAMES: Final = ("webhook", "kafka", "sms", "page")
 """Every notifier that this version has."""
 
 
