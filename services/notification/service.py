@@ -201,14 +201,15 @@ class Subscriptions:
     ) -> dict[str, Any]:
         """Send what the feed holds after a cursor again, oldest first, with the same ids.
 
-        At most `store.REPLAY` at once: ask again after `last` for more.
+        At most `store.REPLAY` at once: ask again after `last` for more. Call `hasten` after the
+        commit, also when it was asked for before and the answer is only repeated.
 
         Raises:
             NotFound: it is not there, or not for this caller.
             Conflict: it is not active: enable it first; or a topic, which is read again instead.
 
         """
-        row = await store.find_subscription(conn, subscription_id, lock=True)
+        row = await store.find_subscription(conn, subscription_id)
         if row is None:
             raise NotFound
         if row.notifier == KAFKA:
@@ -221,6 +222,12 @@ class Subscriptions:
         found = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
         _log.info("replayed", subscription=subscription_id, count=len(found))
         return {"notices": len(found), "after": after, "last": found[-1] if found else None}
+
+    async def hasten(self, caller: Caller, subscription_id: UUID, at: datetime) -> None:
+        """Have what a replay brought back sent at once."""
+        async with transaction(self.web, organisation(caller)) as conn:
+            await store.hasten(conn, subscription_id, at)
+        self.wake()
 
     async def forget_old(self, at: datetime) -> None:
         """Delete feed entries and ended notices older than `KEEP`."""
