@@ -74,9 +74,10 @@ async def begin(
 ) -> Begun:
     """Put a leased notice in flight, within the limits; commit before the send.
 
-    Two for one recipient take turns, so that the second sees the first.
+    Two for one recipient, and two of one notifier, take turns: the second sees the first.
     """
     await conn.execute(_TAKE_TURN, {"turn": f"recipient {mark.hex()}"})
+    await conn.execute(_TAKE_TURN, {"turn": f"notifier {notice.notifier}"})
     held = {"id": notice.id, "lease": lease, "mark": mark}
     told = await conn.execute(
         _MAY_BEGIN,

@@ -87,7 +87,9 @@ class dying:  # noqa: N801  (it reads as what is awaited)
                 told = self.coro.throw(error) if error is not None else self.coro.send(value)
             except StopIteration:
                 return steps
-            except Killed:
+            except BaseException:  # Killed, or a group of tasks that says so
+                if not self.died:
+                    raise
                 return steps
             steps += 1
             value = error = None
