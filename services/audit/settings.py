@@ -12,6 +12,7 @@ import msgspec
 
 from services.audit.checkpoint import NoteInvalid, NoteSigner
 from services.audit.domain import Signers
+from services.audit.reopening import find_origin
 from services.audit.witness.policy import PolicyInvalid, read_policy
 from services.audit.witness.rules import WitnessBroken, open_witness
 from shared.errors import SettingsError
@@ -50,7 +51,8 @@ class AuditSettings:
 def load_audit_settings(settings: Settings, env: Mapping[str, str] | None = None) -> AuditSettings:
     """Read what only audit is told.
 
-    `AUDIT_ORIGIN` names the log (default: host of the public URL, then `/pashe`). `AUDIT_STATE_DIR`
+    `AUDIT_ORIGIN` names the log (default: the name under which a restore began it anew, else host
+    of the public URL, then `/pashe`). `AUDIT_STATE_DIR`
     is the folder outside the database for the last checkpoint (default: `state` beside the keys).
     `AUDIT_WITNESSES` names a policy file with the witnesses that are asked (default: `witnesses`
     in that folder, if it is there), `AUDIT_WITNESS_FOR` one with the logs that this service
@@ -63,7 +65,8 @@ def load_audit_settings(settings: Settings, env: Mapping[str, str] | None = None
     source = os.environ if env is None else env
     host = urlsplit(settings.public_url).hostname or "localhost"
     folder = source.get("AUDIT_STATE_DIR") or settings.keys_dir / ".." / "state"
-    origin = source.get("AUDIT_ORIGIN") or f"{host}/pashe"
+    state = Path(folder).resolve()
+    origin = source.get("AUDIT_ORIGIN") or find_origin(state) or f"{host}/pashe"
     try:
         signer = NoteSigner(origin, read_key(settings, "log.key"))
     except NoteInvalid:
@@ -76,7 +79,6 @@ def load_audit_settings(settings: Settings, env: Mapping[str, str] | None = None
     except (OSError, msgspec.MsgspecError, ValueError):
         message = "key file signers.json is missing or does not hold public keys in hex"
         raise SettingsError(message) from None
-    state = Path(folder).resolve()
     told = source.get("AUDIT_WITNESSES")
     path = Path(told) if told else state / "witnesses"
     try:

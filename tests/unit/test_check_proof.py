@@ -20,6 +20,7 @@ from services.audit.check_proof import Broken, CannotTell, check, read_keys
 from services.audit.checkpoint import Checkpoint, Cosigner, NoteSigner
 from services.intake.receipts import Receipt, sign_receipt
 from shared.signing import Signer
+from tests.support import print_program
 
 LOG = NoteSigner("centre.example/pashe", b"l" * 32)
 WITNESS = Cosigner("partner.example/w", b"w" * 32)
@@ -216,3 +217,7 @@ def test_it_runs_alone_and_says_how_it_ended(tmp_path: Path) -> None:
     assert (code, said) == (1, "BROKEN: the event of entry 3 was changed.\n")
     assert run("nothing")[0] == 2
     assert run("missing")[0] == 2
+
+
+def test_the_program_is_printed_as_it_is() -> None:
+    assert print_program.DOCUMENT.read_text("utf-8") == print_program.printed()
