@@ -1,4 +1,4 @@
-"""Places that are taken in turn, the least served first."""
+"""Places that are taken in turn, the least served first, and a pace for each that takes many."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import heapq
 import itertools
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+LONGEST_WAIT: Final = 5.0
+"""Seconds that nobody waits longer, however many of the same key do: what they hold runs out."""
 
 
 class Slots:
@@ -53,3 +56,20 @@ class Slots:
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class Pace:
+    """So many a second for each key, after so many that nothing holds back."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        """Take turns a second, and how many may come together after a quiet time."""
+        self._every = 1 / rate
+        self._slack = burst / rate
+        self._turns: dict[str, float] = {}
+
+    def wait(self, key: str, at: float) -> float:
+        """Take a turn at this moment (seconds of one clock); return the seconds to wait for it."""
+        turn = max(self._turns.get(key, at), at) + self._every
+        early = turn - at - self._slack
+        self._turns[key] = min(turn, at + self._slack + LONGEST_WAIT)
+        return min(max(0.0, early), LONGEST_WAIT)

@@ -6,6 +6,7 @@ slow one, so that receivers that hang never take the places of those that answer
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from services.notification.crew import POLL, Crew
 from services.notification.facts import render_body
 from services.notification.signature import Keys, headers_of
+from services.notification.slots import Pace
 from shared import telemetry
 from shared.telemetry import Log
 
@@ -33,6 +35,12 @@ SLOW_LANE: Final = 64
 
 CONNECTIONS: Final = QUICK_LANE + SLOW_LANE
 """Connections of a process, at most."""
+
+RATE: Final = 25.0
+"""Messages a second to all webhooks of one provider, once it has had `BURST` at once."""
+
+BURST: Final = 50
+"""Messages to one provider that are never held back; more is a flood or a replay."""
 
 GRACE: Final = timedelta(seconds=2)
 """What attempts under way get when the process stops; what is left is sent again by the next."""
@@ -63,6 +71,7 @@ class WebhookWorker(Crew):
         self._clock = clock
         self._lanes = lanes
         self._under_way = [0, 0]
+        self._pace = Pace(RATE, BURST)
 
     async def run(self) -> None:
         """Serve for ever; at the end let go at once: another replica may send these again."""
@@ -100,13 +109,15 @@ class WebhookWorker(Crew):
     async def _work(self, first: Job) -> None:
         """Make a subscription's attempts one after the other, as long as one is due.
 
-        The more it has had in a row, the later it is its turn: a flood of one provider's is no
-        queue for the others.
+        The more it has had in a row, the later it is its turn, and a provider has so many a second:
+        a flood of one provider's is no queue for the others.
         """
         job: Job | None = first
         for turn in itertools.count():
             if job is None:
                 return
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(self._pace.wait(job.held.organisation, loop.time()))
             try:
                 with telemetry.span("notification.webhook send", job.head.entry.traceparent):
                     answer = await self._attempt(job)
