@@ -107,6 +107,7 @@ async def forge(log: Log, index: int, value: bytes) -> None:
                 "UPDATE nodes SET hash = $3 WHERE level = $1 AND idx = $2", row.level, at, hashed
             )
     note = NoteSigner(ORIGIN, log.seed).sign(Checkpoint(ORIGIN, tree.size, tree.root).text)
+    await owner.execute("DELETE FROM cosigned")
     await owner.execute("UPDATE log_head SET root = $1, checkpoint = $2", tree.root, note)
     await owner.close()
     (log.state / "audit.checkpoint").write_text(note, "utf-8")  # the file outside, too

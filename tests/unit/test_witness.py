@@ -74,7 +74,19 @@ def test_the_vector_gets_the_cosignature_that_it_says(tmp_path: Path) -> None:
     assert name_of(ORIGIN) == VECTOR["origin_hash"]
     shown = witness.find(VECTOR["origin_hash"])
     assert shown is not None
-    assert shown.decode().endswith(VECTOR["cosignature_line"])
+    assert shown.decode() == VECTOR["checkpoint"] + VECTOR["cosignature_line"]
+
+
+def test_signatures_that_it_does_not_know_are_not_kept(witness: Witness) -> None:
+    stranger = NoteSigner("stranger.example", bytes(32))
+    text = TREE.checkpoint(7).text
+    line = stranger.sign(text).rpartition("\n\n")[2]
+    full = TREE.request(0, 7) + line.encode() * 63
+    assert witness.add(full, AT).status == 200
+    shown = witness.find(name_of(ORIGIN))
+    assert shown is not None
+    assert shown.count(b"\xe2\x80\x94") == 2
+    assert witness.add(TREE.request(7, 9), AT).status == 200
 
 
 def test_what_grows_is_cosigned_and_the_same_size_again(witness: Witness) -> None:
