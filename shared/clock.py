@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID, uuid4
 
 import uuid_utils.compat
 
 Clock = Callable[[], datetime]
 """Returns the present time, aware, in UTC."""
+
+AHEAD: Final = timedelta(minutes=1)
+"""By how much the clocks of two processes may differ; what is later than that, a wrong one said."""
 
 
 def now() -> datetime:

@@ -237,12 +237,13 @@ class EventParked(_Data, frozen=True, kw_only=True):
 
 
 class CapacityChanged(_Data, frozen=True, kw_only=True):
-    """How many places an offer has free; null is unknown."""
+    """How many places an offer has free; null is unknown. `stale`: told too long ago, tell anew."""
 
     offer_id: str
     provider_id: str
     places_free: int | None
     places_total: int | None = None
+    stale: bool = False
 
 
 class OfferListed(_Data, frozen=True, kw_only=True):
@@ -260,10 +261,34 @@ class OfferListed(_Data, frozen=True, kw_only=True):
     version: int = 1
 
 
+class DirectoryExported(_Data, frozen=True, kw_only=True):
+    """Somebody took the directory with what is confidential in it; `actor` says who."""
+
+    confidential: bool
+    form: str
+    objects: int
+
+
+class ProviderEntry(_Data, frozen=True, kw_only=True):
+    """What a provider's system is told of one of its referrals: ids and a state, nothing else.
+
+    `cursor` is its place in the provider's feed, from 1 without a gap: the same as the
+    `Last-Event-ID` of the event stream and the `after` of a replay. `version` grows with each
+    change of the referral; `href` is where the rest is read.
+    """
+
+    referral_id: UUID
+    state: str
+    cursor: int
+    version: int
+    href: str
+
+
 class NoticeFacts(_Data, frozen=True, kw_only=True):
     """A notice after the event. `state` is sent, delivered, failed, unknown or withheld.
 
-    `recipient` is `provider`, `person` or `reporter`; never who that is.
+    `recipient` is `provider`, `person` or `reporter`; never who that is. `provider_id` says in
+    `subscription-disabled` whose it was, so that its owner can be told by another way.
     """
 
     notice_id: UUID
@@ -276,6 +301,7 @@ class NoticeFacts(_Data, frozen=True, kw_only=True):
     recipient: str = "provider"
     attempt: int = 1
     reason: str | None = None
+    provider_id: str | None = None
     test: bool = False
 
 
@@ -350,6 +376,7 @@ DATA_TYPES: Final[dict[str, type[_Data]]] = {
     **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
     "capacity-changed": CapacityChanged,
     "offer-listed": OfferListed,
+    "directory-exported": DirectoryExported,
     **dict.fromkeys(_NOTICE_TYPES, NoticeFacts),
     "event-parked": EventParked,
     "history-read": HistoryRead,
@@ -382,7 +409,8 @@ class Draft:
     """An event that a decision wants; the outbox gives it its sequence, bytes and signature.
 
     `subject` is a case id, or the id of an offer or subscription where no case is concerned.
-    `needs` goes into the header, so that a rule skips cases without its need undecoded.
+    `needs` goes into the header, so that a rule skips cases without its need undecoded. `schema` is
+    the `dataschema` of data that is not what `DATA_TYPES` says: what a provider is told.
     """
 
     stream: str
@@ -391,6 +419,7 @@ class Draft:
     data: _Data
     needs: tuple[str, ...] = ()
     id: UUID | None = None
+    schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,7 +472,7 @@ def encode(
             "subject": draft.subject,
             "time": rfc3339(at),
             "datacontenttype": "application/json",
-            "dataschema": schema_of(draft.type),
+            "dataschema": draft.schema or schema_of(draft.type),
             "sequence": f"{sequence:020d}",
             "actor": actor,
             **({"traceparent": traceparent} if traceparent else {}),

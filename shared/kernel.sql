@@ -103,11 +103,15 @@ CREATE TABLE timers (
   due_at timestamptz NOT NULL,
   payload jsonb NOT NULL DEFAULT '{}',
   attempt integer NOT NULL DEFAULT 0,
+  set_at timestamptz,
   UNIQUE (kind, subject)
 )
 
 
 CREATE INDEX timers_due ON timers (due_at)
+
+
+CREATE INDEX timers_set ON timers (set_at) WHERE set_at IS NOT NULL
 
 
 CREATE TABLE erased_cases (

@@ -1,6 +1,7 @@
 """What `openapi.json` says beside what FastAPI finds: bodies that routes read themselves, errors.
 
-Every error of every route is a problem document (RFC 9457), whatever its status.
+Every error of every route is a problem document (RFC 9457), whatever its status; a route that says
+its own `default` has that in its place.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for method in methods.keys() & _METHODS:
             operation = methods[method]
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _ERROR
+            operation["responses"].setdefault("default", _ERROR)
             for told in operation.get("requestBody", {}).get("content", {}).values():
                 schemas |= told["schema"].pop("$defs", {})
     for unused in ("HTTPValidationError", "ValidationError"):

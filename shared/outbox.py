@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from shared import events
-from shared.kafka import partition_of
+from shared.kafka import label_of, place_of
 from shared.telemetry import EVENTS_DECIDED, current_traceparent
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Outbox:
             events.headers_of(draft.type, sequence, draft.needs, trace, signature)  # or raises here
             row = (
                 draft.stream,
-                partition_of(key),
+                place_of(draft.stream, key),
                 key,
                 event_id,
                 draft.type,
@@ -162,7 +162,7 @@ class Outbox:
     @staticmethod
     def count(drafts: Iterable[Draft]) -> None:
         """Count events that were appended, for the metrics."""
-        for (stream, kind), count in Counter((d.stream, d.type) for d in drafts).items():
+        for (stream, kind), count in Counter((label_of(d.stream), d.type) for d in drafts).items():
             EVENTS_DECIDED.labels(stream, kind).inc(count)
 
     @staticmethod

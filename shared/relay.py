@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import zlib
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -22,11 +23,11 @@ from aiokafka.errors import KafkaError
 from shared import telemetry
 from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from shared.events import headers_of
-from shared.kafka import PARTITIONS, find_refusal
+from shared.kafka import PARTITIONS, find_refusal, label_of
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from asyncpg import Record
 
@@ -62,6 +63,10 @@ CROSS JOIN LATERAL (
   ORDER BY o.id LIMIT $4
 ) r ORDER BY r.topic, r.partition, r.id
 """
+_FAMILY = """
+SELECT DISTINCT topic FROM outbox
+WHERE sent_at IS NULL AND created_at > $2 AND starts_with(topic, $1)
+"""
 _MARK = """
 UPDATE outbox o SET sent_at = now()
 FROM unnest($1::bigint[], $2::timestamptz[]) AS d (id, created_at)
@@ -87,11 +92,17 @@ class Relay:
     def __init__(
         self, service: str, database_url: str, kafka: KafkaLogin, topics: Sequence[str]
     ) -> None:
-        """Take the service (its schema), where database and Kafka are, and the topics it owns."""
+        """Take the service (its schema), where database and Kafka are, and the topics it owns.
+
+        `name.*` stands for topics of one partition that come while it runs.
+        """
         self._service = service
         self._url = database_url
         self._kafka = kafka
-        self._shards: tuple[Shard, ...] = tuple((t, p) for t in topics for p in range(PARTITIONS))
+        self._families = [topic.removesuffix("*") for topic in topics if topic.endswith("*")]
+        streams = [topic for topic in topics if not topic.endswith("*")]
+        shards = ((topic, partition) for topic in streams for partition in range(PARTITIONS))
+        self._shards: dict[Shard, int] = {shard: lock for lock, shard in enumerate(shards)}
         self._space = zlib.crc32(f"relay.{service}".encode()) & 0x7FFFFFFF
         self._log = Log("relay")
         self._wake = asyncio.Event()
@@ -196,14 +207,19 @@ class Relay:
 
     async def _take_and_beat(self, conn: asyncpg.Connection[Any]) -> None:
         """Try for shards that nobody holds, tell that we live, end a holder that does not."""
-        free = [shard for shard in self._shards if shard not in self._owned]
+        for family in self._families:
+            for row in await conn.fetch(_FAMILY, family, self._since):
+                if (shard := (row["topic"], 0)) not in self._shards:
+                    self._shards[shard] = zlib.crc32(row["topic"].encode()) & 0x7FFFFFFF
+                    self._look = True
+        free = {lock: shard for shard, lock in self._shards.items() if shard not in self._owned}
         if free:
             rows = await conn.fetch(
                 "SELECT k, pg_try_advisory_lock($1, k) AS got FROM unnest($2::int[]) AS k",
                 self._space,
-                [self._shards.index(shard) for shard in free],
+                list(free),
             )
-            self._owned |= {self._shards[row["k"]] for row in rows if row["got"]}
+            self._owned |= {free[row["k"]] for row in rows if row["got"]}
             telemetry.RELAY_SHARDS.set(len(self._owned))
             lost = {t for t, _ in self._shards if any(o not in self._owned for o in self._shards)}
             if lost:
@@ -242,7 +258,8 @@ class Relay:
         )
         if not rows and not self._busy:
             self._since = datetime.now(UTC) - timedelta(days=2)
-        for shard, batch in _by_shard(rows).items():
+        for shard, found in groupby(rows, lambda row: (row["topic"], row["partition"])):
+            batch = list(found)
             self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))
             if len(batch) == ROWS_A_SHARD:
                 self._missed.add(shard)
@@ -272,7 +289,7 @@ class Relay:
             raise
         if taken < len(rows):
             self._missed.add(shard)
-        telemetry.RELAY_SENT.labels(topic).inc(taken)
+        telemetry.RELAY_SENT.labels(label_of(topic)).inc(taken)
         self._acked.extend(rows[:taken])
         self._wake.set()
 
@@ -280,10 +297,3 @@ class Relay:
 def _headers(row: Record) -> list[tuple[str, bytes]]:
     needs = row["needs"].split(",") if row["needs"] else ()
     return headers_of(row["type"], row["sequence"], needs, row["traceparent"], row["signature"])
-
-
-def _by_shard(rows: Iterable[Record]) -> Mapping[Shard, list[Record]]:
-    found: dict[Shard, list[Record]] = {}
-    for row in rows:
-        found.setdefault((row["topic"], row["partition"]), []).append(row)
-    return found

@@ -3,6 +3,9 @@
 Due timers are found without a lock; then the thing they are about is locked; then the row is
 deleted, and only the process whose DELETE returned it acts. So each fires once, over restarts and
 replicas, in the transaction of what it does.
+
+A clock that ran ahead for a while must make nothing late: a timer that was set later than the
+present (`set_at`) is fired at once, and whoever set it looks again by the clock as it is now.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import msgspec
 from sqlalchemy import text
 
 from shared import telemetry
-from shared.clock import new_event_id, now
+from shared.clock import AHEAD, new_event_id, now
 from shared.database import Blame, blame
 from shared.telemetry import Log
 
@@ -74,20 +77,27 @@ async def schedule_many(
     kind: str,
     due: Mapping[str, tuple[datetime, Mapping[str, Any]]],
     attempt: int = 0,
+    set_at: datetime | None = None,
 ) -> None:
-    """Set the one timer of this kind for each subject, to (due time, payload), in their order."""
+    """Set the one timer of this kind for each subject, to (due time, payload), in their order.
+
+    With `set_at`, the present by the caller's clock, it also fires when that turns out to have been
+    ahead: for kinds whose action looks what is due, and does nothing early.
+    """
     if not due:
         return
     subjects = sorted(due)
     await conn.execute(
         text(
-            "INSERT INTO timers (id, kind, subject, due_at, payload, attempt)"
-            " SELECT id, :kind, subject, due, CAST(payload AS jsonb), :attempt"
+            "INSERT INTO timers (id, kind, subject, due_at, payload, attempt, set_at)"
+            " SELECT id, :kind, subject, due, CAST(payload AS jsonb), :attempt,"
+            " CAST(:set_at AS timestamptz)"
             " FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS text[]),"
             " CAST(:due AS timestamptz[]), CAST(:payloads AS text[]))"
             " AS t (id, subject, due, payload) ORDER BY subject"
             " ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id,"
-            " due_at = excluded.due_at, payload = excluded.payload, attempt = excluded.attempt"
+            " due_at = excluded.due_at, payload = excluded.payload, attempt = excluded.attempt,"
+            " set_at = excluded.set_at"
         ),
         {
             "ids": [new_event_id() for _ in subjects],
@@ -96,6 +106,7 @@ async def schedule_many(
             "due": [due[subject][0] for subject in subjects],
             "payloads": [msgspec.json.encode(due[subject][1]).decode() for subject in subjects],
             "attempt": attempt,
+            "set_at": set_at,
         },
     )
 
@@ -116,6 +127,14 @@ async def cancel_many(conn: AsyncConnection, kind: str, subjects: Collection[str
         ),
         {"kind": kind, "subjects": sorted(subjects)},
     )
+
+
+_FOUND: Final = "SELECT id, kind, subject, due_at, payload, attempt FROM timers"
+_DUE: Final = text(
+    f"({_FOUND} WHERE due_at <= :now AND kind = ANY(CAST(:kinds AS text[]))"
+    f" ORDER BY due_at LIMIT :n) UNION ({_FOUND} WHERE set_at > :later"
+    " AND kind = ANY(CAST(:kinds AS text[])) ORDER BY due_at LIMIT :n) ORDER BY due_at"
+)
 
 
 class TimerLoop:
@@ -151,14 +170,11 @@ class TimerLoop:
 
     async def round(self) -> int:
         """Fire what is due now, one transaction each; return how many fired."""
+        at = self._clock()
         async with self._engine.connect() as conn:
             rows = await conn.execute(
-                text(
-                    "SELECT id, kind, subject, due_at, payload, attempt FROM timers"
-                    " WHERE due_at <= :now AND kind = ANY(CAST(:kinds AS text[]))"
-                    " ORDER BY due_at LIMIT :n"
-                ),
-                {"now": self._clock(), "kinds": list(self._kinds), "n": CLAIM},
+                _DUE,
+                {"now": at, "later": at + AHEAD, "kinds": list(self._kinds), "n": CLAIM},
             )
             due = [
                 Timer(r.id, r.kind, r.subject, r.due_at, _mapping(r.payload), r.attempt)
@@ -195,11 +211,16 @@ class TimerLoop:
         return True
 
     async def _put_off(self, timer: Timer) -> None:
-        backoff = min(timedelta(seconds=2 ** min(timer.attempt, 10)), LONGEST_BACKOFF)
+        backoff, at = timedelta(seconds=2 ** min(timer.attempt, 10)), self._clock()
+        backoff = min(backoff, LONGEST_BACKOFF)
         async with self._engine.begin() as conn:
             await conn.execute(
-                text("UPDATE timers SET due_at = :due, attempt = attempt + 1 WHERE id = :id"),
-                {"due": self._clock() + backoff, "id": timer.id},
+                text(
+                    "UPDATE timers SET due_at = :due, attempt = attempt + 1,"
+                    " set_at = CASE WHEN set_at IS NOT NULL THEN CAST(:at AS timestamptz) END"
+                    " WHERE id = :id"
+                ),
+                {"due": at + backoff, "at": at, "id": timer.id},
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["tests.support.platform", "tests.support.spread"]
+
+
+def pytest_sessionstart() -> None:
+    """Let a run that is told to end take down what it started."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=143))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from deploy.local import (
     backup,
     bench,
     control,
+    directory_cli,
     erasing,
     guests,
     history,
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.add_typer(parked.app, name="parked")
 app.add_typer(history.app, name="audit")
 app.add_typer(guests.app, name="kafka")
+app.add_typer(directory_cli.app, name="directory")
 app.command("replay")(parked.replay_outbox)
 app.add_typer(accounts_cli.client, name="client")
 app.command("sign-in")(accounts_cli.sign_in)

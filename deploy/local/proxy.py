@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from deploy.local import front
 from deploy.local.home import HOST
 from deploy.local.keys import ACCOUNTS, SERVICES
 from shared.logs import guard_process, setup_logs
@@ -59,18 +60,6 @@ _INTAKES: Final = ("sign-in", "sign-out")
 _CLAIMED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip")
 _INSIDE: Final = frozenset({"metrics", "ready"})
 
-PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Pashe</title>
-<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}
-</style>
-<h1>Pashe</h1>
-<p>Reports of child trafficking and child labour: taken, referred, followed, remembered.</p>
-<p>The interfaces of this installation:</p>
-<ul>{items}</ul>
-</html>
-"""
-
 
 class Proxy:
     """An ASGI application that hands each request to the service of its first path segment."""
@@ -106,8 +95,8 @@ class Proxy:
 
     async def _respond(self, request: Request) -> Response:
         words = [word for word in request.scope["path"].split("/") if word]
-        if words in ([], ["live"]):
-            return self._own(request, "live" if words else "page")
+        if words in ([], ["live"]) or words[0] == "docs":
+            return self._own(request, words)
         base = self._routes.get(words[0])
         if base is None or _is_inside(words):
             return problem(404, "not-found", "There is nothing here.")
@@ -123,17 +112,19 @@ class Proxy:
         response.raw_headers = _forwardable(upstream.headers.raw)
         return response
 
-    def _own(self, request: Request, what: str) -> Response:
+    def _own(self, request: Request, words: list[str]) -> Response:
         if request.method not in {"GET", "HEAD"}:
             return problem(405, "method-not-allowed", "Only GET is served here.")
-        if what == "live":
-            return JSONResponse({"status": "live"})
-        items = "".join(
-            f'<li><a href="/{name}/v1/openapi.json">{name}</a></li>'
-            for name in self._routes
-            if name in SERVICES
-        )
-        return HTMLResponse(PAGE.format(items=items))
+        match words:
+            case []:
+                return front.show_front()
+            case ["live"]:
+                return JSONResponse({"status": "live"})
+            case ["docs"]:
+                return front.show_docs(name for name in self._routes if name in SERVICES)
+            case ["docs", "clients", name] if (client := front.show_client(name)) is not None:
+                return client
+        return problem(404, "not-found", "There is nothing here.")
 
     async def _send(self, request: Request, base: str) -> httpx.Response:
         """Send a request on and return the answer's head; connecting is tried for a while."""

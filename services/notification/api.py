@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.notification import store
-from services.notification.domain import NoticeState
+from services.notification.asyncapi import render
+from services.notification.domain import WEBHOOK, NoticeState
 from services.notification.notice_list import list_notices, render_notice
 from services.notification.service import Subscriptions, organisation, render_subscription
 from services.notification.targets import MAX_URL
@@ -22,6 +23,7 @@ from shared.clock import now
 from shared.database import transaction
 from shared.errors import InvalidBody
 from shared.http import once
+from shared.openapi import body_of
 from shared.paging import commit_place, decode_cursor, page
 from shared.vocabulary import Role
 
@@ -40,9 +42,13 @@ ProviderQuery = Annotated[str | None, Query(max_length=200)]
 
 
 class SubscriptionIn(Model):
-    """Where to send, and which event types; without types every one about referrals."""
+    """Where to send, and which event types; without types every one about referrals.
 
-    url: str = Field(min_length=1, max_length=MAX_URL)
+    A webhook has a URL; Kafka needs none, for a provider has one topic.
+    """
+
+    notifier: Literal["webhook", "kafka"] = "webhook"
+    url: str | None = Field(None, min_length=1, max_length=MAX_URL)
     types: list[Annotated[str, Field(max_length=64)]] | None = Field(
         None, min_length=1, max_length=64
     )
@@ -83,14 +89,28 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         items = [render_subscription(row, caller) for row in rows]
         return _json(page(items, rows[-1].seq if rows else None))
 
-    @router.post("/subscriptions", status_code=201, response_model=None)
+    @router.post(
+        "/subscriptions",
+        status_code=201,
+        response_model=None,
+        openapi_extra=body_of(SubscriptionIn),
+    )
     async def subscribe(
         request: Request, caller: Annotated[Caller, Depends(require(*_OWN))]
     ) -> Response:
-        """Subscribe a URL to one's own referrals; the answer shows the secret this once."""
+        """Subscribe a URL, or one's own topic in Kafka, to one's own referrals.
+
+        The answer shows the secret of a webhook this once.
+        """
         raw = await read_bytes(request, 16_384)
         body = validate(SubscriptionIn, parse_json(raw))
-        await subscriptions.check_target(body.url)
+        if (body.url is None) is (body.notifier == WEBHOOK):
+            rule = "missing" if body.url is None else "not-for-kafka"
+            raise InvalidBody(None, errors=[{"field": "url", "rule": rule}])
+        if body.url is None:
+            await subscriptions.check_topic(caller)
+        else:
+            await subscriptions.check_target(body.url)
         async with transaction(service.web, organisation(caller)) as conn:
 
             async def act() -> tuple[int, Any]:
@@ -131,7 +151,12 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
         subscriptions.wake()
         return response
 
-    @router.post("/subscriptions/{subscription_id}/replay", status_code=202, response_model=None)
+    @router.post(
+        "/subscriptions/{subscription_id}/replay",
+        status_code=202,
+        response_model=None,
+        openapi_extra=body_of(ReplayIn),
+    )
     async def replay(
         request: Request,
         subscription_id: UUID,
@@ -146,7 +171,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
                 return 202, await subscriptions.replay(conn, subscription_id, body.after, now())
 
             response = await once(request, conn, raw, act)
-        subscriptions.wake()
+        await subscriptions.hasten(caller, subscription_id, now())
         return response
 
     @router.get("/notices", response_model=None)
@@ -169,6 +194,18 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
             )
         last = (int(rows[-1].xid), rows[-1].seq) if rows else None
         return _json(page([render_notice(row) for row in rows], last))
+
+    return router
+
+
+def make_documents(origin: str) -> APIRouter:
+    """Make the route of the document that says what is told, beside `openapi.json`."""
+    router = APIRouter(prefix="/notification/v1")
+    rendered = render(origin)
+
+    @router.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi() -> Response:
+        return Response(rendered, media_type="application/json")
 
     return router
 

@@ -20,23 +20,27 @@ from shared import telemetry
 from shared.text import PhoneInvalid, parse_phone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
+    from collections.abc import Callable, Sequence
 
-    from services.notification.policy import Recipient
+    from services.notification.person_store import PersonNotice
 
 TIMEOUT: Final = 5.0
 """Seconds that intake has to answer."""
 
 PATH: Final = "/intake/v1/contacts/resolve"
 
+_BY_NUMBER: Final = ("sms", "whatsapp", "call")
+
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """The person may be reached as `contact` says; `number` is E.164."""
+    """The person may be reached as `contact` says.
+
+    `address` is what its way wants: a number in E.164, a mail address, a push subscription.
+    """
 
     contact: Contact
-    number: str = field(repr=False)
+    address: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,19 @@ Answer = Reachable | Denied | Away
 class Contacts(Protocol):
     """Who can be asked."""
 
-    async def resolve(
-        self, case_id: UUID, recipient: Recipient, purpose: str, notice_id: UUID
-    ) -> Answer:
-        """Ask about one recipient of one case for one notice; never raises but for a cancel."""
+    async def resolve(self, notice: PersonNotice, ways: Sequence[str]) -> Answer:
+        """Ask how one recipient is reached for one notice, by one of these ways.
+
+        Never raises but for a cancel.
+        """
         ...
 
 
 class _Answer(msgspec.Struct, frozen=True):
     decision: Literal["contact", "withheld"]
     number: str | None = None
+    address: str | None = None
+    way: str = "sms"
     language: str | None = None
     days: tuple[str, ...] = ()
     hours: tuple[str, ...] = ()
@@ -97,18 +104,18 @@ class IntakeContacts:
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
-    async def resolve(
-        self, case_id: UUID, recipient: Recipient, purpose: str, notice_id: UUID
-    ) -> Answer:
+    async def resolve(self, notice: PersonNotice, ways: Sequence[str]) -> Answer:
         """Ask once; whatever is no answer in the agreed form is `Away`."""
         headers = {"authorization": f"Bearer {self._token()}"}
         if trace := telemetry.current_traceparent():
             headers["traceparent"] = trace
         body = {
-            "case_id": str(case_id),
-            "recipient": str(recipient),
-            "purpose": purpose,
-            "notice_id": str(notice_id),
+            "case_id": str(notice.case_id),
+            "recipient": str(notice.recipient),
+            "purpose": notice.template,
+            "notice_id": str(notice.id),
+            "referral_id": str(notice.referral_id) if notice.referral_id else None,
+            "ways": list(ways),
         }
         try:
             async with asyncio.timeout(self._timeout):
@@ -131,6 +138,8 @@ def read_answer(content: bytes) -> Answer:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Away("unreadable")
     if told.decision == "withheld":
+        if told.reason == "not-yet":  # intake has not read of it so far
+            return Away("not-yet")
         try:
             return Denied(Reason(told.reason or ""))
         except ValueError:  # a reason of a newer intake
@@ -139,20 +148,30 @@ def read_answer(content: bytes) -> Answer:
         until = None if told.valid_until is None else _moment(told.valid_until)
     except ValueError:  # an end that nobody can read has come
         return Denied(Reason.EXPIRED)
-    try:
-        number = parse_phone(told.number or "")
-    except PhoneInvalid:
+    address = _address(told)
+    if not address:
         return Denied(Reason.NO_NUMBER)
     contact = Contact(
         language=told.language,
         days=told.days,
         hours=told.hours,
+        way=told.way,
         timezone=told.timezone,
         urgency=told.urgency,
         consent=told.consent,
         valid_until=until,
     )
-    return Reachable(contact, number)
+    return Reachable(contact, address)
+
+
+def _address(told: _Answer) -> str:
+    """Return where to, empty when it is nothing of the kind that the way wants."""
+    if told.way not in _BY_NUMBER:
+        return told.address or ""
+    try:
+        return parse_phone(told.number or "")
+    except PhoneInvalid:
+        return ""
 
 
 def _moment(text: str) -> datetime:

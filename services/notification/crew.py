@@ -10,6 +10,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from services.notification.slots import Slots
 from shared import telemetry
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Crew(ABC):
         self._grace = grace.total_seconds()
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()
-        self._storing = asyncio.Semaphore(STORING)
+        self._storing = Slots(STORING)
 
     @abstractmethod
     async def free_mine(self) -> None:
@@ -86,8 +87,10 @@ class Crew(ABC):
         self._tasks.add(task)
         task.add_done_callback(ended)
 
-    async def stored(self, store: Callable[[], Awaitable[R]]) -> R:
+    async def stored(self, store: Callable[[], Awaitable[R]], rank: int = 0) -> R:
         """Store an outcome; while the database is away try again, well inside the lease.
+
+        Of outcomes that wait to be stored the one with the lowest `rank` is next.
 
         Raises:
             Exception: what the last of `STORE_TRIES` tries met.
@@ -96,13 +99,13 @@ class Crew(ABC):
         pause = 0.05
         for _ in range(STORE_TRIES - 1):
             try:
-                async with self._storing:
+                async with self._storing.take(rank):
                     return await store()
             except Exception as error:  # noqa: BLE001  (the last try below lets it out)
                 self._log.warning("store-again", error=telemetry.describe(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
-        async with self._storing:
+        async with self._storing.take(rank):
             return await store()
 
     async def _serve(self) -> None:

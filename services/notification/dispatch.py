@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from services.notification import claims, outcomes, store
 from services.notification.domain import (
     SLOW,
+    WEBHOOK,
     Head,
     NoticeState,
     Rest,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from services.notification.verdicts import Answer
     from shared.events import Draft
     from shared.outbox import Outbox
-
-WEBHOOK: Final = "webhook"
-"""The notifier's name: its group is `notification.webhook`."""
 
 ACTOR: Final = "service:notification.webhook"
 

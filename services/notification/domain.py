@@ -29,6 +29,10 @@ REFERRAL_TYPES: Final = frozenset(
 )
 """Every event type about one referral: what a subscription may ask for."""
 
+WEBHOOK: Final = "webhook"
+KAFKA: Final = "kafka"
+"""The notifiers of providers' systems, each with its group `notification.<name>`."""
+
 USEFUL: Final = timedelta(days=7)
 """How long an event is worth telling a provider's system; older ones are withheld (DECISIONS 6)."""
 
@@ -60,7 +64,8 @@ class Standing(StrEnum):
 class NoticeState(StrEnum):
     """What became of a notice.
 
-    Only notices to persons are ever in flight, sent or unknown: a webhook is answered at once.
+    Only notices to persons are ever in flight or unknown: a webhook is answered at once, and what
+    is for a provider's topic is sent as soon as it stands in the outbox.
     """
 
     WAITING = "waiting"

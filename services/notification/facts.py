@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from services.notification.domain import NoticeState
-from shared.clock import rfc3339
-from shared.events import NOTICES, Draft, NoticeFacts
+from shared.events import NOTICES, Draft, NoticeFacts, ProviderEntry
+from shared.feed import WebhookMessage
+from shared.kafka import PROVIDER_TOPICS
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -17,25 +18,43 @@ if TYPE_CHECKING:
     from services.notification.person_store import PersonNotice
 
 
-def render_body(entry: Entry, public_url: str) -> bytes:
-    """Render the thin body of a webhook: ids, the state, and where to read the rest.
-
-    `cursor` is the entry's place in the provider's feed: the same as the `Last-Event-ID` of the
-    event stream and the `after` of a replay.
-    """
-    return msgspec.json.encode(
-        {
-            "type": entry.type,
-            "timestamp": rfc3339(entry.happened_at),
-            "data": {
-                "referral_id": entry.referral_id,
-                "state": entry.state,
-                "cursor": entry.feed_seq,
-                "version": entry.version,
-                "href": f"{public_url}/referral/v1/referrals/{entry.referral_id}",
-            },
-        }
+def entry_data(entry: Entry, public_url: str) -> ProviderEntry:
+    """Return what a provider's system is told of an entry, by whichever way."""
+    return ProviderEntry(
+        referral_id=entry.referral_id,
+        state=entry.state,
+        cursor=entry.feed_seq,
+        version=entry.version,
+        href=f"{public_url}/referral/v1/referrals/{entry.referral_id}",
     )
+
+
+def render_body(entry: Entry, public_url: str) -> bytes:
+    """Render the body of a webhook."""
+    told = entry_data(entry, public_url)
+    return msgspec.json.encode(
+        WebhookMessage(type=entry.type, timestamp=entry.happened_at, data=told)
+    )
+
+
+def provider_draft(entry: Entry, public_url: str) -> Draft:
+    """Return the event in the provider's own topic; its subject is the provider.
+
+    It has the id of the event it tells of, as the webhook has; its `sequence` counts the topic.
+    """
+    return Draft(
+        f"{PROVIDER_TOPICS}{entry.organisation}",
+        entry.type,
+        entry.organisation,
+        entry_data(entry, public_url),
+        id=entry.event_id,
+        schema=schema_of(entry.type),
+    )
+
+
+def schema_of(event_type: str) -> str:
+    """Return the `dataschema` of what a provider's topic holds about an event."""
+    return f"urn:pashe:provider:{event_type}:1"
 
 
 def notice_draft(
@@ -86,6 +105,7 @@ def disabled_draft(
             subscription_id=subscription_id,
             attempt=attempt,
             reason=str(reason),
+            provider_id=head.entry.organisation,
             test=head.entry.test,
         ),
     )

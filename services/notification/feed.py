@@ -45,18 +45,16 @@ def entry_from(row: Row[Any]) -> Entry:
 
 _SUBSCRIBERS: Final = text(
     "SELECT id, organisation, types, standing, created_at FROM subscriptions"
-    " WHERE organisation = ANY(CAST(:o AS text[])) AND standing <> 'deleted' ORDER BY seq"
+    " WHERE organisation = ANY(CAST(:o AS text[])) AND notifier = :notifier"
+    " AND standing <> 'deleted' ORDER BY seq"
 )
 
 
 async def list_subscribers(
-    conn: AsyncConnection, organisations: Iterable[str]
+    conn: AsyncConnection, organisations: Iterable[str], notifier: str
 ) -> dict[str, list[Subscription]]:
-    """Read the subscriptions of these providers that are not deleted, by provider."""
-    rows = await conn.execute(
-        _SUBSCRIBERS,
-        {"o": sorted(set(organisations))},
-    )
+    """Read these providers' subscriptions to a notifier that are not deleted, by provider."""
+    rows = await conn.execute(_SUBSCRIBERS, {"o": sorted(set(organisations)), "notifier": notifier})
     found: dict[str, list[Subscription]] = {}
     for row in rows:
         found.setdefault(row.organisation, []).append(

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.notification import api
+from services.notification.callbacks import load_proofs, make_callbacks
 from services.notification.consumers import make_cases, make_consumer
+from services.notification.deliveries import Deliveries
 from services.notification.dispatch import Dispatch
 from services.notification.notifiers import Desk, make_notifiers
 from services.notification.outbound import Outbound
@@ -21,6 +23,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
+from shared.kafka import PROVIDER_TOPICS
 from shared.settings import read_key
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or notifier name is wrong.
 
     """
-    service = runtime.make_service("notification", owns=(NOTICES,))
+    service = runtime.make_service("notification", owns=(NOTICES, f"{PROVIDER_TOPICS}*"))
     settings = load_settings()
     sealer = Sealer(read_key(service.settings, "seal.key"))
     outbound = Outbound(
@@ -60,7 +63,9 @@ def build() -> tuple[runtime.Service, FastAPI]:
         for notifier in notifiers:
             notifier.wake()
 
-    subscriptions = Subscriptions(service.flow, service.web, sealer, outbound, wake)
+    subscriptions = Subscriptions(
+        service.flow, service.web, sealer, outbound, service.settings.kafka, wake
+    )
     dispatch = Dispatch(service.flow, service.outbox, settings, service.settings.replica, now)
 
     async def measure() -> None:
@@ -77,17 +82,20 @@ def build() -> tuple[runtime.Service, FastAPI]:
         await erasure_list.catch_up(service.flow, erase_again)
 
     service.checks += [subscriptions.check_key, catch_up]
-    service.consumers += [make_consumer(service, notifier) for notifier in notifiers]
+    service.consumers += [make_consumer(service, one) for one in notifiers if one.topics]
     service.consumers.append(make_cases(service))
     service.timers.append(make_blanker(also=blank_notices))
     service.tasks += [*(notifier.run for notifier in notifiers), measure, keep_house]
     app = make_app(
         service,
         "Pashe notification",
-        "Tells providers' systems by webhook what happens to their referrals, and persons by SMS"
-        " what the policy allows; keeps what was told.",
+        "Tells providers' systems by webhook and in Kafka what happens to their referrals, and"
+        " people what the policy allows; keeps what was told.",
     )
     app.include_router(api.make_router(service, subscriptions))
+    app.include_router(api.make_documents(service.settings.public_url))
+    deliveries = Deliveries(service.flow, service.outbox, now)
+    app.include_router(make_callbacks(service, deliveries, load_proofs()))
     return service, app
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -23,7 +24,6 @@ from services.notification.targets import TargetRefused, check_answers, check_ur
 from services.notification.verdicts import Answer
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
@@ -171,8 +171,8 @@ class Outbound:
             trouble = "timeout"
         except socket.gaierror:
             trouble = "dns"
-        except (httpcore.NetworkError, OSError):
-            trouble = "connection"
+        except (httpcore.NetworkError, OSError) as error:
+            trouble = "tls" if _is_tls(error) else "connection"
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, UnicodeError, ValueError):
             trouble = "protocol"
         return Answer(timedelta(seconds=time.monotonic() - started), status, trouble, retry_after)
@@ -208,6 +208,13 @@ class Outbound:
             self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         )
         return [str(entry[4][0]) for entry in found]
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Say whether a certificate or the handshake is to blame; httpcore keeps it as the cause."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 async def _drain(response: httpcore.Response) -> None:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from services.notification.limits import HOUR, Begun
 from services.notification.person_store import COLUMNS, PersonNotice, notice_from
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.notification.domain import NoticeState
+    from services.notification.limits import Limits
 
 _CLAIM: Final = text(
     "WITH found AS (SELECT notice_id FROM person_notices WHERE notifier = :notifier"  # noqa: S608
@@ -42,17 +44,21 @@ async def claim(
 
 _TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))")
 
-_BEGIN: Final = text(
-    "UPDATE person_notices n SET state = 'in_flight', attempt = attempt + 1, in_flight_at = :at,"
-    " leased_until = :until, recipient_mark = :mark"
-    " WHERE notice_id = :id AND lease = :lease AND state = 'waiting' AND NOT EXISTS"
-    " (SELECT 1 FROM person_notices o WHERE o.recipient_mark = :mark AND o.template = n.template"
-    "  AND o.notice_id <> n.notice_id AND o.in_flight_at > :since"
-    "  AND o.state IN ('in_flight', 'sent', 'delivered', 'unknown')) RETURNING attempt"
+_MAY_BEGIN: Final = text(
+    "SELECT EXISTS (SELECT 1 FROM person_notices o WHERE o.recipient_mark = :mark"
+    "  AND o.template = n.template AND o.notice_id <> n.notice_id AND o.in_flight_at > :since"
+    "  AND o.state IN ('in_flight', 'sent', 'delivered', 'unknown')) AS repeated,"
+    " (SELECT count(*) FROM person_notices o WHERE o.recipient_mark = :mark"
+    "  AND o.in_flight_at > :hour) >= :each AS crowded,"
+    " (SELECT count(*) FROM person_notices o WHERE o.notifier = n.notifier"
+    "  AND o.in_flight_at > :hour) >= :all AS full"
+    " FROM person_notices n WHERE n.notice_id = :id AND n.lease = :lease AND n.state = 'waiting'"
 )
 
-_HELD: Final = text(
-    "SELECT 1 FROM person_notices WHERE notice_id = :id AND lease = :lease AND state = 'waiting'"
+_BEGIN: Final = text(
+    "UPDATE person_notices SET state = 'in_flight', attempt = attempt + 1, in_flight_at = :at,"
+    " leased_until = :until, recipient_mark = :mark"
+    " WHERE notice_id = :id AND lease = :lease AND state = 'waiting' RETURNING attempt"
 )
 
 
@@ -64,29 +70,32 @@ async def begin(
     *,
     at: datetime,
     until: datetime,
-    window: timedelta,
-) -> bool | None:
-    """Put a leased notice in flight; commit before the send.
+    limits: Limits,
+) -> Begun:
+    """Put a leased notice in flight, within the limits; commit before the send.
 
-    False: this recipient got the same text within `window`. None: the lease was lost. Two for one
-    recipient take turns, so that the second sees the first.
+    Two for one recipient, and two of one notifier, take turns: the second sees the first.
     """
-    await conn.execute(_TAKE_TURN, {"turn": f"{notice.template} {mark.hex()}"})
-    found = await conn.execute(
-        _BEGIN,
+    await conn.execute(_TAKE_TURN, {"turn": f"recipient {mark.hex()}"})
+    await conn.execute(_TAKE_TURN, {"turn": f"notifier {notice.notifier}"})
+    held = {"id": notice.id, "lease": lease, "mark": mark}
+    told = await conn.execute(
+        _MAY_BEGIN,
         {
-            "id": notice.id,
-            "lease": lease,
-            "mark": mark,
-            "at": at,
-            "until": until,
-            "since": at - window,
+            **held,
+            "since": at - limits.window,
+            "hour": at - HOUR,
+            "each": limits.recipient_per_hour,
+            "all": limits.per_hour,
         },
     )
-    if found.first() is not None:
-        return True
-    held = await conn.execute(_HELD, {"id": notice.id, "lease": lease})
-    return False if held.first() is not None else None
+    row = told.first()
+    if row is None:
+        return Begun.LOST
+    if row.repeated or row.crowded or row.full:
+        return Begun.REPEATED if row.repeated else Begun.CROWDED if row.crowded else Begun.FULL
+    found = await conn.execute(_BEGIN, {**held, "at": at, "until": until})
+    return Begun.LOST if found.first() is None else Begun.YES
 
 
 async def put_off(
@@ -114,12 +123,16 @@ async def end(
     reason: str | None,
     status: int | None,
     at: datetime,
+    ask_at: datetime | None,
 ) -> PersonNotice | None:
-    """Store what became of a notice; return it as it is now, None if its lease was lost."""
+    """Store what became of a notice; return it as it is now, None if its lease was lost.
+
+    `ask_at`: when the gateway is asked what it did, None for never.
+    """
     rows = await conn.execute(
         text(
             "UPDATE person_notices n SET state = :state, reason = :reason, status = :status,"  # noqa: S608
-            " ended_at = :at, due_at = NULL, lease = NULL, leased_until = NULL"
+            " ended_at = :at, ask_at = :ask, due_at = NULL, lease = NULL, leased_until = NULL"
             " WHERE notice_id = :id AND lease = :lease AND state IN ('waiting', 'in_flight')"
             f" RETURNING {COLUMNS}"
         ),
@@ -130,6 +143,7 @@ async def end(
             "reason": reason,
             "status": status,
             "at": at,
+            "ask": ask_at,
         },
     )
     row = rows.first()
@@ -137,11 +151,16 @@ async def end(
 
 
 async def give_up_interrupted(
-    conn: AsyncConnection, notifier: str, holder: str | None, at: datetime
+    conn: AsyncConnection,
+    notifier: str,
+    holder: str | None,
+    at: datetime,
+    ask_at: datetime | None,
 ) -> list[PersonNotice]:
     """Make what was in flight in a process that died unknown: it is never sent again.
 
-    Those whose lease ran out, and all of `holder` when it is given; return them.
+    Those whose lease ran out, and all of `holder` when it is given; return them. `ask_at` as in
+    `end`.
     """
     rows = await conn.execute(
         text(
@@ -149,10 +168,10 @@ async def give_up_interrupted(
             " AND state = 'in_flight' AND (leased_until <= :at OR holder = CAST(:holder AS text))"
             " FOR NO KEY UPDATE SKIP LOCKED)"
             " UPDATE person_notices n SET state = 'unknown', reason = 'interrupted',"
-            " ended_at = :at, due_at = NULL, lease = NULL, leased_until = NULL"
+            " ended_at = :at, ask_at = :ask, due_at = NULL, lease = NULL, leased_until = NULL"
             f" FROM found WHERE n.notice_id = found.notice_id RETURNING {COLUMNS}"
         ),
-        {"notifier": notifier, "holder": holder, "at": at},
+        {"notifier": notifier, "holder": holder, "at": at, "ask": ask_at},
     )
     return [notice_from(row) for row in rows]
 

@@ -1,7 +1,7 @@
 """SQL of notices to persons; person_claims.py has that of serving them.
 
 A row says what was to be told about which case, never to whom: the number is nowhere, and a keyed
-mark of it stays for the minutes in which the same person must not get the same text again.
+mark of it stays for the hour in which the same person must not get too much.
 Transactions are the callers'. Lock order: the notice, then the outbox.
 """
 
@@ -135,7 +135,7 @@ async def forget_marks(conn: AsyncConnection, before: datetime) -> None:
 
 _BLANK: Final = text(
     "UPDATE person_notices SET type = 'erased', template = '', traceparent = NULL,"
-    " recipient_mark = NULL, happened_at = created_at, due_at = NULL,"
+    " recipient_mark = NULL, happened_at = created_at, due_at = NULL, ask_at = NULL,"
     " reason = CASE WHEN state = 'waiting' THEN 'erased' ELSE reason END,"
     " ended_at = CASE WHEN state = 'waiting' THEN now() ELSE ended_at END,"
     " state = CASE WHEN state = 'waiting' THEN 'withheld' ELSE state END"

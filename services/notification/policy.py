@@ -6,7 +6,6 @@ send, with what intake answers at that moment. What no row allows is withheld.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,22 +13,23 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from services.notification.hours import DHAKA, next_safe, parse_window
-from shared.errors import SettingsError
+from services.notification.hours import DHAKA, next_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
 
 class Recipient(StrEnum):
     """Who may be meant by a row. A committee is none: it is told by people alone.
 
-    `on_duty` is staff: whoever was paged about a case. That is no notice to a person of it.
+    `on_duty` is staff: whoever was paged about a case; `provider` are the workers that a referral
+    waits for. Those are no notices to a person of the case.
     """
 
     PERSON = "person"
     REPORTER = "reporter"
     ON_DUTY = "on_duty"
+    PROVIDER = "provider"
 
 
 class Reason(StrEnum):
@@ -50,15 +50,34 @@ class Reason(StrEnum):
     NO_NUMBER = "no-number"
     ERASED = "erased"
     NO_CASE = "no-case"
-    NOT_BY_SMS = "not-reachable-by-sms"
+    NO_SAFE_WAY = "no-safe-way"
     AT_DESK = "at-desk"
     TAKEN = "taken"
+    UNCHECKED = "contact-unchecked"
+    UNSERVED = "unserved"
+    TOO_MANY = "too-many"
+    NO_WORKER = "no-worker"
 
+
+WAYS: Final = {
+    "sms": "sms",
+    "page": "sms",
+    "provider": "sms",
+    "whatsapp": "whatsapp",
+    "voice": "call",
+    "push": "push",
+    "email": "email",
+}
+"""The way that each notifier to people sends by."""
+
+_FIRST: Final = "sms"
+"""The notifier that plans what is withheld."""
 
 _RELATIONS: Final = {
     Recipient.PERSON: "self",
     Recipient.REPORTER: "unknown",
     Recipient.ON_DUTY: "staff",
+    Recipient.PROVIDER: "staff",
 }
 """What is known here of a recipient's relation to the person; who they are, only intake knows."""
 
@@ -76,15 +95,30 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     safe_contact: Literal["given", "any"] = "given"
     hours: Literal["safe", "any"] = "safe"
     reason: Reason | None = None
-    by: str = ""
+    by: tuple[str, ...] = ()
     template: str = ""
+    fallback: bool = False
     useful_days: int = 7
     useful_minutes: int | None = None
 
     @property
     def is_to_somebody(self) -> bool:
         """Whether it is a notice to somebody who is no staff."""
-        return self.recipient is not Recipient.ON_DUTY
+        return _RELATIONS[self.recipient] != "staff"
+
+    @property
+    def planner(self) -> str:
+        """The notifier that plans it: the first that may send it."""
+        return self.by[0] if self.by else _FIRST
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The ways that it may go, in the table's order."""
+        return tuple(WAYS[name] for name in self.by)
+
+    def notifier_for(self, way: str) -> str | None:
+        """Return who sends it that way, None when nobody may."""
+        return next((name for name in self.by if WAYS[name] == way), None)
 
     @property
     def useful_for(self) -> timedelta:
@@ -102,7 +136,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         )
 
 
-class _Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a message may come if nothing was said."""
+
     otherwise: tuple[str, ...]
 
 
@@ -110,7 +146,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole table."""
 
     row: tuple[Row, ...]
-    hours: _Hours
+    hours: Hours
     languages: dict[str, str]
 
     def find_row(self, event: str, recipient: Recipient, urgency: str | None) -> Row | None:
@@ -121,9 +157,23 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return who is spoken of at an event, in the table's order."""
         return list(dict.fromkeys(row.recipient for row in self.row if row.event == event))
 
-    def events(self) -> frozenset[str]:
-        """Return every event type that a row names."""
-        return frozenset(row.event for row in self.row)
+    def events(self, notifier: str) -> frozenset[str]:
+        """Return every event type at which a notifier plans something."""
+        return frozenset(row.event for row in self.row if row.planner == notifier)
+
+    def senders(self, event: str, recipient: Recipient, since: str) -> tuple[str, ...]:
+        """Return every notifier that may send this from `since` on, whatever the urgency."""
+        rows = [row for row in self.row if (row.event, row.recipient) == (event, recipient)]
+        names = tuple(dict.fromkeys(name for row in rows for name in row.by))
+        return names[names.index(since) :] if since in names else ()
+
+    def next_sender(self, event: str, recipient: Recipient, after: str) -> str | None:
+        """Return who tries when a notifier could certainly not send, None when nobody does."""
+        later = self.senders(event, recipient, after)[1:]
+        falls = any(
+            row.fallback for row in self.row if (row.event, row.recipient) == (event, recipient)
+        )
+        return later[0] if falls and later else None
 
     def language(self, language: str | None) -> str:
         """Return the language of the text for a contact's language."""
@@ -137,6 +187,7 @@ class Contact:
     language: str | None
     days: Sequence[str]
     hours: Sequence[str]
+    way: str = "sms"
     timezone: str = DHAKA
     urgency: str | None = None
     consent: bool = False
@@ -145,10 +196,11 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this template in this language now."""
+    """Send this template in this language now, by this notifier: it may be another one's turn."""
 
     template: str
     language: str
+    by: str = _FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +225,30 @@ class Planned:
     """A notice to plan: `reason` is None when it waits to be sent."""
 
     recipient: Recipient
-    by: str
     template: str
     useful_until: datetime
     reason: Reason | None = None
 
 
 def plan(
-    policy: Policy, event: str, urgency: str | None, happened: datetime, at: datetime, *, test: bool
+    policy: Policy,
+    event: str,
+    urgency: str | None,
+    happened: datetime,
+    at: datetime,
+    *,
+    test: bool,
+    notifier: str = _FIRST,
 ) -> list[Planned]:
-    """Decide what an event gives rise to: a notice for each recipient that a row names."""
+    """Decide what an event gives rise to: a notice for each recipient that a row names.
+
+    Each row is planned by one notifier alone, whoever sends it in the end.
+    """
     planned = []
     for recipient in policy.recipients(event):
         row = policy.find_row(event, recipient, urgency)
+        if notifier != (row.planner if row else _FIRST):
+            continue
         until = happened + (row.useful_for if row else timedelta())
         reason: Reason | None = None
         if test:
@@ -196,9 +259,7 @@ def plan(
             reason = row.reason
         elif at > until:
             reason = Reason.STALE
-        planned.append(
-            Planned(recipient, row.by if row else "", row.template if row else "", until, reason)
-        )
+        planned.append(Planned(recipient, row.template if row else "", until, reason))
     return planned
 
 
@@ -212,16 +273,17 @@ def decide(
 ) -> Decision:
     """Decide, at this moment, whether a planned notice is sent, waits or is withheld."""
     row = policy.find_row(event, recipient, contact.urgency)
-    if row is None:
-        return Withhold(Reason.NO_ROW)
-    if row.then == "withhold":
-        return Withhold(row.reason or Reason.NO_ROW)
+    if row is None or row.then == "withhold":
+        return Withhold((row and row.reason) or Reason.NO_ROW)
     if row.consent == "given" and not contact.consent:
         return Withhold(Reason.NO_CONSENT)
     if contact.valid_until is not None and at > contact.valid_until:
         return Withhold(Reason.EXPIRED)
     if at > useful_until:
         return Withhold(Reason.STALE)
+    by = row.notifier_for(contact.way)
+    if by is None:
+        return Withhold(Reason.NO_SAFE_WAY)
     moment: datetime | None = at
     if row.hours == "safe":
         moment = next_safe(
@@ -232,34 +294,4 @@ def decide(
         return Withhold(Reason.NO_SAFE_HOUR)
     if moment > at:
         return Later(moment)
-    return Send(row.template, policy.language(contact.language))
-
-
-def parse_policy(text: str, templates: Collection[str], languages: Collection[str]) -> Policy:
-    """Read the table, and check that what it names is there.
-
-    Raises:
-        SettingsError: it cannot be read, or a row contradicts itself.
-
-    """
-    try:
-        policy = msgspec.convert(tomllib.loads(text), Policy)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        message = f"the table of notices is wrong: {error}"
-        raise SettingsError(message) from None
-    for number, row in enumerate(policy.row, 1):
-        sends = row.then == "send"
-        if sends != bool(row.by and row.template) or sends == (row.reason is not None):
-            message = f"row {number} of the table of notices: send by what, or withhold why?"
-            raise SettingsError(message)
-        if "any" in (row.consent, row.safe_contact, row.hours) and row.is_to_somebody:
-            message = f"row {number} of the table of notices: only staff is told whatever they said"
-            raise SettingsError(message)
-        if (sends and row.template not in templates) or not row.useful_for or not row.why:
-            message = f"row {number} of the table of notices: no such template, no days or no why"
-            raise SettingsError(message)
-    if not set(policy.languages.values()) <= set(languages) or "otherwise" not in policy.languages:
-        raise SettingsError("the table of notices names a language that no template has")
-    if not policy.hours.otherwise or None in map(parse_window, policy.hours.otherwise):
-        raise SettingsError("the table of notices names hours that cannot be read")
-    return policy
+    return Send(row.template, policy.language(contact.language), by)

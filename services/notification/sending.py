@@ -1,8 +1,9 @@
-"""The use cases of telling persons: claim what is due, decide, begin, store what came of it.
+"""The use cases of telling people: claim what is due, decide, begin, store what came of it.
 
 The state in flight is committed before the gateway is asked. Whatever ends a process after that,
 or leaves open what the gateway did, makes the notice unknown, and no machine sends it again
-(KAFKA-FACTS 17). Nothing is sent or asked inside a transaction.
+(KAFKA-FACTS 17); a gateway that can be asked what it did is asked. Nothing is sent or asked inside
+a transaction.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from services.notification import person_claims, person_store
+from services.notification import person_claims, person_fates, person_store
+from services.notification.deliveries import tell
 from services.notification.domain import NoticeState
-from services.notification.facts import person_draft
+from services.notification.limits import HOUR
+from services.notification.policy import Reason
 from shared import telemetry
-from shared.outbox import Stamp
 from shared.sms import Refused, Sent, Unknown
 from shared.telemetry import Log
 
@@ -25,13 +27,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from services.notification.limits import Begun, Limits
     from services.notification.person_store import PersonNotice
-    from services.notification.policy import Reason
     from shared.outbox import Outbox
     from shared.sms import Outcome
-
-WINDOW: Final = timedelta(minutes=10)
-"""For so long the same person does not get the same text again."""
 
 ASKING: Final = timedelta(seconds=30)
 """How long a claim holds before the send begins: intake answers in a sixth of it."""
@@ -39,13 +38,17 @@ ASKING: Final = timedelta(seconds=30)
 MARGIN: Final = timedelta(seconds=15)
 """How much longer than an exchange with the gateway a notice is held in flight."""
 
+FIRST_ASK: Final = timedelta(seconds=20)
+ASK_AGAIN: Final = (timedelta(minutes=3), timedelta(minutes=30), timedelta(hours=6))
+"""After these a gateway that can be asked is asked what became of an unknown notice."""
+
+OVERDUE: Final = timedelta(minutes=5)
+FORGOTTEN: Final = timedelta(hours=6)
+"""So long after it was useful, or due, a notice that waits was forgotten by who should send it."""
+
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
 """Pauses of a notice for which intake or the gateway was not to be had: doubled each time."""
-
-LOST: Final = 3
-BRAKE_PAUSE: Final = timedelta(seconds=30)
-"""After so many unknown outcomes in a row nothing is sent for this long, doubled each time."""
 
 _log = Log("sending")
 
@@ -70,11 +73,12 @@ class Sending:
         exchange: timedelta,
         *,
         clock: Callable[[], datetime],
-        window: timedelta = WINDOW,
+        limits: Limits,
+        asks: bool = False,
     ) -> None:
-        """Take the flow engine, the outbox, who sends, the longest exchange, and the clock.
+        """Take the flow engine, the outbox, who sends, the longest exchange, clock and limits.
 
-        `window`: for so long the same recipient does not get the same text again.
+        `asks`: whether the gateway can be asked what became of a message.
         """
         self._engine = engine
         self._outbox = outbox
@@ -82,7 +86,9 @@ class Sending:
         self._holder = holder
         self._exchange = exchange
         self._clock = clock
-        self._window = window
+        self._limits = limits
+        self._asks = asks
+        self._began = clock()
 
     @property
     def notifier(self) -> str:
@@ -109,11 +115,8 @@ class Sending:
             )
         return [Job(notice, lease) for notice, lease in found]
 
-    async def begin(self, job: Job, mark: bytes) -> bool | None:
-        """Commit that a notice is in flight; only after True may it be sent, once.
-
-        False: the recipient got the same text minutes ago. None: another worker has it.
-        """
+    async def begin(self, job: Job, mark: bytes) -> Begun:
+        """Commit that a notice is in flight; only after `yes` may it be sent, once."""
         at = self._clock()
         async with self._engine.begin() as conn:
             return await person_claims.begin(
@@ -123,8 +126,18 @@ class Sending:
                 mark,
                 at=at,
                 until=at + self._exchange + MARGIN,
-                window=self._window,
+                limits=self._limits,
             )
+
+    async def hand_over(self, job: Job, to: str) -> None:
+        """Give a notice to the notifier of the way that is safe."""
+        async with self._engine.begin() as conn:
+            await person_fates.hand_over(conn, job.notice.id, job.lease, to)
+
+    async def drop(self, job: Job) -> None:
+        """Forget a notice: nobody was meant."""
+        async with self._engine.begin() as conn:
+            await person_fates.drop(conn, job.notice.id, job.lease)
 
     async def wait(self, job: Job, until: datetime) -> None:
         """Let a notice wait for its next safe hour."""
@@ -154,10 +167,46 @@ class Sending:
             case Unknown(reason=reason, status=status):
                 await self._end(job, NoticeState.UNKNOWN, reason, status)
 
+    async def claim_asks(self, limit: int) -> list[tuple[PersonNotice, datetime]]:
+        """Return unknown notices to ask the gateway about now, with when each was begun."""
+        async with self._engine.begin() as conn:
+            return await person_fates.claim_asks(
+                conn, self._notifier, self._clock(), ASK_AGAIN, limit
+            )
+
+    async def withhold_overdue(self) -> None:
+        """Withhold what no notifier has looked at: it runs nowhere.
+
+        After a start there is time to look at what has waited since the end.
+        """
+        forgotten = self._clock() - FORGOTTEN
+        since = forgotten if forgotten > self._began else None
+        await self._withhold_unserved(Reason.UNSERVED, None, since)
+
+    async def withhold_given(self) -> None:
+        """Withhold all that waits for this notifier: it has no way to send."""
+        await self._withhold_unserved(Reason.NO_GATEWAY, self._notifier, None)
+
+    async def _withhold_unserved(
+        self, reason: Reason, notifier: str | None, forgotten: datetime | None
+    ) -> None:
+        at = self._clock()
+        async with self._engine.begin() as conn:
+            found = await person_fates.withhold_unserved(
+                conn,
+                str(reason),
+                at,
+                late=at - OVERDUE,
+                forgotten=forgotten,
+                notifier=notifier,
+            )
+            for notice in found:
+                await tell(conn, self._outbox, notice, at)
+
     async def forget_marks(self) -> None:
         """Blank the marks of recipients that are no longer needed."""
         async with self._engine.begin() as conn:
-            await person_store.forget_marks(conn, self._clock() - WINDOW)
+            await person_store.forget_marks(conn, self._clock() - HOUR)
 
     async def measure(self) -> None:
         """Read how long the oldest due notice waits, for the gauge that alerts."""
@@ -173,52 +222,28 @@ class Sending:
         at = self._clock()
         async with self._engine.begin() as conn:
             ended = await person_claims.end(
-                conn, job.notice, job.lease, state, reason=reason, status=status, at=at
+                conn,
+                job.notice,
+                job.lease,
+                state,
+                reason=reason,
+                status=status,
+                at=at,
+                ask_at=self._ask_at(at) if state is NoticeState.UNKNOWN else None,
             )
             if ended is None:
                 _log.warning("lease-lost", notice=job.notice.id)
                 return
-            await self._tell(conn, ended, at)
+            await tell(conn, self._outbox, ended, at)
 
     async def _give_up(self, conn: AsyncConnection, holder: str | None) -> None:
         at = self._clock()
-        for notice in await person_claims.give_up_interrupted(conn, self._notifier, holder, at):
+        ask_at = self._ask_at(at)
+        for notice in await person_claims.give_up_interrupted(
+            conn, self._notifier, holder, at, ask_at
+        ):
             _log.error("delivery-unknown", notice=notice.id, reason=notice.reason)
-            await self._tell(conn, notice, at)
+            await tell(conn, self._outbox, notice, at)
 
-    async def _tell(self, conn: AsyncConnection, notice: PersonNotice, at: datetime) -> None:
-        trace = telemetry.current_traceparent() or notice.traceparent
-        actor = f"service:notification.{self._notifier}"
-        await self._outbox.append(conn, [(person_draft(notice), Stamp(at, actor, trace))])
-        telemetry.NOTICES.labels(self._notifier, str(notice.state)).inc()
-
-
-@dataclass(slots=True)
-class Brake:
-    """Holds a gateway back that does not answer: each try would make one more notice unknown.
-
-    After `LOST` unknown outcomes in a row only one notice is tried, after a pause that grows; a
-    gateway that says it is busy gets the pause that it asks for.
-    """
-
-    lost: int = 0
-    until: datetime | None = None
-
-    def note(self, outcome: Outcome, at: datetime) -> None:
-        """Learn from what became of a message."""
-        match outcome:
-            case Unknown():
-                self.lost += 1
-                if self.lost >= LOST:
-                    pause = BRAKE_PAUSE * 2 ** min(self.lost - LOST, 10)
-                    self.until = at + min(pause, LONGEST_PAUSE)
-            case Refused(again=True, after=after):
-                self.until = at + after if after is not None else self.until
-            case _:
-                self.lost, self.until = 0, None
-
-    def room(self, full: int, at: datetime) -> int:
-        """Return how many messages may be under way at once now."""
-        if self.until is not None and at < self.until:
-            return 0
-        return full if self.lost < LOST else 1
+    def _ask_at(self, at: datetime) -> datetime | None:
+        return at + FIRST_ASK if self._asks else None

@@ -7,15 +7,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+from aiokafka.errors import KafkaError
+
 from services.notification import person_store, store
-from services.notification.dispatch import WEBHOOK
-from services.notification.domain import REFERRAL_TYPES, USEFUL, Standing
-from services.notification.signature import make_secret, render_secret
+from services.notification.domain import KAFKA, REFERRAL_TYPES, USEFUL, WEBHOOK, Standing
+from services.notification.signature import Keys
 from services.notification.targets import TargetRefused
 from shared.access import PROVIDERS, Caller, organisation_of
 from shared.access_rules import Scope
 from shared.database import set_reach, transaction
-from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, SettingsError
+from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, SettingsError, Unavailable
+from shared.kafka import PROVIDER_TOPICS, find_unseen
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from services.notification.outbound import Outbound
     from services.notification.seal import Sealer
+    from shared.kafka import KafkaLogin
 
 MAX_SUBSCRIPTIONS: Final = 20
 """Subscriptions of one provider."""
@@ -45,6 +48,7 @@ class Subscriptions:
     web: AsyncEngine
     sealer: Sealer
     outbound: Outbound
+    kafka: KafkaLogin
     wake: Callable[[], None]
 
     async def check_key(self) -> None:
@@ -74,44 +78,69 @@ class Subscriptions:
         except TargetRefused as refused:
             raise InvalidBody(None, errors=[{"field": "url", "rule": refused.rule}]) from None
 
+    async def check_topic(self, caller: Caller) -> None:
+        """Check that the caller's provider has a topic in Kafka.
+
+        Raises:
+            Conflict: it has none, or has not let us write it: operations grant it.
+            Unavailable: Kafka does not answer.
+
+        """
+        try:
+            unseen = await find_unseen(self.kafka, [topic_of(organisation(caller))])
+        except (KafkaError, OSError):
+            raise Unavailable from None
+        if unseen:
+            message = "this provider has no topic yet: operations grant it"
+            raise Conflict(message)
+
     async def subscribe(
         self,
         conn: AsyncConnection,
         caller: Caller,
-        url: str,
+        url: str | None,
         types: Sequence[str] | None,
         at: datetime,
     ) -> dict[str, Any]:
-        """Add a subscription of the caller's provider; its secret is shown this once.
+        """Add a subscription of the caller's provider: to a URL, or without one to its topic.
+
+        A webhook's secret is shown this once.
 
         Raises:
             InvalidBody: a type is not one of a referral's.
-            Conflict: the provider has `MAX_SUBSCRIPTIONS` already.
+            Conflict: the provider has `MAX_SUBSCRIPTIONS` already, or one to its topic.
 
         """
         if types is not None and not set(types) <= REFERRAL_TYPES:
             raise InvalidBody(None, errors=[{"field": "types", "rule": "unknown-type"}])
+        owner = organisation(caller)
         if await store.count_subscriptions(conn) >= MAX_SUBSCRIPTIONS:
             message = f"a provider has at most {MAX_SUBSCRIPTIONS} subscriptions"
             raise Conflict(message)
-        subscription_id, key, owner = uuid4(), make_secret(), organisation(caller)
+        subscription_id, keys = uuid4(), Keys.fresh() if url else None
         wanted = None if types is None else sorted(set(types))
-        sealed = self.sealer.close(subscription_id, owner, key)
-        await store.insert_subscription(
+        added = await store.insert_subscription(
             conn,
             subscription_id=subscription_id,
             organisation=owner,
             url=url,
             types=wanted,
-            sealed=sealed,
+            sealed=self.sealer.close(subscription_id, owner, keys.pack()) if keys else b"",
+            public_key=keys.public if keys else None,
             at=at,
             actor=caller.actor,
         )
+        if not added:
+            message = "this provider has a subscription to its topic already"
+            raise Conflict(message)
         _log.info("subscribed", subscription=subscription_id, provider=owner)
+        where = {"topic": topic_of(owner)}
+        if keys:
+            where = {"url": str(url), "secret": keys.secret, "public_key": keys.public}
         return {
             "id": subscription_id,
-            "secret": render_secret(key),
-            "url": url,
+            "notifier": WEBHOOK if url else KAFKA,
+            **where,
             "types": wanted or sorted(REFERRAL_TYPES),
             "state": str(Standing.ACTIVE),
             "created_at": at,
@@ -172,16 +201,20 @@ class Subscriptions:
     ) -> dict[str, Any]:
         """Send what the feed holds after a cursor again, oldest first, with the same ids.
 
-        At most `store.REPLAY` at once: ask again after `last` for more.
+        At most `store.REPLAY` at once: ask again after `last` for more. Call `hasten` after the
+        commit, also when it was asked for before and the answer is only repeated.
 
         Raises:
             NotFound: it is not there, or not for this caller.
-            Conflict: it is not active: enable it first.
+            Conflict: it is not active: enable it first; or a topic, which is read again instead.
 
         """
-        row = await store.find_subscription(conn, subscription_id, lock=True)
+        row = await store.find_subscription(conn, subscription_id)
         if row is None:
             raise NotFound
+        if row.notifier == KAFKA:
+            message = "read the topic again from an earlier offset"
+            raise Conflict(message)
         if row.standing != Standing.ACTIVE:
             message = "enable the subscription first"
             raise Conflict(message, state=row.standing)
@@ -189,6 +222,12 @@ class Subscriptions:
         found = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
         _log.info("replayed", subscription=subscription_id, count=len(found))
         return {"notices": len(found), "after": after, "last": found[-1] if found else None}
+
+    async def hasten(self, caller: Caller, subscription_id: UUID, at: datetime) -> None:
+        """Have what a replay brought back sent at once."""
+        async with transaction(self.web, organisation(caller)) as conn:
+            await store.hasten(conn, subscription_id, at)
+        self.wake()
 
     async def forget_old(self, at: datetime) -> None:
         """Delete feed entries and ended notices older than `KEEP`."""
@@ -210,14 +249,22 @@ def organisation(caller: Caller) -> str:
     return found
 
 
+def topic_of(provider: str) -> str:
+    """Return the name of a provider's own topic."""
+    return f"{PROVIDER_TOPICS}{provider}"
+
+
 def render_subscription(row: Row[Any], caller: Caller) -> dict[str, Any]:
     """Render a subscription with its health; staff see its URL without the query."""
     own = caller.role in PROVIDERS
     return {
         "id": row.id,
         "provider_id": row.organisation,
-        "url": row.url if own else row.url.partition("?")[0],
+        "notifier": row.notifier,
+        "url": row.url if own or not row.url else row.url.partition("?")[0],
+        "topic": topic_of(row.organisation) if row.notifier == KAFKA else None,
         "types": row.types or sorted(REFERRAL_TYPES),
+        "public_key": row.public_key,
         "state": row.standing,
         "created_at": row.created_at,
         "failures": row.failures,

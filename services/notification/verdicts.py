@@ -18,7 +18,7 @@ LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
 class Answer:
     """What a receiver said: an HTTP status, or the trouble on the way to it; never its body.
 
-    `trouble` is one of `timeout`, `connection`, `protocol`, `dns`, `target-refused`.
+    `trouble` is one of `timeout`, `connection`, `tls`, `protocol`, `dns`, `target-refused`.
     """
 
     took: timedelta

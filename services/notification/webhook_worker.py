@@ -7,13 +7,14 @@ slow one, so that receivers that hang never take the places of those that answer
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from services.notification.crew import POLL, Crew
 from services.notification.facts import render_body
-from services.notification.signature import headers_of
+from services.notification.signature import Keys, headers_of
 from shared import telemetry
 from shared.telemetry import Log
 
@@ -97,13 +98,19 @@ class WebhookWorker(Crew):
         self._under_way[slow] -= 1
 
     async def _work(self, first: Job) -> None:
-        """Make a subscription's attempts one after the other, as long as one is due."""
+        """Make a subscription's attempts one after the other, as long as one is due.
+
+        The more it has had in a row, the later it is its turn: a flood of one provider's is no
+        queue for the others.
+        """
         job: Job | None = first
-        while job is not None:
+        for turn in itertools.count():
+            if job is None:
+                return
             try:
                 with telemetry.span("notification.webhook send", job.head.entry.traceparent):
                     answer = await self._attempt(job)
-                    job = await self.stored(partial(self._dispatch.settle, job, answer))
+                    job = await self.stored(partial(self._dispatch.settle, job, answer), turn)
             except Exception as error:  # noqa: BLE001  (the lease runs out, and it is tried again)
                 _log.error("attempt-lost", error, subscription=first.held.id)
                 return
@@ -111,9 +118,9 @@ class WebhookWorker(Crew):
 
     async def _attempt(self, job: Job) -> Answer:
         held, entry, at = job.held, job.head.entry, self._clock()
-        key = self._sealer.open(held.id, held.organisation, held.secret)
+        keys = Keys.unpack(self._sealer.open(held.id, held.organisation, held.secret))
         body = render_body(entry, self._public_url)
-        headers = headers_of(key, str(entry.event_id), int(at.timestamp()), body)
+        headers = headers_of(keys, str(entry.event_id), int(at.timestamp()), body)
         answer = await self._outbound.post(held.url, headers, body, at)
         telemetry.WEBHOOK_SECONDS.labels(answer.word).observe(answer.took.total_seconds())
         if answer.word == "2xx":

@@ -8,7 +8,9 @@ from uuid import UUID
 import msgspec
 
 from services.referral import domain
+from services.referral.moments import put_right
 from services.referral.planning import look_again, places_for, plan_new
+from services.referral.ranking import policy_on
 from services.referral.referral import (
     CASE_CLOSED,
     CASE_ERASED,
@@ -70,7 +72,7 @@ def follow(
         _supersede(world, new, at, made)
     if order.verb == "decline":
         _offer_again(world, case, new, at, made)
-    if new.delivered is not None and new.delivered.how_much == "part" and case.served:
+    if order.verb == "deliver" and order.fields["how_much"] == "part" and case.served:
         plan_new(world, case, new.need, at, made, parent=new)
     return made
 
@@ -106,7 +108,14 @@ def _onward(world: World, case: Case, parent: Referral, need: str, at: datetime)
     if any(r.parent_referral_id == parent.referral_id for r in live):
         return made
     if live or not case.served:
-        raise Conflict(None, why="already_planned" if live else "case_not_served")
+        now = live[0] if live else parent
+        known = now.provider_id == parent.provider_id  # one provider is not told of another
+        raise Conflict(
+            None,
+            why="already_planned" if live else "case_not_served",
+            state=now.state,
+            held_by=now.provider_id if known else None,
+        )
     made.happen("referred-onward", parent)
     plan_new(world, case, need, at, made, parent=parent, onward=True)
     return made
@@ -135,8 +144,8 @@ def _offer_again(world: World, case: Case, before: Referral, at: datetime, made:
     """Offer a need to the next candidate; what a rule released must still be releasable."""
     if not case.served:
         return
-    by = before.released_by
-    if by == RULE and not may_release(case, before.need, world.terms(before.need, at)):
+    by, terms = before.released_by, world.terms(before.need, at)
+    if by == RULE and not may_release(case, before.need, terms, policy_on(at.date())):
         by = None
     plan_new(world, case, before.need, at, made, parent=before, released_by=by)
 
@@ -151,8 +160,8 @@ def fall_due(world: World, case: Case, referral: Referral, at: datetime) -> Chan
     unheard = referral.state in domain.GONE  # told until acknowledged, whatever the case is now
     if referral.test or not (case.served or unheard):
         return made
-    made.looked[referral.referral_id] = referral
     terms = world.terms(referral.need, at)
+    referral = made.look(put_right(referral, terms, at), referral)
     if referral.state == _S.WAITING:
         look_again(world, case, referral, at, made)
     elif referral.state == _S.ASSIGNED and referral.respond_by and referral.respond_by <= at:
@@ -208,7 +217,19 @@ def bring_forward(world: World, event: Event) -> Change:
             _withdraw(referral, reason, event.time, made)
         elif made.case.served and old is not None and not old.served:
             made.looked[referral.referral_id] = referral  # its clocks go on
+    _ask_others(world, made, event.time)
     return made
+
+
+def _ask_others(world: World, made: Change, at: datetime) -> None:
+    """Plan again what a provider asked for and a named one had: no rule of the case would."""
+    case = made.case
+    if case is None or not case.served:
+        return
+    for lost in [r for r in made.referrals.values() if r.onward and r.reason == EXCLUDED]:
+        known = {r.referral_id: r for r in world.of(lost.case_id, lost.need)} | made.referrals
+        if not any(r.open for r in known.values() if r.need == lost.need):
+            plan_new(world, case, lost.need, at, made, parent=lost, onward=True)
 
 
 def _ended_by(event_type: str, facts: CaseFacts, referral: Referral) -> str | None:

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.referral import pages, store
-from services.referral.api import json_of
-from services.referral.domain import Actor, Order
+from services.referral.api import actor_of, json_of
+from services.referral.domain import Actor, Order, held
 from services.referral.links import (
     LASTS,
     Link,
@@ -80,7 +80,8 @@ class Links:
         if found is None:
             raise NotFound
         if found.state != ReferralState.ASSIGNED or not found.heard:
-            raise Conflict("only what is offered can be answered", state=found.state)
+            told = held(found, actor_of(caller))
+            raise Conflict("only what is offered can be answered", **told)
         link, nonce = self.signer.make()
         until = min(at + LASTS, found.respond_by or at + LASTS)
         await save_link(conn, nonce, Link(referral_id, str(found.provider_id)), at, until)

@@ -74,7 +74,7 @@ def make_router(service: Service, referrals: Referrals) -> APIRouter:
                 "reads": read_out(told, names),
                 "urgency": terms.urgency_for(case.facts.urgency),
                 "release": terms.release,
-                "released_by_rule": may_release(case, body.need, terms),
+                "released_by_rule": may_release(case, body.need, terms, policy),
             }
         )
 

@@ -112,15 +112,12 @@ class NeedRule(CaseProjection):
         """Take the event in; plan if the need is not planned yet."""
         _must_be_case(event)
         forward = bring_forward(state.world, event)
-        case_id = UUID(event.subject)
-        if event.type in ENDING:
-            state.take(forward, stamp)
-            return
-        case = forward.case or state.world.cases[case_id]
-        reopened = event.type == "case-reopened"
-        planned = plan(state.world, case, self.need, stamp.at, reopened=reopened)
         state.take(forward, stamp)
-        state.take(planned, stamp)
+        if event.type in ENDING:
+            return
+        case = state.world.cases[UUID(event.subject)]
+        reopened = event.type == "case-reopened"
+        state.take(plan(state.world, case, self.need, stamp.at, reopened=reopened), stamp)
 
 
 def _case_id(event: Event) -> UUID | None:

@@ -20,6 +20,7 @@ from services.referral.referral import (
     Waiting,
     change,
 )
+from services.referral.silence import over
 from shared.answer_code import answer_code
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
 from shared.vocabulary import EXCLUDED, Reason, ReferralState, Role
@@ -142,6 +143,17 @@ def allowed(referral: Referral, actor: Actor) -> list[str]:
     return [v for v in VERBS if _may(referral, v, actor) and _possible(referral, v)]
 
 
+def held(referral: Referral, actor: Actor) -> dict[str, Any]:
+    """Return what a refusal says: the state, who holds it as far as the actor may know, what is."""
+    knows = actor.role in DESK or speaks_for(referral, actor)
+    return {
+        "state": referral.state,
+        "held_by": referral.provider_id if knows else None,
+        "version": referral.version,
+        "allowed": allowed(referral, actor),
+    }
+
+
 def check(referral: Referral, order: Order, actor: Actor) -> bool:
     """Say whether the order is to be done (True) or was done before (False, a repeat).
 
@@ -156,17 +168,10 @@ def check(referral: Referral, order: Order, actor: Actor) -> bool:
     if _repeated(referral, order):
         return False
     if order.version is not None and order.version != referral.version:
-        raise Stale(None, version=referral.version, state=referral.state)
+        raise Stale(None, **held(referral, actor))
     wrong_state = order.state is not None and order.state != referral.state
-    knows = actor.role in DESK or speaks_for(referral, actor)
     if wrong_state or not _possible(referral, order.verb):
-        raise Conflict(
-            None,
-            state=referral.state,
-            held_by=referral.provider_id if knows else None,
-            version=referral.version,
-            allowed=allowed(referral, actor),
-        )
+        raise Conflict(None, **held(referral, actor))
     _check_reason(order)
     return True
 
@@ -222,9 +227,7 @@ _ENDS_SILENCE: Final[Mapping[str, frozenset[str]]] = {
 
 def _spoken(referral: Referral, verb: str) -> Referral:
     """Return the referral without the silence that this word of its provider ends."""
-    told = referral.escalation
-    ended = told is not None and told.silence in _ENDS_SILENCE.get(verb, frozenset()) | {"quiet"}
-    return change(referral, escalation=None) if ended else referral
+    return over(referral, _ENDS_SILENCE.get(verb, frozenset()) | {"quiet"})
 
 
 def _accept(referral: Referral, order: Order, at: datetime) -> _Fields:
@@ -333,7 +336,7 @@ _ANSWERS_BY_VERB: Final[Mapping[str, Callable[[Referral, Order, datetime], _Fiel
 
 
 _PRIVATE: Final = (
-    *("reserved", "done", "suggested", "awaits", "awaits_since", "escalation"),
+    *("reserved", "done", "suggested", "awaits", "awaits_since", "escalation", "told_of"),
     *("released_at", "medical_until", "feed_seq", "heard_at", "onward"),
 )
 """Fields that the interface does not show to everybody as they are."""
@@ -344,7 +347,7 @@ def shown(referral: Referral, actor: Actor) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(referral)
     for private in _PRIVATE:
         del plain[private]
-    plain["attachments"] = []
+    plain["attachments"] = []  # nobody but the centre opens what a reporter gave (SAFETY 7b, 28)
     if referral.state == _S.ASSIGNED:
         plain["answer_code"] = answer_code(referral.referral_id)
     if actor.role not in PROVIDER:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.referral import listing_store, offers_store, store
 from services.referral.calendars import parse_hours
+from services.referral.freshness import expire_later
 from shared.errors import InvalidBody, NotFound
 from shared.events import DIRECTORY, REFERRALS, CapacityChanged, Draft, OfferListed
 
@@ -40,6 +41,10 @@ async def list_offer(
         listed = OfferListed(**{name: found[name] for name in names})
         draft = Draft(DIRECTORY, "offer-listed", found["offer_id"], listed)
         await outbox.append(conn, [(draft, stamp)])
+        counted = found["places_free"] is not None
+        await expire_later(
+            conn, found["offer_id"], found["capacity_at"] if counted else None, stamp.at
+        )
         await store.hasten(conn, found["needs"], stamp.at)
     return found
 
@@ -63,6 +68,7 @@ async def change_capacity(
     )
     draft = Draft(REFERRALS, "capacity-changed", offer_id, data, tuple(offer["needs"]))
     await outbox.append(conn, [(draft, stamp)])
+    await expire_later(conn, offer_id, None if free is None else stamp.at, stamp.at)
     if free is None or free > 0:
         await store.hasten(conn, offer["needs"], stamp.at)
     return {**offer, "places_free": free, "places_total": total, "capacity_at": stamp.at}

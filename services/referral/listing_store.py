@@ -130,6 +130,14 @@ async def save_offers(
     return changed
 
 
+async def set_told_at(conn: AsyncConnection, offer_id: str, at: datetime) -> None:
+    """Put right when an offer's free places were told."""
+    await conn.execute(
+        text("UPDATE offers SET capacity_at = :at WHERE offer_id = :id"),
+        {"id": offer_id, "at": at},
+    )
+
+
 async def set_capacity(
     conn: AsyncConnection, offer_id: str, free: int | None, total: int | None, at: datetime
 ) -> None:

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, api_links, api_routing, funnel, stream
+from services.referral import api, api_directory, api_links, api_routing, freshness, funnel, stream
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
+from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
@@ -99,6 +100,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
 
     service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
+    service.timers.append(freshness.make_timer(service.outbox, now))
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 
     async def count() -> None:
@@ -125,6 +127,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))
     app.include_router(api_fhir.make_router(service, referrals))
+    app.include_router(api_hsds.make_router(service))
     return service, app
 
 

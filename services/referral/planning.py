@@ -12,6 +12,7 @@ import msgspec
 
 from services.referral.eligibility import NOT_ACTIVE, POLICE
 from services.referral.explaining import explain
+from services.referral.moments import answer_owed, treatment_owed
 from services.referral.referral import (
     CASE_CLOSED,
     RULE,
@@ -133,7 +134,7 @@ def _place(
             referral = made.happen("referral-planned", await_desk(planned, None, at))
         wait(referral, terms, at, made, announce=announce)
         return
-    by_rule = not referral.onward and may_release(case, referral.need, terms)
+    by_rule = not referral.onward and may_release(case, referral.need, terms, decision.policy)
     released = referral.released_by is not None or by_rule
     goes_out = decision.chosen is not None and released and not referral.test
     suggested = decision.suggested.offer_id if decision.suggested else None
@@ -208,13 +209,6 @@ def assign(
     told: Told | None = None,
 ) -> None:
     """Give a released referral to an offer and take its places."""
-    pace = terms.paces[referral.urgency]
-    respond_by, contact_by = pace.due(at, pace.respond_within), None
-    violence = terms.after_violence
-    if violence is not None and referral.medical_until is not None and referral.medical_until > at:
-        respond_by = min(respond_by, at + violence.respond_within)
-        contact_by = min(at + violence.see_within, referral.medical_until - violence.travel)
-        contact_by = max(contact_by, at)
     taken = places_for(referral, offer)
     assigned = change(
         referral,
@@ -222,8 +216,8 @@ def assign(
         provider_id=offer.provider_id,
         offer_id=offer.offer_id,
         assigned_at=at,
-        respond_by=respond_by,
-        first_contact_by=contact_by,
+        respond_by=answer_owed(referral, terms, at),
+        first_contact_by=treatment_owed(referral, terms, at),
         reserved=taken,
         waiting=None,
         told=told,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shared import places
+from shared.vocabulary import Concern, Need
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 LEVELS: Final = {
     "metro_thana": 0,
@@ -41,6 +42,9 @@ UNKNOWN: Final = 0.5
 _FILE: Final = Path(__file__).parent / "routing.toml"
 _EARTH_KM: Final = 6371.0
 _MOST: Final = 1_000_000
+_FIELDS: Final = frozenset(
+    {"version", "from", "to", "stale_after", "widen", "weights", "full", "approve"}
+)
 _DAYS: Final = re.compile(r"(\d{1,4})d")
 
 
@@ -93,13 +97,19 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds of ranking on one day."""
+    """What holds of ranking on one day; `approve`: concerns, and the needs they hold back."""
 
     version: str
     stale_after: timedelta = timedelta(days=7)
     widen: tuple[str, ...] = STEPS
     weights: Weights = Weights()
     full: Full = Full()
+    approve: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def asks_a_person(self, need: str, concerns: Iterable[str]) -> bool:
+        """Say whether one of these concerns makes a coordinator approve referrals for the need."""
+        told = set(concerns)
+        return any(concern in told and need in needs for concern, needs in self.approve)
 
 
 def points(measures: Measures, policy: Policy) -> dict[str, float]:
@@ -184,8 +194,7 @@ def parse_policy(said: Mapping[str, Any], under: Policy | None = None) -> Policy
 
     """
     policy = under or Policy("")
-    unknown = said.keys() - {"version", "from", "to", "stale_after", "widen", "weights", "full"}
-    if unknown:
+    if said.keys() - _FIELDS:
         raise PolicyWrong("unknown field")
     version = said.get("version", policy.version)
     if not isinstance(version, str) or not re.fullmatch(r"[A-Za-z0-9._ -]{1,40}", version):
@@ -201,7 +210,18 @@ def parse_policy(said: Mapping[str, Any], under: Policy | None = None) -> Policy
         raise PolicyWrong("widen")
     weights = replace(policy.weights, **_numbers(said, "weights", Weights, least=0))
     full = replace(policy.full, **_numbers(said, "full", Full, least=1))
-    return Policy(version, stale, tuple(widen), weights, full)
+    approve = _approve(said["approve"]) if "approve" in said else policy.approve
+    return Policy(version, stale, tuple(widen), weights, full, approve)
+
+
+def _approve(said: object) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Read which needs a coordinator approves for each concern: a list, or `all`."""
+    if not isinstance(said, dict) or said.keys() - set(Concern):
+        raise PolicyWrong("approve")
+    found = {key: list(Need) if needs == "all" else needs for key, needs in said.items()}
+    if not all(isinstance(needs, list) and set(needs) <= set(Need) for needs in found.values()):
+        raise PolicyWrong("approve")
+    return tuple((key, frozenset(map(str, needs))) for key, needs in sorted(found.items()))
 
 
 def _numbers(said: Mapping[str, Any], name: str, kind: type, least: float) -> dict[str, float]:

@@ -107,7 +107,8 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     `suggested` is the offer that routing proposes while nobody is assigned; `awaits` what a person
     of the desk must do with a planned one (`release`, `choose`, `call`), since when; `reserved` the
     places this referral holds of the offer's free ones. `heard_at` is when whoever answers for the
-    provider said something last; `onward` that a provider asked for it, so that a person releases.
+    provider said something last; `told_of` the silences that stand and that people were told of;
+    `onward` that a provider asked for it, so that a person releases.
     """
 
     referral_id: UUID
@@ -139,6 +140,7 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     parent_referral_id: UUID | None = None
     waiting: Waiting | None = None
     escalation: Escalation | None = None
+    told_of: list[str] = []
     appointments: list[Appointment] = []
     milestones: list[Milestone] = []
     delivered: Delivered | None = None

@@ -23,7 +23,7 @@ from shared.access import PROVIDERS
 from shared.access_rules import Verb, decide, matter_of, scope_of
 from shared.clock import now
 from shared.database import transaction
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.outbox import Stamp
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class Referrals:
         await store.save_cases(conn, list(cases.values()))
         await offers_store.move_places(conn, places, loads)
         steps = await number(conn, steps)
-        last = {step.referral.referral_id: step.referral for step in steps}
+        last = {key: referral for done, _ in made for key, referral in done.referrals.items()}
+        last |= {step.referral.referral_id: step.referral for step in steps}
         await store.save_referrals(conn, list(last.values()))
         await notes_store.save_explanations(conn, explanations)
         await announce(conn, self.outbox, steps)
@@ -163,17 +164,11 @@ class Referrals:
         referral = world.referrals[found.case_id][referral_id]
         if not domain.check(referral, order, actor):
             return referral
-        case = world.cases[referral.case_id]
-        match order.verb:
-            case "release":
-                done = release(world, case, referral, named, actor.name, at)
-            case "told":
-                given = order.fields
-                told_at = min(given.get("at") or at, at)
-                word = Told(how=given["how"], by=given.get("by") or actor.name, at=told_at)
-                done = tell(world, case, referral, named, word, name=actor.name, at=at)
-            case _:
-                done = follow(world, case, referral, order, at)
+        try:
+            done = _done(world, referral, order, actor, at)
+        except Conflict as refused:  # whoever refused it: it says the state, and who holds it
+            refused.members = domain.held(referral, actor) | refused.members
+            raise
         await self.save(conn, world, [(done, Stamp(at, actor.name))])
         if order.text:
             sealed = self._seal.close(referral_id, order.text)
@@ -232,6 +227,20 @@ class Referrals:
         await self.save(conn, world, [(done, stamp)])
 
 
+def _done(world: World, referral: Referral, order: Order, actor: Actor, at: datetime) -> Change:
+    """Decide what a checked order comes to."""
+    case, named = world.cases[referral.case_id], order.fields.get("offer_id")
+    match order.verb:
+        case "release":
+            return release(world, case, referral, named, actor.name, at)
+        case "told":
+            given = order.fields
+            told_at = min(given.get("at") or at, at)
+            word = Told(how=given["how"], by=given.get("by") or actor.name, at=told_at)
+            return tell(world, case, referral, named, word, name=actor.name, at=at)
+    return follow(world, case, referral, order, at)
+
+
 async def _set_timers(
     conn: AsyncConnection, world: World, made: Sequence[tuple[Change, Stamp]]
 ) -> None:
@@ -245,7 +254,8 @@ async def _set_timers(
         look = next_look(referral, world.terms(referral.need, at), at)
         if look is not None:
             due[str(referral.referral_id)] = (look, {"case_id": str(referral.case_id)})
-    await timers.schedule_many(conn, DUE, due)
+    latest = max((at for _, at in looks.values()), default=None)
+    await timers.schedule_many(conn, DUE, due, set_at=latest)
     await timers.cancel_many(conn, DUE, {str(key) for key in looks} - due.keys())
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from services.referral.moments import astray
 from services.referral.referral import Escalation, Referral, change
 from shared.vocabulary import ReferralState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime, timedelta
 
     from services.referral.rules import Pace, Terms
@@ -91,10 +92,15 @@ def settled(referral: Referral) -> Referral:
     """
     if referral.state != _S.PLANNED:
         referral = change(referral, suggested=None, awaits=None, awaits_since=None)
+    return over(referral, set(Silence).difference(silences_of(referral)))
+
+
+def over(referral: Referral, silences: Collection[str]) -> Referral:
+    """Return the referral without these silences: if one begins again, people are told anew."""
     told = referral.escalation
-    if told is not None and told.silence not in silences_of(referral):
+    if told is not None and told.silence in silences:
         referral = change(referral, escalation=None)
-    return referral
+    return change(referral, told_of=[s for s in referral.told_of if s not in silences])
 
 
 def _has_day(referral: Referral) -> bool:
@@ -176,17 +182,20 @@ def above(told: str | None) -> str | None:
 
 
 def next_step(referral: Referral, pace: Pace) -> Step | None:
-    """Return the next telling: up the ladder of what is silent, or the first of what comes next."""
-    told, silences = referral.escalation, silences_of(referral)
-    steps: list[Step] = []
+    """Return the next telling: up the ladder of what is silent, or the first of what comes next.
+
+    A missed first contact is told whatever else was before: another offer follows from it.
+    """
+    told, silences, steps = referral.escalation, silences_of(referral), list[Step]()
     if told is not None and told.silence in silences:
         to = above(told.to)
         if to is not None:
             steps.append(Step(pace.due(told.at, pace.escalate_within), told.silence, to))
-        silences = silences[silences.index(told.silence) + 1 :]
+        later = silences[silences.index(told.silence) + 1 :]
+        silences = (*set(silences).intersection({Silence.FIRST_CONTACT} - {told.silence}), *later)
     for silence in silences:
         at = begins(referral, silence, pace)
-        if at is not None:
+        if at is not None and silence not in referral.told_of:
             steps.append(Step(at, silence, LADDER[0]))
     return min(steps, key=lambda step: step.at, default=None)
 
@@ -195,6 +204,8 @@ def next_look(referral: Referral, terms: Terms, at: datetime) -> datetime | None
     """Return when a timer must look at a referral again, seen from `at`; None: never."""
     if referral.test:
         return None
+    if astray(referral, at):
+        return at
     step = next_step(referral, terms.paces[referral.urgency])
     times = [] if step is None else [step.at]
     if referral.state == _S.ASSIGNED and referral.respond_by is not None:
@@ -207,7 +218,9 @@ def next_look(referral: Referral, terms: Terms, at: datetime) -> datetime | None
 def escalate(referral: Referral, silence: str, to: str, at: datetime, made: Change) -> Referral:
     """Tell somebody that a referral is silent: one `referral-escalated`."""
     told = Escalation(silence=silence, to=to, at=at)
-    return made.happen("referral-escalated", change(referral, escalation=told))
+    told_of = [*referral.told_of, silence] if silence not in referral.told_of else referral.told_of
+    referral = change(referral, escalation=told, told_of=told_of)
+    return made.happen("referral-escalated", referral)
 
 
 def climb(referral: Referral, terms: Terms, at: datetime, made: Change) -> Referral | None:

@@ -245,7 +245,7 @@ async def hasten(conn: AsyncConnection, needs: Sequence[str], at: datetime) -> i
     """
     done = await conn.execute(
         text(
-            "UPDATE timers SET due_at = :at WHERE id IN (SELECT t.id FROM timers t"
+            "UPDATE timers SET due_at = least(due_at, :at) WHERE id IN (SELECT t.id FROM timers t"
             " JOIN referrals r ON CAST(r.referral_id AS text) = t.subject"
             " WHERE t.kind = :kind AND r.state = 'waiting'"
             " AND r.need = ANY(CAST(:needs AS text[])) ORDER BY t.id FOR UPDATE OF t SKIP LOCKED)"

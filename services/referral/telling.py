@@ -11,8 +11,9 @@ import msgspec
 from services.referral import domain, feeds_store
 from services.referral.domain import Actor
 from services.referral.referral import Referral, change, facts_of
-from shared.clock import new_event_id, rfc3339
+from shared.clock import new_event_id
 from shared.events import REFERRALS, Draft
+from shared.feed import StreamEntry
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -56,15 +57,15 @@ def _entry(event_id: UUID, step: Step, sequence: int) -> feeds_store.Entry:
     referral = step.referral
     provider, number = str(referral.provider_id), int(referral.feed_seq or 0)
     reader = Actor(Role.PROVIDER_SYSTEM, "feed", provider)
-    body = {
-        "seq": number,
-        "type": step.type,
-        "event_id": str(event_id),
-        "case_id": str(referral.case_id),
-        "sequence": sequence,
-        "time": rfc3339(step.stamp.at),
-        "referral": domain.shown(referral, reader),
-    }
+    body = StreamEntry(
+        seq=number,
+        type=step.type,
+        event_id=event_id,
+        case_id=referral.case_id,
+        sequence=sequence,
+        time=step.stamp.at,
+        referral=domain.shown(referral, reader),
+    )
     text = msgspec.json.encode(body).decode()
     return feeds_store.Entry(provider, number, event_id, step.type, referral.referral_id, text)
 

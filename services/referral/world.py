@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date, datetime
 
+    from services.referral.ranking import Policy
     from services.referral.rules import Rule, Terms
     from shared.events import CaseFacts
 
@@ -80,6 +81,13 @@ class Change:
         self.referrals[new.referral_id] = new
         self.happenings.append(Happening(kind, new))
         return new
+
+    def look(self, seen: Referral, before: Referral) -> Referral:
+        """Note that a referral was looked at, and keep it if that put something right."""
+        self.looked[seen.referral_id] = seen
+        if seen != before:
+            self.referrals[seen.referral_id] = seen
+        return seen
 
     def hold(self, referral: Referral, places_taken: int, load: int) -> None:
         """Take places and load from the referral's offer, or give them back when negative."""
@@ -232,7 +240,7 @@ def agreed_providers(facts: CaseFacts, need: str) -> frozenset[str] | None:
     return frozenset(name for g in mine for name in g.providers)
 
 
-def may_release(case: Case, need: str, terms: Terms) -> bool:
+def may_release(case: Case, need: str, terms: Terms, policy: Policy) -> bool:
     """Say whether the rule itself may release (PRODUCT, Release); else a person must."""
     facts = case.facts
     return (
@@ -240,6 +248,7 @@ def may_release(case: Case, need: str, terms: Terms) -> bool:
         and facts.entitled
         and consented(facts, need)
         and terms.release == "automatic"
+        and not policy.asks_a_person(need, facts.concerns)
         and not facts.conflict
         and not facts.test
     )

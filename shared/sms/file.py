@@ -7,19 +7,22 @@ owner only, and whoever runs the stack empties it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from shared.clock import now, rfc3339
-from shared.sms.gateway import Outcome, Refused, Sent, Unknown
+from shared.sms.gateway import Asks, Fate, Outcome, Refused, Sent, Unknown
 from shared.sms.segments import count_segments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from shared.clock import Clock
+    from shared.sms.gateway import Question
 
 FILE: Final = "sms.jsonl"
 """The file's name in its folder."""
@@ -29,6 +32,8 @@ class FileOutbox:
     """Appends messages to `sms.jsonl`; any number of processes may write to one folder."""
 
     name: Final = "file"
+    asks: Final = Asks.KEY
+    exchange: Final = timedelta(seconds=15)
 
     def __init__(self, folder: Path, clock: Clock = now) -> None:
         """Take the folder, which is made (0700) with the first message, and the clock."""
@@ -48,8 +53,20 @@ class FileOutbox:
         )
         return await asyncio.to_thread(self._append, line + b"\n")
 
+    async def ask(self, question: Question) -> Fate | None:
+        """Look whether the message stands in the file."""
+        return await asyncio.to_thread(self._find, question.key)
+
     async def close(self) -> None:
         """Do nothing: no file is kept open."""
+
+    def _find(self, key: str) -> Fate | None:
+        """Look for a whole line with this key."""
+        sought = f'"key":"{key}"'.encode()
+        with contextlib.suppress(OSError), (self._folder / FILE).open("rb") as lines:
+            if any(sought in line and line.endswith(b"}\n") for line in lines):
+                return Fate.SENT
+        return None
 
     def _append(self, line: bytes) -> Outcome:
         """Write in one call at the end of the file: appends of a local file never mix."""

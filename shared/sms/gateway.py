@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Refused:
     """It was certainly not sent. `again`: it may be tried later, not before `after` if that is set.
 
     `reason` is a short stable word: `refused`, `busy`, `connection`, `timeout`, `dns`, `too-long`,
-    `malformed`.
+    `malformed`; of the number itself: `bad-number`, `opted-out`.
     """
 
     reason: str
@@ -46,12 +47,58 @@ class Unknown:
 Outcome = Sent | Refused | Unknown
 
 
+class Fate(StrEnum):
+    """What a gateway says later of a message that it took."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Asks(StrEnum):
+    """What a gateway can be asked by: nothing, the message's own key, or the number and text."""
+
+    NOTHING = "nothing"
+    KEY = "key"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which message is meant: its key, what it may have said, and when it was begun (UTC).
+
+    `number` is empty for a gateway that is asked by the key.
+    """
+
+    key: str
+    since: datetime
+    texts: frozenset[str] = frozenset()
+    number: str = field(default="", repr=False)
+
+
+BAD_NUMBER: Final = "bad-number"
+OPTED_OUT: Final = "opted-out"
+BOUNCED: Final = "bounced"
+UNREACHED: Final = frozenset({BAD_NUMBER, OPTED_OUT, BOUNCED})
+"""Reasons that speak of the number: whoever was meant is not behind it, or wants no message."""
+
+
 class Gateway(Protocol):
     """One way for SMS out; an instance serves a whole process."""
 
     @property
     def name(self) -> str:
-        """A short word for metrics: `external`, `file`."""
+        """A short word for metrics: `external`, `twilio`, `infobip`, `sslwireless`, `file`."""
+        ...
+
+    @property
+    def asks(self) -> Asks:
+        """What it can be asked by."""
+        ...
+
+    @property
+    def exchange(self) -> timedelta:
+        """How long one send may take at most."""
         ...
 
     async def send(self, number: str, text: str, key: str) -> Outcome:
@@ -59,6 +106,13 @@ class Gateway(Protocol):
 
         `key` is the message's own id (ASCII), told to the gateway where it takes one. After a
         cancel the outcome is unknown.
+        """
+        ...
+
+    async def ask(self, question: Question) -> Fate | None:
+        """Ask what became of a message; None when that is not known. Never raises but for a cancel.
+
+        That a gateway does not know a message is no proof that it was not sent.
         """
         ...
 

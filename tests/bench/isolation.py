@@ -1,9 +1,10 @@
 """One rule or one receiver in trouble: what the others notice of it.
 
 The rule of one need is a process of its own. It is frozen, then has everything that waited for it
-at once, then raises at every case, while reports of another need go on at a steady rate; so does a
-hanging webhook of one provider beside another's. Each trouble alternates with a time in which all
-is well, at the same load; what is compared is the other's latency.
+at once, then raises at every case, while reports of another need go on at a steady rate; likewise a
+webhook of one provider hangs, then is flooded, beside another's webhook and topic. Each trouble
+alternates with a time in which all is well, at the same load; what is compared is the other's
+latency.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -22,7 +23,7 @@ from deploy.local.ports import Ports
 from services.referral.rules import load_rules
 from tests.bench.figures import Figure, percentile
 from tests.bench.latency import providers_of
-from tests.bench.listening import Ear, hooked, latencies, send, streaming
+from tests.bench.listening import Ear, flooding, hooked, latencies, reading, send, streaming
 from tests.bench.reports import NEED, OTHER, bodies, places
 from tests.bench.servers import serving
 from tests.bench.site import Site
@@ -40,6 +41,13 @@ CAUGHT_UP = 120.0
 
 MOST = 1.25
 """How many times its usual median the other's latency may be."""
+
+
+FLOOD: Final = 10
+"""Webhooks of one provider that are sent all of its feed at once, again and again."""
+
+Taken = dict[str, list[float]]
+"""Seconds by the state in which they were measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Run:
     told: Told
     total: int
     done: int = 0
-    taken: dict[str, list[float]] = field(default_factory=dict)
+    taken: Taken = field(default_factory=dict)
 
     def tell(self, text: str) -> None:
         self.told.step(self.done, self.total, text)
@@ -109,7 +117,7 @@ async def _rule(run: Run, folder: Path, module: str) -> AsyncIterator[int]:
 async def measure(stack: Stack, folder: Path, plan: Plan, told: Told) -> list[Figure]:
     """Make each trouble in turn; the stack was started with `rules_beside`."""
     site = Site.of(stack)
-    run = Run(site, plan, told, total=8 * plan.rounds + 2)
+    run = Run(site, plan, told, total=9 * plan.rounds + 2)
     run.tell("finding the providers")
     providers = await providers_of(site, OTHER, plan.places)
     async with streaming(site, set(providers.values())) as ear:
@@ -127,11 +135,11 @@ async def measure(stack: Stack, folder: Path, plan: Plan, told: Told) -> list[Fi
             await site.settled(CAUGHT_UP)
             for _ in range(plan.rounds):
                 await run.probe("its neighbour raises", ear)
-    found = _figures(run, "another rule's referral", WELL)
-    run.taken.clear()
-    await _webhooks(run, providers)
+    found = _figures(run, "another rule's referral", run.taken)
+    by_webhook, by_topic = await _webhooks(run, providers)
     run.tell("done")
-    return found + _figures(run, "another provider's webhook", WELL)
+    found += _figures(run, "another provider's webhook", by_webhook)
+    return found + _figures(run, "another provider's topic", by_topic)
 
 
 async def _backlog(run: Run) -> None:
@@ -144,20 +152,25 @@ async def _backlog(run: Run) -> None:
     await run.site.settled(CAUGHT_UP)
 
 
-async def _webhooks(run: Run, providers: dict[str, str]) -> None:
-    """Let the webhook of one provider hang, and measure the other's."""
-    hangs, *answers = providers.values()
-    async with hooked(run.site, answers) as ear:
+async def _webhooks(run: Run, providers: dict[str, str]) -> tuple[Taken, Taken]:
+    """Let the webhook of one provider hang or be flooded; measure the others', and their topics."""
+    troubled, *others = providers.values()
+    async with hooked(run.site, others) as ear, reading(run.site, others) as topics:
+        ears: list[tuple[Ear, Taken]] = [(ear, {}), (topics, {})]
         for _ in range(run.plan.rounds):
-            async with hooked(run.site, [hangs]) as same:
-                await _hooks(run, WELL, ear, same)
+            async with hooked(run.site, [troubled]) as same:
+                await _hooks(run, WELL, ears, same)
             async with _hanging() as url:
-                made = await run.site.subscribe(hangs, url, ["referral-assigned"])
-                await _hooks(run, "a webhook hangs", ear, None)
-                await run.site.unsubscribe(hangs, made)
+                made = await run.site.subscribe(troubled, url, ["referral-assigned"])
+                await _hooks(run, "a webhook hangs", ears, None)
+                await run.site.unsubscribe(troubled, made)
+            async with flooding(run.site, troubled, FLOOD):
+                await _hooks(run, "a webhook is flooded", ears, None)
+            await run.site.settled(CAUGHT_UP)
+    return ears[0][1], ears[1][1]
 
 
-async def _hooks(run: Run, state: str, ear: Ear, same: Ear | None) -> None:
+async def _hooks(run: Run, state: str, ears: list[tuple[Ear, Taken]], same: Ear | None) -> None:
     run.tell(state)
     rate, seconds, where = run.plan.rate, run.plan.seconds, places(run.plan.places)
     seed = time.time_ns() % 1_000_000
@@ -167,7 +180,8 @@ async def _hooks(run: Run, state: str, ear: Ear, same: Ear | None) -> None:
         send(run.site, mixed, OTHER, rate, seconds),
         send(run.site, parts[0], OTHER, rate, seconds),
     )
-    run.taken.setdefault(state, []).extend(await latencies(both[0], ear))
+    for ear, taken in ears:
+        taken.setdefault(state, []).extend(await latencies(both[0], ear))
     if same is not None:
         await latencies(both[1], same)
 
@@ -193,11 +207,11 @@ async def _hanging() -> AsyncIterator[str]:
         server.close()
 
 
-def _figures(run: Run, whose: str, well: str) -> list[Figure]:
-    usual = run.taken[well]
+def _figures(run: Run, whose: str, by_state: Taken) -> list[Figure]:
+    usual = by_state[WELL]
     found = []
-    for state, taken in run.taken.items():
-        if state == well:
+    for state, taken in by_state.items():
+        if state == WELL:
             continue
         for part, share, bound in (("p50", 0.5, MOST), ("p99", 0.99, None)):
             mine, peer = percentile(taken, share) * 1e3, percentile(usual, share) * 1e3
@@ -208,7 +222,7 @@ def _figures(run: Run, whose: str, well: str) -> list[Figure]:
                     unit="ms",
                     ours=mine,
                     peer=peer,
-                    peer_is=well,
+                    peer_is=WELL,
                     ratio=(mine / peer, mine / peer, mine / peer),
                     floor=bound if "backlog" not in state else None,
                     least=False,

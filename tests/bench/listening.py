@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+from aiokafka import AIOKafkaConsumer
 
 from shared.vocabulary import Role
 from tests.bench.site import referral_of
@@ -102,6 +103,64 @@ async def hooked(site: Site, providers: Iterable[str]) -> AsyncIterator[Ear]:
             for provider, subscription in made:
                 with contextlib.suppress(OSError):
                     await site.unsubscribe(provider, subscription)
+
+
+@asynccontextmanager
+async def reading(site: Site, providers: Sequence[str]) -> AsyncIterator[Ear]:
+    """Read the topics of providers, each filled for its own subscription."""
+    ear, made = Ear(), []
+    for provider in providers:
+        await asyncio.to_thread(site.stack.pashe, "kafka", "grant", "provider", provider)
+        made.append((provider, await site.subscribe(provider, None, [HEARD])))
+    consumer = AIOKafkaConsumer(
+        *(f"provider.{provider}" for provider in providers), **site.stack.kafka_login().client()
+    )
+    await consumer.start()
+    task = asyncio.create_task(_read(consumer, ear))
+    try:
+        yield ear
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await consumer.stop()
+        for provider, subscription in made:
+            with contextlib.suppress(OSError):
+                await site.unsubscribe(provider, subscription)
+
+
+async def _read(consumer: AIOKafkaConsumer, ear: Ear) -> None:
+    async for record in consumer:
+        ear.hear(_posted.decode(record.value).data.referral_id)
+
+
+@asynccontextmanager
+async def flooding(site: Site, provider: str, lanes: int) -> AsyncIterator[list[int]]:
+    """Have all of a provider's feed sent again and again, to so many webhooks of it.
+
+    Give a list whose one item is how many came.
+    """
+    came = [0]
+
+    def take(_: Received) -> int:
+        came[0] += 1
+        return 200
+
+    async with Receiver(take) as receiver:
+        made = [await site.subscribe(provider, receiver.url, [HEARD]) for _ in range(lanes)]
+
+        async def flood() -> None:
+            while True:
+                await asyncio.gather(*(site.replay(provider, one) for one in made))
+                await asyncio.sleep(0.2)
+
+        task = asyncio.create_task(flood())
+        try:
+            yield came
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            for one in made:
+                await site.unsubscribe(provider, one)
 
 
 @dataclass(slots=True)

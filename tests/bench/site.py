@@ -143,17 +143,26 @@ class Site:
         await eventually(still, within, "a log that stands still", every=every)
         return last[0]
 
-    async def subscribe(self, provider: str, url: str, types: list[str]) -> str:
-        """Subscribe a webhook of a provider; return the subscription's id."""
-        body = msgspec.json.encode({"url": url, "types": types})
+    async def subscribe(self, provider: str, url: str | None, types: list[str]) -> str:
+        """Subscribe a webhook of a provider, or its topic; return the subscription's id."""
+        where = {"url": url} if url else {"notifier": "kafka"}
+        made = await self._tell(provider, "", {**where, "types": types})
+        return str(made["id"])
+
+    async def replay(self, provider: str, subscription: str) -> int:
+        """Have a webhook sent all of its feed again; return how many messages that are."""
+        made = await self._tell(provider, f"/{subscription}/replay", {"after": 0})
+        return int(made["notices"])
+
+    async def _tell(self, provider: str, end: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         headers = self.bearer(Role.PROVIDER_SYSTEM, provider)
-        path = "/notification/v1/subscriptions"
-        answer = await ask(self.urls["notification"], post(path, headers, body))
-        if answer.status != 201:
-            message = f"the webhook was not taken: {answer.status} {answer.body[:300]!r}"
+        rendered = post(f"/notification/v1/subscriptions{end}", headers, msgspec.json.encode(body))
+        answer = await ask(self.urls["notification"], rendered)
+        if answer.status not in (201, 202):
+            message = f"the subscription was not taken: {answer.status} {answer.body[:300]!r}"
             raise WireError(message)
         found: Mapping[str, Any] = msgspec.json.decode(answer.body)
-        return str(found["id"])
+        return found
 
     async def unsubscribe(self, provider: str, subscription: str) -> None:
         """End a subscription."""

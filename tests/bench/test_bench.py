@@ -60,7 +60,7 @@ def test_providers_hear_of_reports_by_stream_and_webhook(bench_stack: Stack) -> 
 @pytest.mark.long
 def test_rules_and_webhooks_fail_beside_others(bench_stack: Stack, tmp_path: Path) -> None:
     told = Told("isolation")
-    seen(isolation.run(bench_stack, tmp_path, isolation.SMOKE, told), 8)
+    seen(isolation.run(bench_stack, tmp_path, isolation.SMOKE, told), 14)
 
 
 @pytest.mark.long

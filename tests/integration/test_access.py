@@ -83,14 +83,14 @@ def test_a_role_may_ask_what_the_matrix_says(
     assert wrong == []
 
 
-async def a_referral(stack: Stack) -> tuple[str, str]:
+async def a_referral(stack: Stack, need: str = "psychosocial") -> tuple[str, str]:
     """Report somebody, and return (referral id, provider) of what a rule assigned."""
     body = {
         "channel": "partner",
         "about": "people",
         "persons": [{"ref": "a", "age": {"min": 16, "max": 16}, "sex": "female"}],
         "places": [{"role": "now", "pcode": "BD30260038"}],
-        "needs": ["psychosocial"],
+        "needs": [need],
         "consent": [{"person": "a", "given_by": "person", "allows": ["refer"], "basis": "consent"}],
     }
     async with httpx.AsyncClient(base_url=stack.origin) as client:

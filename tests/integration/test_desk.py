@@ -14,9 +14,11 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.sms.replies import words_of
 from shared.access import service_token
+from shared.clock import new_event_id, now
+from shared.events import NOTICES, Draft, NoticeFacts, encode, headers_of
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.support.wait import eventually
 
@@ -349,6 +351,39 @@ def resolve(stack: Stack, http: httpx.Client, case_id: str, token: str) -> httpx
     )
 
 
+async def bounce(stack: Stack, case_id: str) -> None:
+    """Tell the desk that a text to a case's person came back."""
+    facts = NoticeFacts(
+        notice_id=uuid4(),
+        notifier="sms",
+        about_event=uuid4(),
+        about_type="referral-accepted",
+        state="failed",
+        recipient="person",
+        reason="bounced",
+    )
+    draft = Draft(NOTICES, "notice-failed", case_id, facts, id=new_event_id())
+    _, value = encode(
+        draft,
+        source="/notification",
+        sequence=1,
+        at=now(),
+        actor="service:notification.sms",
+        traceparent=None,
+    )
+    producer = AIOKafkaProducer(**stack.kafka_login().client())
+    await producer.start()
+    try:
+        await producer.send_and_wait(
+            NOTICES,
+            value,
+            key=case_id.encode(),
+            headers=headers_of("notice-failed", 1, (), None, b"signature"),
+        )
+    finally:
+        await producer.stop()
+
+
 async def test_only_notification_learns_a_number_and_only_a_safe_one(
     stack: Stack, http: httpx.Client, desk: Desk
 ) -> None:
@@ -382,6 +417,17 @@ async def test_only_notification_learns_a_number_and_only_a_safe_one(
     withheld = answer(other)
     assert withheld is not None
     assert (withheld["decision"], withheld["reason"]) == ("withheld", "no-safe-contact")
+    await bounce(stack, reached)
+    (task,) = await eventually(lambda: desk.tasks(reached, kind="contact_bounced"), 20, "a task")
+    unsafe = answer(reached)
+    assert unsafe is not None
+    assert unsafe["reason"] == "contact-unchecked"
+    path = f"/intake/v1/tasks/{task['task_id']}"
+    assert desk.post(f"{path}/claim").status_code == 200
+    assert desk.post(f"{path}/done", {"outcome": "checked"}).status_code == 200
+    checked = answer(reached)
+    assert checked is not None
+    assert checked["decision"] == "contact"
     send(http, number, "stop")
     await opened(desk, number)
     stopped = answer(reached)

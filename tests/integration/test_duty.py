@@ -84,7 +84,7 @@ async def test_a_page_is_a_neutral_sms_and_who_cannot_be_reached_is_passed_over(
         await eventually(lambda: len(desk.texts(mine)) == 1, 30, "the page by SMS")
         assert pages(desk, first) == ["coordinator:by-call", "coordinator:by-sms"]
         failed = desk.tasks(first)["page_not_sent"]
-        assert (failed["level"], failed["detail"]) == ("supervisor", "not-reachable-by-sms")
+        assert (failed["level"], failed["detail"]) == ("supervisor", "no-gateway")
         await in_danger(desk, district)  # minutes later is no repetition
         await eventually(lambda: len(desk.texts(mine)) == 2, 30, "the second page")
     assert set(desk.texts(mine)) <= LOOK
@@ -191,13 +191,16 @@ def test_a_report_is_answered_with_the_lines_that_are_open_and_no_promise(desk: 
         {"way": "sms"},
         {"way": "call", "number": "12"},
         {"way": "pigeon"},
+        {"way": "push"},
+        {"way": "push", "push": {"endpoint": "http://push.example.org/1"}},
+        {"way": "sms", "number": "01812345678", "push": {"endpoint": "https://push.example.org"}},
         {"way": "sms", "number": "01111111111"},
         {"level": "boss"},
         {"ends": "2020-01-01T00:00:00Z"},
         {"district": "nowhere"},
     ],
 )
-def test_a_roster_entry_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, str]) -> None:
+def test_a_roster_entry_that_cannot_be_is_refused(desk: Desk, wrong: dict[str, Any]) -> None:
     entry = {"person": "x", "level": "coordinator", "begins": "2026-01-01T00:00:00Z"}
     answer = desk.post(
         "/duty", entry | {"ends": "2030-01-01T00:00:00Z"} | wrong, by=desk.supervisor

@@ -76,6 +76,8 @@ async def test_a_link_shows_what_is_asked_and_answers_once(callers: Callers) -> 
         f"/referral/v1/referrals/{referral['referral_id']}/link", headers=callers.desk
     )
     assert made.status_code == 409
+    told = made.json()
+    assert (told["state"], told["held_by"]) == ("accepted", referral["provider_id"])
 
 
 async def test_a_no_by_link_goes_to_the_next_and_a_named_provider_sees_nothing(

@@ -17,6 +17,8 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from standardwebhooks.webhooks import Webhook
 
 from services.notification import claims, feed
 from services.notification.dispatch import Dispatch
@@ -33,6 +35,7 @@ from shared.kafka import PARTITIONS, partition_of
 from shared.outbox import Outbox
 from shared.signing import Signer
 from shared.vocabulary import Role
+from tests.support.hostile import TRICKS, Hostile, own_certificate
 from tests.support.notices import (
     BASE,
     Centre,
@@ -238,6 +241,99 @@ async def test_the_feed_goes_on_without_what_is_parked_and_counts_it(centre: Cen
     assert after == before + 1
 
 
+# --- a provider's own topic -----------------------------------------------------------------------
+
+
+async def make_topic(centre: Centre, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"])
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+    finally:
+        await admin.close()
+
+
+async def read_topic(centre: Centre, topic: str, count: int) -> list[Any]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=centre.env["KAFKA_BOOTSTRAP"])
+    await consumer.start()
+    found: list[Any] = []
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.seek_to_beginning()
+
+        async def enough() -> bool:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(records)
+            return len(found) >= count
+
+        await eventually(enough, 20, f"{count} records in {topic}")
+        await consumer.getmany(timeout_ms=200)
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_a_providers_topic_holds_its_own_referrals_from_its_subscription_on(
+    centre: Centre,
+) -> None:
+    provider, other, case_id = provider_name(), provider_name(), uuid4()
+    topic, body = f"provider.{provider}", {"notifier": "kafka"}
+    async with centre.system(provider) as client:
+        early = await client.post(f"{BASE}/subscriptions", json=body)
+        both = await client.post(f"{BASE}/subscriptions", json=body | {"url": "https://a.org/"})
+        await make_topic(centre, topic)
+        before = datetime.now(UTC) - timedelta(minutes=1)
+        await publish(centre, referral(provider, 1, at=before))
+        made = await client.post(f"{BASE}/subscriptions", json=body)
+        twice = await client.post(f"{BASE}/subscriptions", json=body)
+    assert (early.status_code, both.status_code, twice.status_code) == (409, 422, 409)
+    assert made.status_code == 201, made.text
+    assert (made.json()["topic"], "secret" in made.json()) == (topic, False)
+    records = [
+        referral(provider, 2, case_id=case_id),
+        referral(provider, 3, case_id=case_id, type="referral-accepted", state="accepted"),
+        referral(other, 1),
+        referral(provider, 4, test=True),
+        referral(provider, 5, type="referral-withdrawn", state="withdrawn", reason="excluded"),
+        referral(provider, 6),
+    ]
+    await publish(centre, *records)
+    read = await read_topic(centre, topic, 3)
+    events = [json.loads(record.value) for record in read]
+    assert {event["id"] for event in events} == {records[i]["id"] for i in (0, 1, 5)}
+    assert [event["sequence"] for event in events] == [f"{n:020d}" for n in (1, 2, 3)]
+    cursors = [event["data"]["cursor"] for event in events]
+    assert cursors.index(2) < cursors.index(3)  # of one case
+    first = events[cursors.index(2)]
+    assert set(first["data"]) == {"referral_id", "state", "cursor", "version", "href"}
+    assert first["dataschema"] == "urn:pashe:provider:referral-assigned:1"
+    assert (first["type"], first["subject"]) == ("referral-assigned", provider)
+    assert str(case_id) not in read[cursors.index(2)].value.decode()
+    headers = dict(read[0].headers)
+    assert headers["content-type"].startswith(b"application/cloudevents+json")
+
+    async def told() -> bool:
+        return len(await centre.notices(provider, subscription_id=made.json()["id"])) == 5
+
+    await eventually(told, what="a notice of each")
+    notices = await centre.notices(provider, subscription_id=made.json()["id"])
+    assert sorted((one["cursor"], one["state"], one["reason"]) for one in notices) == [
+        (2, "sent", None),
+        (3, "sent", None),
+        (4, "withheld", "test"),
+        (5, "withheld", "conflict"),
+        (6, "sent", None),
+    ]
+    path = f"{BASE}/subscriptions/{made.json()['id']}"
+    async with centre.system(provider) as client:
+        shown = (await client.get(path)).json()
+        assert (shown["notifier"], shown["topic"], shown["url"]) == ("kafka", topic, None)
+        assert (await client.post(f"{path}/replay", json={"after": 0})).status_code == 409
+        assert (await client.delete(path)).status_code == 204
+        again = await client.post(f"{BASE}/subscriptions", json=body)
+        assert again.status_code == 201, again.text
+
+
 # --- receivers that do not take it ----------------------------------------------------------------
 
 
@@ -317,6 +413,7 @@ async def test_when_the_schedule_runs_out_the_subscription_is_dead_and_alerts(
 
         await eventually(dead, what="the death of the subscription")
         assert hook.cursors == [1, 1, 1, 1]
+        assert await centre.owner_told(made["id"]) == provider
         assert await centre.told(made["id"]) == [
             ("notice-failed", "exhausted"),
             ("subscription-disabled", "exhausted"),
@@ -377,6 +474,54 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
             return all(troubles[provider] == "timeout" for provider in slow)
 
         await eventually(cut, 20, "six that were cut")
+
+
+async def test_hostile_receivers_get_it_again_with_the_same_id(centre: Centre) -> None:
+    subscribed: dict[str, tuple[str, dict[str, Any]]] = {}
+    async with Hostile() as hostile:
+        for trick in TRICKS:
+            provider = provider_name()
+            subscribed[trick] = provider, await centre.subscribe(provider, hostile.url(trick))
+        await publish(centre, *(referral(provider, 1) for provider, _ in subscribed.values()))
+
+        async def all_delivered() -> bool:
+            found = [await centre.notices(provider) for provider, _ in subscribed.values()]
+            return all([notice["state"] for notice in one] == ["delivered"] for one in found)
+
+        await eventually(all_delivered, 40, "each delivered in the end")
+        for trick, (provider, made) in subscribed.items():
+            attempts = 1 if TRICKS[trick][0] == "2xx" else 2
+            [notice] = await centre.notices(provider)
+            assert (trick, notice["attempt"], len(hostile.got[trick])) == (
+                trick,
+                attempts,
+                attempts,
+            )
+            assert {got.headers["webhook-id"] for got in hostile.got[trick]} == {notice["event_id"]}
+            for got in hostile.got[trick]:  # as a receiver with the public library, or a public key
+                assert Webhook(made["secret"]).verify(got.body, got.headers)["data"]["cursor"] == 1
+                assert verify(made["public_key"], got.headers, got.body)
+            health = await centre.show(provider, made["id"])
+            assert (health["state"], health["failures"]) == ("active", 0)
+            assert health["public_key"] == made["public_key"]
+            assert (health["last_failure_at"] is None) is (attempts == 1)
+
+
+async def test_a_bad_certificate_ends_in_a_dead_subscription_that_says_so(
+    centre: Centre, tmp_path: Path
+) -> None:
+    provider = provider_name()
+    async with Hostile(own_certificate(tmp_path)) as hostile:
+        made = await centre.subscribe(provider, hostile.url("500"))
+        await publish(centre, referral(provider, 1))
+
+        async def dead() -> bool:
+            return bool((await centre.show(provider, made["id"]))["state"] == "dead")
+
+        await eventually(dead, what="the end of the schedule")
+        assert hostile.got == {}
+    health = await centre.show(provider, made["id"])
+    assert (health["last_trouble"], health["disabled_why"]) == ("tls", "exhausted")
 
 
 async def test_nothing_listens_and_later_it_does(centre: Centre) -> None:
@@ -701,7 +846,7 @@ class Bench:
             await conn.exec_driver_sql(
                 "INSERT INTO subscriptions (id, organisation, url, secret, created_at, created_by,"
                 " due_at) VALUES ($1, $2, $3, $4, $5, 'test', $5)",
-                (sub, provider, url, self.sealer.close(sub, provider, b"k" * 32), self.clock.at),
+                (sub, provider, url, self.sealer.close(sub, provider, b"k" * 64), self.clock.at),
             )
             await conn.exec_driver_sql(
                 "INSERT INTO feed_heads (organisation, complete, seen) VALUES ($1, $2, $2)",
@@ -808,6 +953,34 @@ async def test_receivers_that_hang_fill_the_slow_lane_only(bench: Bench) -> None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await outbound.close()
+
+
+async def test_a_flood_to_one_provider_is_no_queue_for_another(bench: Bench) -> None:
+    outbound = Outbound(timeout=timedelta(seconds=10), connections=64, allow_loopback=True)
+    worker = WebhookWorker(
+        dispatch=bench.first,
+        outbound=outbound,
+        sealer=bench.sealer,
+        public_url="https://centre.org",
+        clock=bench.clock,
+        wake_relay=lambda: None,
+    )
+    subscriptions, waiting = 30, 40
+    async with Hook() as flooded, Hook() as hook:
+        for _ in range(subscriptions):
+            await bench.add(provider_name(), flooded.url, waiting)
+        task = asyncio.create_task(worker.run())
+        await eventually(lambda: len(flooded.got) >= 5 * subscriptions, 30, "the flood")
+        await bench.add(provider_name(), hook.url, 5)
+        worker.wake()
+        await eventually(lambda: len(hook.got) >= 5, 30, "five of the other's")
+        first, last = hook.got[0].at, hook.got[-1].at
+        between = sum(first < got.at < last for got in flooded.got)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await outbound.close()
+    print(f"{between} of the flood came between the other's first and fifth")
+    assert between < 2 * subscriptions  # in one queue it would be all of them four times
 
 
 async def test_what_never_comes_is_passed_over_after_the_longest_wait(bench: Bench) -> None:

@@ -91,7 +91,8 @@ def ask(http: httpx.Client, case: Any, headers: dict[str, str]) -> str | None:
     if answer.status_code < 400:
         wrong = str(answer.status_code) not in documented
     elif "/sign-" not in case.path:  # its errors are pages
-        wrong = wrong or answer.headers.get("content-type") != "application/problem+json"
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        wrong = wrong or kind not in documented["default"]["content"]
     shown = {k: v for k, v in asked.items() if v}
     return f"{answer.status_code} {shown}"[:600] if wrong else None
 

@@ -327,11 +327,13 @@ async def test_a_conflict_names_the_state_and_a_version_is_held_to(centre: Centr
     assert shown.headers["etag"] == f'"{one["version"]}"'
     stale = await centre.post(one, "accept", If_Match='"1"')
     assert (stale.status_code, stale.json()["version"]) == (412, one["version"])
+    assert (stale.json()["state"], stale.json()["held_by"]) == ("assigned", one["provider_id"])
     wrong = await centre.post(one, "accept", {"expected_state": "planned"})
     assert (wrong.status_code, wrong.json()["state"]) == (409, "assigned")
     early = await centre.post(one, "deliver")
     assert (early.status_code, early.json()["state"]) == (409, "assigned")
     assert early.json()["allowed"] == ["accept", "decline"]
+    assert early.json()["held_by"] == one["provider_id"]
     assert (await centre.post(one, "accept", If_Match=f'"{one["version"]}"')).status_code == 200
 
 

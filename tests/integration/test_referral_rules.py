@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
+from collections import Counter
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -25,6 +28,7 @@ from shared.parked import Replayer, ask_replay, list_parked, tell_of_parked
 from shared.signing import Signer
 from shared.vocabulary import Role
 from tests.support.centre import DHAKA, Centre, facts
+from tests.support.office import Office
 from tests.support.platform import fresh_database
 from tests.support.processes import Child
 from tests.support.stack import free_port
@@ -222,6 +226,64 @@ async def test_the_timers_of_a_need_fire_in_a_process_that_does_not_run_its_rule
         path = f"/referrals/{got['referral_id']}"
         seen = await centre.get(path, Role.PROVIDER_WORKER, "c-third")
         assert not seen.keys() & {"awaits", "suggested_offer_id", "silence", "escalated_to"}
+
+
+async def _race(centre: Centre, many: int) -> float:
+    """Let two whole replicas race for so many offers that nobody answered; return the seconds."""
+    engine = make_engine(centre.environment()["DATABASE_URL"], size=4, name="race")
+    outbox = Outbox("referral", Signer(b"s" * 32))
+    referrals = Referrals(engine, engine, outbox, load_rules(), RemarkSeal(b"k" * 32))
+    office = Office(centre.database, engine, referrals, now=datetime.now(UTC) - timedelta(days=30))
+    await office.list_offer("a-first", area_level="district", area_pcode=DHAKA)
+    await office.list_offer("b-second")
+    cases = [uuid4() for _ in range(many)]
+    for start in range(0, many, 100):
+        await office.tell("case-created", *cases[start : start + 100])
+    other = centre.environment(HTTP_PORT=str(free_port()), REPLICA="2")
+    mine = "SELECT state, attempt FROM referrals WHERE case_id = ANY($1::uuid[])"
+    begun = time.monotonic()
+    with (
+        Child("services.referral.main", centre.environment(), centre.log) as one,
+        Child("services.referral.main", other, centre.log.with_name("other.log")) as two,
+    ):
+
+        async def over() -> bool:
+            return not await centre.rows(f"{mine} AND attempt = 1 AND state = 'assigned'", cases)
+
+        await eventually(over, 240, "every offer that nobody answered has ended")
+        took = time.monotonic() - begun
+        fired = [
+            await _fired_in(url) for url in (centre.url, f"http://127.0.0.1:{other['HTTP_PORT']}")
+        ]
+        assert min(fired) > 0, "both replicas fired some"
+        for child in (one, two):
+            child.send(signal.SIGTERM)
+            await child.ended(60)
+    names = Counter(str(case_id) for case_id in cases)  # the stream has other tests' cases too
+    told = [e for e in await office.events() if e["subject"] in names]
+    await engine.dispose()
+    assert Counter(e["subject"] for e in told if e["type"] == "referral-expired") == names
+    assert Counter(e["subject"] for e in told if e["type"] == "referral-assigned") == names + names
+    states = Counter((row["state"], row["attempt"]) for row in await centre.rows(mine, cases))
+    assert states == {("expired", 1): many, ("assigned", 2): many}
+    print(f"two replicas, {many} offers: {took:.1f} s with their start, fired {fired}")
+    return took
+
+
+async def _fired_in(url: str) -> float:
+    async with httpx.AsyncClient(base_url=url) as http:
+        lines = (await http.get("/metrics")).text.splitlines()
+    mine = [n for n in lines if n.startswith("pashe_timers_fired_total") and "referral.due" in n]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in mine if 'outcome="fired"' in line)
+
+
+async def test_two_replicas_end_each_unanswered_offer_once(centre: Centre) -> None:
+    await _race(centre, 100)
+
+
+@pytest.mark.long
+async def test_two_replicas_end_each_of_a_thousand_unanswered_offers_once(centre: Centre) -> None:
+    await _race(centre, 1_000)
 
 
 @asynccontextmanager

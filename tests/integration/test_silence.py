@@ -229,6 +229,59 @@ async def test_a_withdrawn_consent_owes_a_hearing_and_test_traffic_nothing(
 MANY = 300
 
 
+async def test_a_clock_that_ran_a_day_ahead_makes_nothing_late(office: Office) -> None:
+    await office.list_offer("a-first", **NEAR)
+    await office.list_offer("b-second")
+    awaited, offered, waiting = uuid4(), uuid4(), uuid4()
+    await office.tell("case-created", awaited, entitled=False)
+    office.now += DAY
+    await office.later(timedelta())
+    await office.tell("case-created", offered)
+    await office.tell("case-created", waiting, excluded=["ngo"])
+    assert await office.told(awaited) == [("release", "coordinator")], "early, but told"
+    office.now -= DAY
+    assert await office.later(timedelta()) == 3, "each that was set ahead is looked at, once"
+    assert await office.later(timedelta()) == 0
+    [late] = await office.of(offered)
+    assert (late.respond_by, late.assigned_at) == (AT + DAY, AT)
+    await office.later(2 * HOUR)
+    ladder = [("release", "coordinator"), ("release", "supervisor")]
+    assert await office.told(awaited) == ladder
+    assert await office.told(waiting) == up("nobody_serves")[:2]
+    await office.later(DAY - 2 * HOUR)
+    assert [r.state for r in await office.of(offered)] == ["expired", "assigned"]
+
+
+async def test_who_waits_is_looked_for_at_once_though_the_clock_ran_ahead(office: Office) -> None:
+    case_id = uuid4()
+    await office.tell("case-created", case_id)
+    office.now += DAY
+    await office.list_offer("a-first")
+    office.now -= DAY
+    assert await office.later(HOUR) == 1
+    assert [r.state for r in await office.of(case_id)] == ["assigned"]
+
+
+async def test_places_told_too_long_ago_count_as_unknown_and_their_provider_is_asked(
+    office: Office,
+) -> None:
+    await office.list_offer("a-first", places_free=0, places_total=4)
+    case_id = uuid4()
+    await office.tell("case-created", case_id)
+    assert [r.state for r in await office.of(case_id)] == ["waiting"]
+    await office.later(7 * DAY)
+    assert [r.state for r in await office.of(case_id)] == ["waiting"], "a 0 of this week is a no"
+    await office.later(timedelta(seconds=1))
+    told = [e for e in await office.events() if e["type"] == "capacity-changed"]
+    assert [(e["subject"], e["data"]["stale"], e["data"]["places_free"]) for e in told] == [
+        ("a-first", True, None)
+    ]
+    assert [r.state for r in await office.of(case_id)] == ["assigned"], "who waited is looked at"
+    assert await office.later(30 * DAY) >= 0
+    again = [e for e in await office.events() if e["type"] == "capacity-changed"]
+    assert again == told, "it is said once"
+
+
 def _of_kind(events: list[dict[str, Any]], kind: str) -> Counter[str]:
     """Return how often each case had an event of a kind."""
     return Counter(e["subject"] for e in events if e["type"] == f"referral-{kind}")

@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 import httpx
 
 from services.intake.channels.sms.replies import words_of
+from services.notification.templates import load_templates
 from shared.answer_code import answer_code
 from shared.vocabulary import Role
 from tests.integration.test_access import a_referral
+from tests.support.people import Desk
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
@@ -40,11 +42,10 @@ async def test_a_provider_answers_by_keyword(whole_stack: Stack) -> None:
             """Answer a new referral once intake heard of it, and wait for its state."""
             referral_id, provider = await a_referral(whole_stack)
             kept = f"/intake/v1/contacts/providers/{provider}"
-            numbers = http.put(kept, json={"numbers": [WORKER, "+8801712000044"]})
-            assert numbers.raise_for_status().json()["numbers"] == [
-                {"ending": "43"},
-                {"ending": "44"},
-            ]
+            body = {"numbers": [WORKER, "+8801712000044"], "emails": ["worker@example.org"]}
+            numbers = http.put(kept, json=body).raise_for_status().json()
+            assert numbers["numbers"] == [{"ending": "43"}, {"ending": "44"}]
+            assert numbers["emails"] == [{"ending": "rg"}]
             code = shown(referral_id)["answer_code"]
             text = word.format(code.translate(BANGLA))
             thanks = [words_of("answer_taken", "bn")]
@@ -70,3 +71,30 @@ async def test_a_provider_answers_by_keyword(whole_stack: Stack) -> None:
         assert following["state"] != "assigned" or following["answer_code"] == answer_code(
             UUID(following["referral_id"])
         )
+
+
+async def test_a_worker_hears_by_sms_what_is_asked_and_the_code_to_answer_by(
+    whole_stack: Stack,
+) -> None:
+    mine = "01712000099"
+    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
+        desk = Desk(whole_stack, http)
+        known: set[str] = set()
+        try:
+            while True:  # until the rules choose an office that has a number here
+                referral_id, provider = await a_referral(whole_stack, "medical")  # at any hour
+                if provider in known:
+                    break
+                known.add(provider)
+                path = f"/intake/v1/contacts/providers/{provider}"
+                http.put(
+                    path, json={"numbers": [mine]}, headers=desk.coordinator
+                ).raise_for_status()
+            text = load_templates().text(
+                "answer_asked", "bn", {"code": answer_code(UUID(referral_id))}
+            )
+            await eventually(lambda: text in desk.texts("+8801712000099"), 60, "the worker's text")
+            assert desk.texts("+8801712000099").count(text) == 1
+        finally:
+            for provider in known:
+                http.delete(f"/intake/v1/contacts/providers/{provider}", headers=desk.coordinator)

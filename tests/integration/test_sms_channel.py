@@ -19,7 +19,6 @@ from services.intake import channels
 from services.intake.casework.numbers import Numbers
 from services.intake.casework.review import Attempt
 from services.intake.casework.shown import Board
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.sms.replies import Replies, words_of
 from services.intake.committer import Committer
 from services.intake.contacts.workers_store import WorkerNumber, keep_numbers
@@ -31,6 +30,7 @@ from services.intake.submissions import SubmissionStore
 from shared.answer_code import answer_code
 from shared.database import make_engine
 from shared.http import make_app
+from shared.sms.proof import sign_twilio
 from tests.support.room import Room, open_room
 
 if TYPE_CHECKING:

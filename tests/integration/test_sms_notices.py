@@ -9,35 +9,27 @@ import asyncio
 import contextlib
 import json
 import random
-import secrets
+import re
 import signal
 import statistics
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from services.notification import person_store
-from services.notification.contacts import IntakeContacts
-from services.notification.domain import NoticeId, NoticeState
-from services.notification.notifiers.sms import TABLE
-from services.notification.person_store import PersonNotice
-from services.notification.policy import Recipient, parse_policy
-from services.notification.seal import Sealer
-from services.notification.sending import Sending
-from services.notification.sms_worker import SmsWorker
-from services.notification.templates import LANGUAGES, load_templates
-from shared.access import TokenReader, service_token
-from shared.clock import new_event_id
+from services.notification.limits import Limits, load_limits
+from shared.access import TokenReader
 from shared.database import make_engine
-from shared.outbox import Outbox
 from shared.signing import Signer
-from shared.sms.external import External, ExternalSettings
+from shared.sms.infobip import Infobip, InfobipSettings
 from shared.vocabulary import Role
 from tests.support.notices import (
     BASE,
@@ -51,23 +43,16 @@ from tests.support.notices import (
     referral,
     sender,
 )
-from tests.support.phones import OK, Desk, Gateway, said
+from tests.support.phones import ALWAYS, OK, Desk, Gateway, Request, said
+from tests.support.trial import PATIENT, SHORT, TEMPLATES, TLS, Trial, dying, live
 from tests.support.wait import differences, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
-TEMPLATES = load_templates()
 NEWS = TEMPLATES.text("news", "bn")
-
-PATIENT = timedelta(seconds=30)
-"""What a gateway that answers may take: never the reason why a notice is unknown."""
-
-SHORT = timedelta(seconds=1.5)
-"""How long one that hangs by design is waited for; a busy machine asks it well within that."""
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +143,8 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
 ) -> None:
     case_id = str(uuid4())
-    async with running(
-        ground, tmp_path / "log", gateway, desk, NOTIFICATION_NOTIFIERS="sms"
-    ) as centre:
+    env = {"NOTIFICATION_NOTIFIERS": "sms", "SMS_CALLBACK_SECRET": "proof"}
+    async with running(ground, tmp_path / "log", gateway, desk, **env) as centre:
         event = accepted(case_id)
         await publish(centre, event)
         await becomes(centre, case_id, ("notice-sent", "sent"))
@@ -175,6 +159,8 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
             "recipient": "person",
             "purpose": "news",
             "notice_id": notice_id,
+            "referral_id": json.loads(event["value"])["data"]["referral_id"],
+            "ways": ["sms", "whatsapp"],
         }
         headers = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if line)
         original = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
@@ -196,6 +182,27 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
             hidden = (await client.get(f"{BASE}/notices", params={"case_id": case_id})).json()
         assert hidden["items"] == []
 
+        back = f"{centre.url}/notification/callbacks"
+        async with httpx.AsyncClient(timeout=30) as line:  # the gateway says what became of it
+            codes = [
+                (await line.post(f"{back}/{path}", data={"id": notice_id})).status_code
+                for path in (
+                    "external/guess/delivered",
+                    "twilio",
+                    "external/proof/lost",
+                    "external/proof/delivered",
+                    "external/proof/delivered",
+                    "external/proof/failed",
+                    "external/proof/sent",
+                )
+            ]
+            stranger = {"id": str(uuid4())}
+            codes.append(
+                (await line.post(f"{back}/external/proof/failed", data=stranger)).status_code
+            )
+        assert codes == [403, 404, 404, 204, 204, 204, 204, 204]
+        await becomes(centre, case_id, ("notice-sent", "sent"), ("notice-delivered", "delivered"))
+
         conn = await asyncpg.connect(ground.admin)
         for table in ("person_notices", "outbox", "inbox", "timers"):
             rows = await conn.fetch(f"SELECT t::text AS row FROM notification.{table} t")
@@ -215,7 +222,7 @@ async def test_what_is_not_sent_says_why(
         "no-number",
         "erased",
         "no-case",
-        "not-reachable-by-sms",
+        "no-safe-way",
     ]
     cases = {reason: str(uuid4()) for reason in reasons}
     for reason, case_id in cases.items():
@@ -278,116 +285,12 @@ async def test_what_is_not_sent_says_why(
 # --- a hostile gateway, inside this process ------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Trial:
-    """Workers of one notifier on one database, with a gateway and an intake on loopback."""
-
-    engine: AsyncEngine
-    gateway: Gateway
-    desk: Desk
-    notifier: str
-    patience: timedelta = PATIENT
-    at: timedelta = timedelta()
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    workers: list[SmsWorker] = field(default_factory=list)
-
-    def clock(self) -> datetime:
-        return datetime.now(UTC) + self.at
-
-    def start(self, holder: str, gateway: str = "") -> asyncio.Task[None]:
-        """Start a worker; more than one are replicas."""
-        worker = SmsWorker(
-            sending=Sending(
-                self.engine,
-                Outbox("notification", Signer(b"s" * 32)),
-                self.notifier,
-                holder,
-                self.patience,
-                clock=self.clock,
-            ),
-            contacts=IntakeContacts(
-                self.desk.url, lambda: service_token(b"s" * 32, "notification"), timeout=20
-            ),
-            gateway=External(
-                ExternalSettings(f"{gateway or self.gateway.url}/send", timeout=self.patience)
-            ),
-            policy=parse_policy(TABLE.read_text("utf-8"), TEMPLATES.names, LANGUAGES),
-            templates=TEMPLATES,
-            mark=Sealer(b"k" * 32).mark,
-            clock=self.clock,
-            wake_relay=lambda: None,
-        )
-        task = asyncio.create_task(worker.run())
-        self.tasks.append(task)
-        self.workers.append(worker)
-        return task
-
-    async def add(self, *cases: str, template: str = "news") -> list[str]:
-        """Plan a notice for each case; return their ids."""
-        happened = datetime.now(UTC)
-        kinds = {"news": "referral-accepted", "how_are_you": "service-delivered"}
-        notices = [
-            PersonNotice(
-                id=NoticeId(new_event_id()),
-                notifier=self.notifier,
-                recipient=Recipient.PERSON,
-                case_id=UUID(case),
-                referral_id=uuid4(),
-                event_id=uuid4(),
-                type=kinds[template],
-                happened_at=happened,
-                template=template,
-                state=NoticeState.WAITING,
-                useful_until=happened + timedelta(days=7),
-                test=False,
-            )
-            for case in cases
-        ]
-        async with self.engine.begin() as conn:
-            await person_store.insert(conn, notices, happened)
-        for worker in self.workers:
-            worker.wake()
-        return [str(notice.id) for notice in notices]
-
-    async def states(self, *ids: str) -> list[tuple[str, str | None, int]]:
-        """Return state, reason and attempts of these notices."""
-        async with self.engine.connect() as conn:
-            rows = await conn.exec_driver_sql(
-                "SELECT notice_id::text AS id, state, reason, attempt FROM person_notices"
-                " WHERE notifier = $1",
-                (self.notifier,),
-            )
-            found = {row.id: (row.state, row.reason, row.attempt) for row in rows}
-        return [found[one] for one in ids]
-
-    async def become(self, ids: list[str], *states: tuple[str, str | None, int]) -> None:
-        async def look() -> bool:
-            now = await self.states(*ids)
-            assert now == list(states), differences(now, states)
-            return True
-
-        await eventually(look, 60, f"the states of {len(ids)} notices")
-
-    async def skip_pause(self) -> None:
-        """Set the clock to when a notice that was put off is due; a notice in hand keeps its lease.
-
-        A clock that only ran faster would let leases run out under a busy machine's sends.
-        """
-        async with self.engine.connect() as conn:
-            rows = await conn.exec_driver_sql(
-                "SELECT min(due_at) FROM person_notices WHERE notifier = $1"
-                " HAVING bool_and(state <> 'in_flight' AND lease IS NULL)",
-                (self.notifier,),
-            )
-            due = rows.scalar()
-        if due is not None:
-            self.at += max(due - self.clock(), timedelta())
-
-
 @pytest.fixture
 async def trial(ground: Ground, gateway: Gateway, desk: Desk) -> AsyncIterator[Trial]:
     engine = make_engine(ground.environment()["DATABASE_URL"], size=12, name="trial")
-    made = Trial(engine, gateway, desk, f"trial-{secrets.token_hex(4)}")
+    async with engine.begin() as conn:  # what an earlier test left is nobody's any more
+        await conn.exec_driver_sql("DELETE FROM person_notices")
+    made = Trial(engine, gateway, desk)
     yield made
     for task in made.tasks:
         task.cancel()
@@ -537,7 +440,7 @@ async def test_the_same_text_reaches_a_phone_once_in_ten_minutes(trial: Trial) -
 
 async def kill(worker: asyncio.Task[None]) -> None:
     """End a worker as if its process had been killed: what it had not stored never is."""
-    under_way = [t for t in asyncio.all_tasks() if "SmsWorker._work" in str(t.get_coro())]
+    under_way = [t for t in asyncio.all_tasks() if "Teller._work" in str(t.get_coro())]
     for task in (*under_way, worker):
         task.cancel()
     await asyncio.gather(*under_way, worker, return_exceptions=True)
@@ -586,6 +489,210 @@ async def test_what_a_dead_replica_had_in_flight_is_unknown_and_stays_so(trial: 
     trial.at += timedelta(minutes=1)  # now it has
     await trial.become(ids, ("unknown", "interrupted", 1))
     assert trial.gateway.taken[ids[0]] == 1
+
+
+async def die_everywhere(trial: Trial, rounds: int) -> str:
+    """Let the process die at every point where the telling of a notice waits, and go on after it.
+
+    Each point dies twice: with what it waited for undone, and done. What the next life does first,
+    giving up what it finds in flight, dies too, at one of its points after the other.
+    """
+    await trial.add(str(uuid4()))
+    steps = await dying(live(trial.teller("a")), at=0)
+    assert steps > 10, steps
+    deaths, ended = 0, Counter[str]()
+    for point in range(1, rounds * steps + 1):
+        for waits in (True, False):
+            [notice] = await trial.add(str(uuid4()))
+            for life in (
+                dying(live(trial.teller("a")), (point - 1) % steps + 1, waits),
+                dying(trial.teller("a").free_mine(), point % 12 + 1, waits),
+            ):
+                await life
+                deaths += life.died
+            await trial.teller("a").free_mine()
+            await live(trial.teller("a"))
+            [(state, _, _)] = await trial.states(notice)
+            assert state in ("sent", "unknown"), (point, waits, state)
+            assert state == "unknown" or trial.gateway.taken[notice] == 1, (point, waits)
+            ended[state] += 1
+    twice = sum(count > 1 for count in trial.gateway.taken.values())
+    assert twice == 0
+    return f"{deaths} deaths at {steps} points: {dict(ended)}, sent twice {twice}"
+
+
+@pytest.mark.timeout(180)
+async def test_a_process_that_dies_anywhere_sends_nothing_twice(trial: Trial) -> None:
+    print(await die_everywhere(trial, rounds=1))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_a_thousand_deaths_at_every_step_send_nothing_twice(trial: Trial) -> None:
+    trial.limits = Limits(100_000, 4, 10)
+    said = await die_everywhere(trial, rounds=15)
+    print(said)
+    assert int(said.split()[0]) >= 1000
+
+
+class Memory(Gateway):
+    """A gateway as Infobip is: it knows each message by its key, and can be asked."""
+
+    fate = "PENDING"
+
+    async def reply(self, request: Request) -> bytes:
+        if request.head.startswith("GET"):
+            key = parse_qs(urlsplit(request.head.split(" ")[1]).query)["messageId"][0]
+            found = [{"messageId": key, "status": {"groupName": self.fate}}] * self.taken[key]
+            return said(200, body=json.dumps({"results": found}))
+        [message] = json.loads(request.body)["messages"]
+        [sent] = message["destinations"]
+        self.taken[sent["messageId"]] += 1
+        if self.answer is not None:
+            return await self.answer(sent)
+        status = {"messageId": sent["messageId"], "status": {"groupName": "PENDING"}}
+        return said(200, body=json.dumps({"messages": [status]}))
+
+
+async def test_a_gateway_that_can_be_asked_says_what_a_dead_process_did(
+    trial: Trial, desk: Desk
+) -> None:
+    async with Memory() as memory:
+        trial.gateway = memory
+        trial.make = lambda url, patience: Infobip(
+            InfobipSettings(url, "key", "INFO", patience), None, TLS
+        )
+        memory.answer = hang
+        dead = trial.start("a")
+        ids = await trial.add(str(uuid4()))
+        await eventually(lambda: memory.taken, 30, "the request")
+        await kill(dead)
+        trial.workers.clear()
+        [lost] = await trial.add(str(uuid4()))  # in flight as well, but it never left
+        async with trial.engine.begin() as conn:
+            await conn.exec_driver_sql(
+                "UPDATE person_notices SET state = 'in_flight', in_flight_at = now(), holder = 'a',"
+                " leased_until = now() WHERE notice_id = CAST($1 AS uuid)",
+                (lost,),
+            )
+        memory.answer = None
+        trial.start("a")
+        both = [*ids, lost]
+        await trial.become(both, ("unknown", "interrupted", 1), ("unknown", "interrupted", 0))
+        trial.at += timedelta(minutes=1)  # now it is asked
+        await trial.become(both, ("sent", None, 1), ("unknown", "interrupted", 0))
+        trial.at += timedelta(minutes=4)  # and again, of what is still not known
+        memory.fate = "UNDELIVERABLE"
+        memory.taken[lost] = 1
+        await trial.become(both, ("sent", None, 1), ("failed", "undelivered", 0))
+        assert memory.taken[ids[0]] == 1
+
+
+async def test_too_much_to_one_number_waits_and_what_is_full_waits_for_all(trial: Trial) -> None:
+    trial.limits = Limits(per_hour=4, recipient_per_hour=2, repeat_minutes=0)
+    cases = [str(uuid4()) for _ in range(3)]
+    for case in cases:
+        trial.desk.numbers[case] = "+8801722222222"
+    trial.start("a")
+    crowd = await trial.add(*cases)
+    others = await trial.add(*(str(uuid4()) for _ in range(3)))
+
+    async def count(ids: list[str]) -> Counter[str]:
+        return Counter(state for state, _, _ in await trial.states(*ids))
+
+    async def settled() -> bool:
+        both = await count([*crowd, *others])
+        assert both == {"sent": 4, "waiting": 2}, both
+        return True
+
+    await eventually(settled, 60, "four sent, two waiting")
+    assert (await count(crowd))["sent"] <= 2
+    trial.at += timedelta(minutes=61)
+    await trial.become([*crowd, *others], *[("sent", None, 1)] * 6)
+    assert len(trial.gateway.texts_to("+8801722222222")) == 3
+
+
+async def test_what_another_notifier_must_send_is_given_to_it_and_never_forgotten(
+    trial: Trial,
+) -> None:
+    case = str(uuid4())
+    trial.desk.answers[case] = {
+        "decision": "contact",
+        "way": "whatsapp",
+        "number": "+8801733333333",
+        "hours": ALWAYS,
+        "urgency": "T1",
+        "consent": True,
+    }
+    trial.start("a")
+    [notice] = await trial.add(case)
+
+    async def row() -> tuple[str, str, str | None]:
+        async with trial.engine.connect() as conn:
+            rows = await conn.exec_driver_sql(
+                "SELECT notifier, state, reason FROM person_notices"
+                " WHERE notice_id = CAST($1 AS uuid)",
+                (notice,),
+            )
+            found = rows.one()
+        return found.notifier, found.state, found.reason
+
+    async def given() -> bool:
+        return await row() == ("whatsapp", "waiting", None)
+
+    await eventually(given, 60, "the notice in the other notifier's hands")
+    assert trial.gateway.texts_to("+8801733333333") == []  # never by SMS in its place
+    trial.at += timedelta(hours=7)  # and that notifier does not run
+
+    async def owned() -> bool:
+        return await row() == ("whatsapp", "withheld", "unserved")
+
+    await eventually(owned, 60, "the notice withheld, with an owner")
+
+
+async def test_a_provider_gets_its_code_or_the_other_way_or_is_none_of_ours(
+    trial: Trial,
+) -> None:
+    trial.notifier, trial.limits = "provider", load_limits()["provider"]
+    told, refused, by_system, early = (str(uuid4()) for _ in range(4))
+    for case in (told, refused):
+        trial.desk.answers[case] = {
+            "decision": "contact",
+            "way": "sms",
+            "number": trial.desk.number(case),
+            "urgency": "T1",
+        }
+    for case, reason in ((by_system, "no-worker"), (early, "not-yet")):
+        trial.desk.answers[case] = {"decision": "withheld", "reason": reason}
+
+    async def answer(form: dict[str, str]) -> bytes:
+        return said(400) if form["to"] == trial.desk.number(refused) else OK
+
+    trial.gateway.answer = answer
+    trial.start("a")
+    ids = await trial.add(told, refused, by_system, early, template="answer_asked")
+
+    async def rows() -> list[tuple[str, str, int]]:
+        async with trial.engine.connect() as conn:
+            found = await conn.exec_driver_sql(
+                "SELECT notice_id::text AS id, notifier, state, tries FROM person_notices"
+            )
+            known = {row.id: (row.notifier, row.state, row.tries) for row in found}
+        return [known.get(one, ("", "", 0)) for one in ids]
+
+    async def settled() -> bool:
+        now = await rows()
+        assert now[:3] == [("provider", "sent", 0), ("email", "waiting", 0), ("", "", 0)], now
+        assert now[3][:2] == ("provider", "waiting")
+        assert now[3][2] >= 1
+        return True
+
+    await eventually(settled, 60, "each on its way")
+    asked = {a["case_id"]: a["ways"] for _, a in trial.desk.got}
+    assert asked[told] == ["sms", "email"]
+    [text] = trial.gateway.texts_to(trial.desk.number(told))
+    assert re.search(r"\b\d{4}\b", text)
+    assert len(trial.gateway.texts_to(trial.desk.number(refused))) == 1
 
 
 # --- kill -9 around the send ----------------------------------------------------------------------
@@ -711,6 +818,8 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     env = {"SMS_EXTERNAL_TIMEOUT": "2"}
     async with running(ground, tmp_path / "all", gateway, desk, **env) as centre:
         figures["all well"] = await _latencies(centre, 80)
+        await publish(centre, *(accepted(str(uuid4())) for _ in range(1500)))
+        figures["1,500 notices at once"] = await _latencies(centre, 80)
         gateway.answer = hang
         figures["gateway hangs"] = await _latencies(centre, 80)
         desk.before, gateway.answer = never, None

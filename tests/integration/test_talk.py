@@ -16,8 +16,8 @@ import httpx
 import pytest
 from twilio.request_validator import RequestValidator
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.talk.engine import RECORDED
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.support.wait import eventually
 

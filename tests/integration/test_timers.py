@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from shared.clock import AHEAD
 from shared.database import make_engine
 from shared.timers import (
     Timer,
@@ -120,6 +121,29 @@ async def test_a_timer_is_moved_by_scheduling_it_again_and_taken_back_by_cancel(
         await schedule(conn, "other", "not mine", AT)
     assert await loop.round() == 0
     assert await lab.effects() == []
+
+
+async def test_what_a_clock_ahead_set_fires_at_once_and_an_hour_that_is_meant_does_not(
+    lab: Lab,
+) -> None:
+    now, later = [AT + timedelta(days=1)], AT + timedelta(days=2)
+
+    async def fail(_: AsyncConnection, __: Timer) -> None:
+        raise ZeroDivisionError
+
+    loop = TimerLoop(lab.engine, [recording("1"), TimerKind("bad", fail)], clock=lambda: now[0])
+    async with lab.engine.begin() as conn:
+        await schedule_many(conn, "lab", {"ahead": (later, {})}, set_at=now[0])
+        await schedule_many(conn, "lab", {"meant": (later, {})}, set_at=AT)
+        await schedule_many(conn, "lab", {"nearly": (later, {})}, set_at=AT + AHEAD)
+        await schedule_many(conn, "lab", {"unjudged": (later, {})})
+        await schedule_many(conn, "bad", {"b": (AT, {})}, set_at=AT)
+    assert await loop.round() == 0
+    now[0] = AT
+    assert await loop.round() == 1
+    assert [e.subject for e in await lab.effects()] == ["ahead"]
+    [bad] = await lab.fetch("SELECT attempt FROM timers WHERE kind = 'bad'")
+    assert bad.attempt == 2, "it failed again: it was put off by a clock ahead"
 
 
 async def test_many_are_set_moved_and_taken_back_at_once(lab: Lab) -> None:

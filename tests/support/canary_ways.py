@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import httpx
 from aiokafka import AIOKafkaProducer
 from joserfc.jwk import ECKey
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.partners.reading import TYPE
 from services.intake.seals import seal
 from shared.kafka import KafkaLogin
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.support.canary_words import BANGLA, CALLED, FORGED, NAME, PERSON, TEXTER, TOLD, report
+from tests.support.pictures import picture
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
@@ -84,6 +86,32 @@ def _write(teller: Teller, words: str) -> None:
         assert answer.status_code == status, answer.text
     query = {"hub.mode": "subscribe", "hub.verify_token": NAME, "hub.challenge": TOLD}
     teller.fails("GET", WHATSAPP, 403, params=query)
+
+
+def fill(teller: Teller) -> None:
+    """Send filled forms, whole and wrong, as an app does that a member set up."""
+    rosa, logins = "/intake/channels/openrosa", "/intake/v1/openrosa/logins"
+    member = teller.stack.bearer(Role.COMMITTEE_MEMBER, subject=f"m-{uuid4().hex[:8]}")
+    login = teller.must("POST", logins, headers=member)
+    auth = httpx.DigestAuth(login["username"], login["password"])
+    device = {"deviceID": NAME}
+    for wrong in (httpx.DigestAuth(NAME, TOLD), httpx.BasicAuth(NAME, PERSON)):
+        teller.fails("GET", f"{rosa}/formList", 401, auth=wrong, params=device)
+    teller.fails("GET", f"{rosa}/forms/{NAME}.xml", 404, auth=auth)
+    teller.fails("DELETE", f"{logins}/{NAME}", 404, 422, headers=member)
+    said = f"<name>{TOLD}</name><contact_safe>yes</contact_safe>"
+    said = f"<person>{said}<contact_number>{PERSON}</contact_number></person>"
+    said += (
+        f"<photo>{NAME}.jpg</photo><{NAME}>{TOLD}</{NAME}><narrative>{TOLD} {CALLED}</narrative>"
+    )
+    heads = ('id="pashe" version="1"', f'id="{NAME}" version="{NAME}"', "")
+    for head, own in zip(heads, (f"uuid:{uuid4()}", f"{NAME}-{uuid4()}", NAME), strict=True):
+        meta = f"<meta><instanceID>{own}</instanceID><deprecatedID>{NAME}</deprecatedID></meta>"
+        for words in (said, f"{said}<more>{BANGLA}</more>", f"{said}<{NAME}"):
+            xml = f"<data {head}>{words}{meta}</data>".encode()
+            files = [("xml_submission_file", (NAME, xml)), (NAME, (f"{NAME}.jpg", picture()))]
+            teller.say("POST", f"{rosa}/submission", files=files, auth=auth, params=device)
+    teller.fails("POST", f"{rosa}/submission", 400, content=TOLD.encode(), auth=auth)
 
 
 def capture(teller: Teller) -> None:

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import httpx
 
-from services.intake.channels.sms.gateways import sign_twilio
 from services.intake.channels.web import REPORTERS
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import NAMESPACE_OID, uuid5
 
-from services.intake.channels.sms.gateways import sign_twilio
+from shared.sms.proof import sign_twilio
 from shared.vocabulary import Role
 from tests.bench.figures import percentile
 from tests.bench.wire import WireError, ask, request
@@ -59,6 +59,7 @@ class Reports:
             "ussd": self._ussd,
             "voice": self._voice,
             "whatsapp": self._whatsapp,
+            "openrosa": self._openrosa,
             "committee": self._committee,
             "helpline": self._helpline,
             "partner": self._file,
@@ -98,6 +99,14 @@ class Reports:
         digest = hmac.new(WHATSAPP.encode(), body, hashlib.sha256).hexdigest()
         headers = JSON | {"x-hub-signature-256": f"sha256={digest}"}
         return (request("POST", "/intake/channels/whatsapp", headers, body),)
+
+    def _openrosa(self, mark: str) -> tuple[bytes, ...]:
+        own = f"<meta><instanceID>uuid:{uuid5(NAMESPACE_OID, mark)}</instanceID></meta>"
+        xml = f'<data id="pashe" version="1"><narrative>{INVENTED}</narrative>{own}</data>'
+        part = 'content-disposition: form-data; name="xml_submission_file"; filename="form.xml"'
+        body = f"--next\r\n{part}\r\n\r\n{xml}\r\n--next--\r\n".encode()
+        headers = self._member | {"content-type": "multipart/form-data; boundary=next"}
+        return (request("POST", "/intake/channels/openrosa/submission", headers, body),)
 
     def _committee(self, mark: str) -> tuple[bytes, ...]:
         item = {"id": str(uuid5(NAMESPACE_OID, mark)), "report": {"narrative": INVENTED}}

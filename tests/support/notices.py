@@ -220,6 +220,17 @@ class Centre:
             if event["data"].get("subscription_id") == subscription
         ]
 
+    async def owner_told(self, subscription: str) -> str:
+        """Return whose a subscription was that ended, as its event says."""
+        conn = await asyncpg.connect(self.env["DATABASE_URL"])
+        value = await conn.fetchval(
+            "SELECT value FROM outbox WHERE type = 'subscription-disabled' AND key = $1",
+            subscription.encode(),
+        )
+        await conn.close()
+        found: str = json.loads(value)["data"]["provider_id"]
+        return found
+
 
 def referral(provider: str, seq: int, **changes: Any) -> dict[str, Any]:
     """Make an event of `referrals` as the referral service's relay would send it."""

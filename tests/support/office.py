@@ -15,6 +15,7 @@ from services.referral.consumers import NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.directory_bodies import OfferIn, ProviderIn
 from services.referral.domain import Actor, Order
+from services.referral.freshness import make_timer
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
@@ -62,7 +63,8 @@ class Office:
         """Make a timer loop, as each replica of the service runs one."""
         engine = engine or self.engine
         other = Referrals(engine, engine, self.referrals.outbox, self.referrals.rules, SEAL)
-        return TimerLoop(engine, make_timers(other, self.clock), clock=self.clock)
+        kinds = [*make_timers(other, self.clock), make_timer(self.referrals.outbox, self.clock)]
+        return TimerLoop(engine, kinds, clock=self.clock)
 
     async def later(self, span: timedelta) -> int:
         """Move the clock, and fire what is due then, until nothing is; return how many fired."""

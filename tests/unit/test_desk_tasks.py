@@ -139,12 +139,45 @@ def test_a_notice_that_did_not_reach_a_person_has_an_owner_where_it_burns(
     assert [t.kind for t in after_notice(event, notice, urgency).opens] == expected
 
 
+def _notice(state: str, reason: str | None = None, **more: Any) -> NoticeFacts:
+    facts: dict[str, Any] = {"recipient": "person", "test": False} | more
+    return NoticeFacts(
+        notice_id=UUID(int=7),
+        notifier="sms",
+        about_event=uuid4(),
+        about_type="referral-accepted",
+        state=state,
+        reason=reason,
+        **facts,
+    )
+
+
+@pytest.mark.parametrize("urgency", ["T0", "T3", None])
+@pytest.mark.parametrize("reason", ["bad-number", "opted-out", "bounced"])
+def test_a_number_that_does_not_reach_the_person_is_checked_by_somebody(
+    reason: str, urgency: str | None
+) -> None:
+    found = after_notice("notice-failed", _notice("failed", reason), urgency)
+    assert [(t.kind, t.about) for t in found.opens] == [("contact_bounced", NO_ONE)]
+    assert not after_notice("notice-failed", _notice("failed", reason, test=True), urgency)
+    reporter = _notice("failed", reason, recipient="reporter")
+    assert not after_notice("notice-failed", reporter, urgency)
+
+
+@pytest.mark.parametrize("urgency", ["T0", "T1", "T3", None])
+@pytest.mark.parametrize("state", ["sent", "delivered"])
+def test_what_became_known_ends_the_task_of_the_unknown(state: str, urgency: str | None) -> None:
+    found = after_notice(f"notice-{state}", _notice(state), urgency)
+    assert found.ends == (("notice_unknown", UUID(int=7)),)
+    assert not found.opens
+
+
 @pytest.mark.parametrize(
     ("event", "reason", "next_now"),
     [
         ("notice-sent", None, False),
         ("notice-failed", "gateway-refused", True),
-        ("notice-withheld", "not-reachable-by-sms", True),
+        ("notice-withheld", "no-safe-way", True),
         ("notice-withheld", "no-number", True),
         ("notice-withheld", "at-desk", False),
         ("notice-withheld", "taken", False),

@@ -249,7 +249,7 @@ def test_the_body_holds_ids_and_a_state_only() -> None:
     body = json.loads(render_body(ENTRY, "https://centre.org"))
     assert body == {
         "type": "referral-assigned",
-        "timestamp": "2026-11-25T12:00:00.000000Z",
+        "timestamp": "2026-11-25T12:00:00Z",
         "data": {
             "referral_id": str(ENTRY.referral_id),
             "state": "assigned",

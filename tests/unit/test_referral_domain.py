@@ -19,7 +19,7 @@ from services.referral.bodies import BODIES
 from services.referral.desk import release, tell
 from services.referral.domain import Actor, Order, allowed, check, shown
 from services.referral.eligibility import NOT_AGREED
-from services.referral.referral import FINAL, PROMISED, Referral, Told, facts_of
+from services.referral.referral import FINAL, PROMISED, Referral, Told, change, facts_of
 from services.referral.rules import NoTerms, Rule, RuleUnknown, load_rules
 from services.referral.world import Case, Change, World, areas_of, summary_of
 from shared.errors import Conflict, Forbidden, InvalidBody, Stale
@@ -116,6 +116,7 @@ def test_a_conflict_names_the_state_and_what_is_allowed() -> None:
     with pytest.raises(Conflict) as caught:
         check(referral("expired"), Order("accept"), MINE)
     assert caught.value.members["state"] == "expired"
+    assert caught.value.members["held_by"] == "near"
     assert caught.value.members["allowed"] == []
 
 
@@ -141,8 +142,10 @@ def test_other_with_words_is_a_reason() -> None:
 def test_a_wrong_version_is_stale_and_a_wrong_state_a_conflict() -> None:
     one = referral(version=3)
     assert check(one, Order("accept", version=3, state="assigned"), MINE)
-    with pytest.raises(Stale):
+    with pytest.raises(Stale) as caught:
         check(one, Order("accept", version=2), MINE)
+    told = {"state": "assigned", "held_by": "near", "version": 3, "allowed": ["accept", "decline"]}
+    assert caught.value.members == told
     with pytest.raises(Conflict):
         check(one, Order("accept", state="planned"), MINE)
 
@@ -636,6 +639,15 @@ def test_the_end_gives_the_place_back(verbs: tuple[str, ...]) -> None:
     assert here.offers["near"].open_referrals == 0
 
 
+def test_a_part_delivered_by_mistake_plans_the_rest_once() -> None:
+    here, case = world(NEAR), case_of(facts())
+    one = _answered(here, case, last(plan(here, case)), "accept")
+    answer(here, case, one, "deliver", how_much="part")
+    delivered = here.of(case.case_id)[0]
+    assert types(answer(here, case, delivered, "mark-error")) == ["withdrawn"]
+    assert [r.state for r in here.of(case.case_id)] == ["entered_in_error", "assigned"]
+
+
 def test_a_delivery_in_part_plans_the_rest() -> None:
     here, case = world(NEAR), case_of(facts())
     accepted = _answered(here, case, last(plan(here, case)), "accept")
@@ -730,8 +742,16 @@ def test_another_need_that_a_provider_saw_waits_for_a_person() -> None:
     with pytest.raises(Conflict) as caught:
         answer(here, case, one, "refer-onward", need="medical")
     assert caught.value.members["why"] == "already_planned"
+    assert (caught.value.members["state"], caught.value.members["held_by"]) == ("accepted", "near")
     gone = last(_release(here, case, onward))
     assert (gone.state, gone.provider_id) == ("assigned", "lawyer")
+    stranger = change(one, referral_id=uuid4())
+    with pytest.raises(Conflict) as caught:
+        answer(here, case, stranger, "refer-onward")
+    assert (caught.value.members["state"], caught.value.members["held_by"]) == ("assigned", None)
+    with pytest.raises(Conflict) as caught:
+        answer(here, replace(case, withdrawn=True), one, "refer-onward", need="education")
+    assert caught.value.members["why"] == "case_not_served"
 
 
 @pytest.mark.parametrize("verbs", [("start",), ("hold", "start"), ("accept",)])
@@ -810,6 +830,20 @@ def test_who_is_named_later_loses_it_unheard_and_the_next_gets_it(state: str, na
     here.take(done)
     again = plan(here, here.cases[case.case_id])
     assert (last(again).provider_id, last(again).attempt) == ("far", one.attempt + 1)
+
+
+def test_what_a_provider_asked_for_is_planned_again_when_whoever_had_it_is_named() -> None:
+    lawyers = [offer(key, needs=frozenset({"legal_aid"})) for key in ("one", "two")]
+    here, case = world(NEAR, *lawyers), case_of(facts())
+    here.cases[case.case_id] = case
+    one = _answered(here, case, last(plan(here, case)), "accept")
+    gone = last(_release(here, case, last(answer(here, case, one, "refer-onward"))))
+    told = facts(excluded=[gone.provider_id])
+    done = bring_forward(here, event(case, "case-updated", told))
+    assert types(done) == ["withdrawn", "planned"]
+    again = last(done)
+    assert (again.need, again.state, again.awaits) == ("legal_aid", "planned", "release")
+    assert again.suggested not in (None, gone.offer_id)
 
 
 def test_a_name_of_somebody_else_ends_nothing() -> None:

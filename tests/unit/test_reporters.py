@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.intake.contacts.resolve import Reach, Withheld, resolve_sms
+from services.intake.contacts.resolve import Reach, Withheld, resolve_contact
 from services.intake.reporters.guessing import network_of
 from services.intake.reporters.status import Answer, Said, answer_of
 
@@ -39,7 +39,7 @@ def test_a_receipt_reveals_one_of_four_words(
     [
         (None, "01712345678", "no-safe-contact"),
         ({"allowed": False, "number": "01712345678"}, None, "no-safe-contact"),
-        ({**SAFE, "channel": "voice"}, None, "not-reachable-by-sms"),
+        ({**SAFE, "channel": "voice"}, None, "no-safe-way"),
         ({**SAFE, "valid_until": "2026-11-25T05:59:00Z"}, None, "expired"),
         ({**SAFE, "valid_until": "2026-11-25T05:59:00"}, None, "expired"),
         ({**SAFE, "number": "no number"}, None, "no-number"),
@@ -49,14 +49,24 @@ def test_a_receipt_reveals_one_of_four_words(
 def test_nobody_is_reached_who_did_not_say_how(
     contact: dict[str, Any] | None, phone: str | None, reason: str
 ) -> None:
-    assert resolve_sms(contact, phone, AT) == Withheld(reason)
+    assert resolve_contact(contact, phone, AT) == Withheld(reason)
 
 
 def test_who_said_how_is_reached_so_and_a_phone_counts_as_shared() -> None:
-    found = resolve_sms({**SAFE, "days": ["mo"], "hours": ["18:00-20:00"]}, None, AT)
-    assert found == Reach("+8801712345678", ["mo"], ["18:00-20:00"], shared_phone=True)
-    own = resolve_sms({"allowed": True, "shared_phone": False}, "০১৭১২৩৪৫৬৭৮", AT)
+    found = resolve_contact({**SAFE, "days": ["mo"], "hours": ["18:00-20:00"]}, None, AT)
+    assert found == Reach("+8801712345678", "sms", ["mo"], ["18:00-20:00"], shared_phone=True)
+    own = resolve_contact({"allowed": True, "shared_phone": False}, "০১৭১২৩৪৫৬৭৮", AT)
     assert own == Reach("+8801712345678", shared_phone=False)
+
+
+def test_the_way_that_was_said_is_the_only_one() -> None:
+    chat = {**SAFE, "channel": "WhatsApp"}
+    both = ("sms", "whatsapp")
+    found = resolve_contact(chat, None, AT, both)
+    assert isinstance(found, Reach)
+    assert found.way == "whatsapp"
+    assert resolve_contact(chat, None, AT) == Withheld("no-safe-way")  # never SMS in its place
+    assert resolve_contact({**SAFE, "channel": "call"}, None, AT, both) == Withheld("no-safe-way")
 
 
 def test_a_household_is_one_whichever_of_its_addresses_it_uses() -> None:

@@ -59,6 +59,11 @@ OUT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         rules.CONFLICT,
     ),
     "takes nobody now": ({"accepting": False}, {}, rules.CLOSED),
+    "a helpline that is silent": (
+        {"accepting": False, "mode": "phone", "kinds": frozenset({"helpline"})},
+        {},
+        rules.CLOSED,
+    ),
     "asked before": ({}, {"tried": frozenset({"one"})}, rules.TRIED),
     "too old": ({"max_age": 14}, {}, rules.AGE),
     "too young": ({"min_age": 18}, {}, rules.AGE),
@@ -249,6 +254,95 @@ def test_the_chosen_offer_serves_covers_and_no_nearer_one_is_eligible(
     eligible = [c.offer for c in decision.considered if c.verdict == rules.IN]
     assert all(LEVELS[chosen.area_level] <= LEVELS[o.area_level] for o in eligible)
     assert set(decision.ranking) == set(eligible)
+
+
+def _fits(one: Offer, asked: Question) -> bool:
+    """Say again, fact by fact, whether an offer may be given to somebody by a machine."""
+    steps = one.mode == "in_person" and "step_free" in asked.support and one.step_free is False
+    signs = "sign_language" in asked.support and one.sign_language is False
+    counted = one.places_free is not None and one.capacity_at is not None
+    old = one.capacity_at is not None and one.capacity_at < AT - timedelta(days=7)
+    child = asked.age is not None and asked.age < 18
+    ages = asked.age is None or (one.min_age or 0) <= asked.age <= (one.max_age or 200)
+    wrong_sex = {"female": one.sex == "male", "male": one.sex == "female"}.get(asked.sex, False)
+    return (
+        asked.need in one.needs
+        and one.area_pcode in asked.areas
+        and one.area_level != "union"
+        and not {one.provider_id, *one.kinds} & asked.excluded
+        and (asked.agreed is None or one.provider_id in asked.agreed)
+        and one.offer_id not in asked.tried
+        and (one.enrolment, one.accepting, one.court_order) == ("active", True, False)
+        and "police" not in one.kinds
+        and ages
+        and not (child and one.accepts_children is False)
+        and not wrong_sex
+        and not (asked.sex == "hijra" and one.serves_hijra is False)
+        and not any(
+            age > (one.max_boy_age_with_mother or 0)
+            for age in asked.boys
+            if one.max_boy_age_with_mother is not None
+        )
+        and not (steps or signs)
+        and (not counted or old or (one.places_free or 0) >= asked.places_needed)
+        and all(
+            until is None or until >= AT.date()
+            for until in (one.trained_until, one.accredited_until)
+        )
+    )
+
+
+_YESTERDAY = AT.date() - timedelta(days=1)
+_ODDS: dict[str, list[Any]] = {
+    "needs": [frozenset({"medical"}), frozenset({"shelter", "medical"})],
+    "area_pcode": ["BD3026", "BD1004", "BD"],
+    "area_level": ["union", "district"],
+    "kinds": [frozenset({"police"}), frozenset({"ngo", "police"}), frozenset()],
+    "enrolment": ["listed", "invited"],
+    "accepting": [False],
+    "court_order": [True],
+    "min_age": [15, 16],
+    "max_age": [14, 15],
+    "accepts_children": [False, True],
+    "sex": ["female", "male"],
+    "serves_hijra": [False, True],
+    "counted": [(free, AT - timedelta(days=days)) for free in (0, 1, 3) for days in (0, 7, 8)],
+    "max_boy_age_with_mother": [0, 7, 8],
+    "step_free": [False, True],
+    "sign_language": [False, True],
+    "mode": ["phone"],
+    "trained_until": [_YESTERDAY, AT.date()],
+    "accredited_until": [_YESTERDAY, AT.date()],
+    "provider_id": ["two"],
+}
+_ASKED: dict[str, list[Any]] = {
+    "age": [None, 14, 17, 18],
+    "sex": ["male", "hijra", "unknown", "not_said"],
+    "places_needed": [2],
+    "excluded": [frozenset({"two"}), frozenset({"police"}), frozenset({"one"})],
+    "tried": [frozenset({"one"})],
+    "agreed": [frozenset({"two"}), frozenset({"one"}), frozenset()],
+    "support": [frozenset({"step_free"}), frozenset({"sign_language"})],
+    "boys": [(8,), (2, 9)],
+}
+
+
+def _some(odds: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Few of these facts, each with one of its values: so that each decides alone now and then."""
+    one = st.one_of([st.tuples(st.just(k), st.sampled_from(v)) for k, v in odds.items()])
+    return st.lists(one, max_size=2).map(dict)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(_some(_ODDS), _some(_ASKED))
+def test_whoever_is_in_may_serve_by_every_fact_and_nobody_else_is_out(
+    odd: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    if "counted" in odd:
+        odd["places_free"], odd["capacity_at"] = odd.pop("counted")
+    question, one = ask(**asked), offer(**odd)
+    [found] = route(question, [one], AT).considered
+    assert (found.verdict == rules.IN) == _fits(one, question), found.out
 
 
 @settings(max_examples=200, deadline=None)

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.channels.sms import _mark
-from services.intake.channels.sms.gateways import Told, read_twilio, sign_twilio
+from services.intake.channels.sms.gateways import Told, read_twilio
 from services.intake.channels.sms.inbound import Inbound, clean
 from services.intake.channels.sms.mapper import load_mappers
 from shared.errors import Forbidden, InvalidBody
+from shared.sms.proof import sign_twilio
 
 EXTERNAL = load_mappers({})["external"]
 KEY = b"k" * 32

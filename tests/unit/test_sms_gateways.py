@@ -21,7 +21,6 @@ from services.intake.channels.sms.gateways import (
     Told,
     make_signed,
     read_twilio,
-    sign_twilio,
 )
 from services.intake.channels.sms.inbound import (
     BIJOY,
@@ -35,6 +34,7 @@ from services.intake.channels.sms.inbound import (
 from services.intake.channels.sms.mapper import SHIPPED, load_mappers
 from services.intake.channels.sms.parts import Parts
 from shared.errors import Forbidden, InvalidBody, MalformedBody, SettingsError
+from shared.sms.proof import sign_twilio
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import smsutil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,6 +83,11 @@ def test_parts_hold_all_units_and_no_part_is_in_vain(text: str) -> None:
         assert found.units == len(text.encode("utf-16-le", "surrogatepass")) // 2
     if found.parts > 1:
         assert (found.parts - 1) * (each - 1) < found.units <= found.parts * each
+
+
+@given(st.text(st.sampled_from("ab €[]{}^কখগঘ\u200cং।😀")))
+def test_parts_are_those_that_another_library_makes(text: str) -> None:
+    assert count_segments(text).parts == max(1, len(smsutil.split(text).parts))
 
 
 # --- numbers --------------------------------------------------------------------------------------

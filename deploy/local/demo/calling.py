@@ -12,7 +12,7 @@ from rich.panel import Panel
 
 from deploy.local.home import find_home
 from deploy.local.services import trial_token
-from services.intake.channels.sms.gateways import sign_twilio
+from shared.sms.proof import sign_twilio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

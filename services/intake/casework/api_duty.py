@@ -34,10 +34,26 @@ _SEES: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR
 _NUMBERED: Final = ("sms", "call")
 
 
+class PushKeysIn(Model):
+    """The keys of a browser's push subscription, as it gives them; nothing is encrypted to them."""
+
+    p256dh: Annotated[str, Field(max_length=200)]
+    auth: Annotated[str, Field(max_length=100)]
+
+
+class PushIn(Model):
+    """A browser's push subscription (`PushSubscription.toJSON()`)."""
+
+    endpoint: Annotated[str, Field(max_length=1000, pattern=r"^https://[!-~]+$")]
+    expirationTime: float | None = None  # noqa: N815  (the browser's own name)
+    keys: PushKeysIn | None = None
+
+
 class DutyIn(Model):
     """Somebody on duty: a pseudonym, a level, from and until, in one district or in all.
 
-    `way` is how a page reaches them; `desk`: they look at it. A number is sealed and never shown.
+    `way` is how a page reaches them; `desk`: they look at it. A number, or a browser's
+    push subscription, is sealed and never shown.
     """
 
     person: Pseudonym
@@ -49,6 +65,7 @@ class DutyIn(Model):
     ends: AwareDatetime
     way: Literal["desk", "sms", "call", "push"] = "desk"
     number: Annotated[str, Field(max_length=40), AfterValidator(parse_phone)] | None = None
+    push: PushIn | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -58,7 +75,15 @@ class DutyIn(Model):
         if self.way in _NUMBERED and self.number is None:
             message = "this way needs a number"
             raise ValueError(message)
+        if (self.way == "push") != (self.push is not None):
+            message = "push is for the way push, and that needs it"
+            raise ValueError(message)
         return self
+
+    @property
+    def where(self) -> str | None:
+        """What a page goes to: a number, or the address of a push subscription."""
+        return self.push.endpoint if self.push else self.number
 
 
 def make_duty_router(service: Service, numbers: Numbers, board: Board) -> APIRouter:
@@ -87,7 +112,7 @@ def make_duty_router(service: Service, numbers: Numbers, board: Board) -> APIRou
             if body.level == SAFEGUARDING and bare(body.person) == caller.subject:
                 raise Forbidden("another supervisor must enter you")
             duty_id = uuid4()
-            sealed = numbers.seal(duty_id, body.number) if body.number else None
+            sealed = numbers.seal(duty_id, body.where) if body.where else None
             entry = Duty(body.person, body.level, body.district, body.begins, body.ends, body.way)
             await forget_numbers(conn, at)
             await add_duty(conn, entry, caller.actor, duty_id, sealed)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-import msgspec
-
 from services.intake import store as cases
 from services.intake.casework import due
 from services.intake.casework.desk import carry_out
@@ -15,12 +13,13 @@ from services.intake.casework.focal import HARM, is_focal
 from services.intake.casework.steps import Taken, add_step, steps_of
 from services.intake.consent.gate import is_caregiver_alleged
 from services.intake.consent.store import add_sealed, add_subject, person_ref_of
+from services.intake.data_read import readings
 from services.intake.disclosure.store import known_of
 from services.intake.reach import must
 from services.intake.reporters.store import mark_seen, sealed_of
 from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
-from shared.events import CASES, DataRead, Draft
+from shared.events import DataRead
 from shared.outbox import Stamp
 
 if TYPE_CHECKING:
@@ -185,14 +184,8 @@ class Stages:
         known = await known_of(conn, asked.case_id)
         told = await self._opened(conn, known.person, steps) if known.person else {}
         read = DataRead(fields=["notes"], reason=reason)
-        draft = Draft(
-            CASES,
-            "person-data-read",
-            str(row.case_id),
-            msgspec.structs.replace(facts, read=read),
-            tuple(facts.needs),
-        )
-        await self.outbox.append(conn, [(draft, Stamp(asked.at, asked.caller.actor))])
+        events = readings({row.case_id: facts}, read, asked.caller, asked.at)
+        await self.outbox.append(conn, events)
         return [
             {"step_id": s.step_id, "kind": s.kind, "by": s.by, "at": s.at, "said": told[s.note]}
             for s in steps

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from services.intake.casework.review import Attempt, Closing
-from services.intake.casework.tasks import SAFEGUARDING
+from services.intake.casework.tasks import CONTACT_BOUNCED, SAFEGUARDING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -238,3 +238,15 @@ async def save_proposal(
 async def drop_proposal(conn: AsyncConnection, case_id: UUID) -> None:
     """Forget a proposal to close: it was carried out, and a case opened again needs a new one."""
     await conn.execute(text("DELETE FROM closings WHERE case_id = :c"), {"c": case_id})
+
+
+async def is_unchecked(conn: AsyncConnection, case_id: UUID) -> bool:
+    """Say whether a person must first check how the case's person is reached: a text came back."""
+    found = await conn.scalar(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM tasks"
+            " WHERE case_id = :c AND kind = :k AND state <> 'done')"
+        ),
+        {"c": case_id, "k": CONTACT_BOUNCED},
+    )
+    return bool(found)

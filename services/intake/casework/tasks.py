@@ -41,6 +41,12 @@ _FINAL: Final = (_S.DECLINED, _S.EXPIRED, _S.DELIVERED, _S.FAILED, _S.WITHDRAWN)
 ASK_AT_18: Final = "ask_again_at_18"
 """Kind of the task to ask whoever has turned 18 for a consent of their own."""
 
+CONTACT_BOUNCED: Final = "contact_bounced"
+"""Kind of the task to find out how a person is reached; until it is done, no machine writes."""
+
+_OF_THE_NUMBER: Final = ("bad-number", "opted-out", "bounced")
+"""Reasons of a failed notice that say that nobody is reached by this number."""
+
 UNACKNOWLEDGED: Final = "withdrawal_unacknowledged"
 """Kind of the task when a provider did not say that it heard of a withdrawal."""
 
@@ -130,19 +136,30 @@ def after_erasure(event_type: str, facts: ReferralFacts) -> Orders:
 def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
     """Say what a notice to a person does: withheld or unknown, at T0 and T1 it needs an owner.
 
-    What is withheld is one task a case: that a person must reach this person.
+    What is withheld is one task a case: that a person must reach this person. A number that does
+    not reach the person needs one at any urgency. Once an unknown one is known its task ends.
     """
     if was_not_reached(event_type, facts):
         return Orders(
             (Task("page_not_sent", urgency=urgency, level=SUPERVISOR, detail=facts.reason),)
         )
-    if facts.test or facts.recipient != "person" or urgency not in _URGENT:
+    if facts.test or facts.recipient != "person":
+        return Orders()
+    if event_type in ("notice-sent", "notice-delivered"):
+        return Orders(ends=(("notice_unknown", facts.notice_id),))
+    if event_type == "notice-failed" and facts.reason in _OF_THE_NUMBER:
+        return Orders(
+            (Task(CONTACT_BOUNCED, urgency=urgency, detail=facts.reason),),
+            (("notice_unknown", facts.notice_id),),
+        )
+    if urgency not in _URGENT:
         return Orders()
     if event_type == "notice-withheld" and facts.reason not in _NEVER_SENT:
         return Orders((Task("notice_withheld", urgency=urgency, detail=facts.reason),))
     if event_type == "notice-failed":
         kind = "notice_unknown" if facts.state == "unknown" else "notice_failed"
-        return Orders((Task(kind, facts.notice_id, urgency, detail=facts.reason),))
+        known = () if facts.state == "unknown" else (("notice_unknown", facts.notice_id),)
+        return Orders((Task(kind, facts.notice_id, urgency, detail=facts.reason),), known)
     return Orders()
 
 

@@ -45,6 +45,9 @@ NAMES: Final[Mapping[str, Bounds]] = {
     "ussd": Bounds(seconds=20.0),
     "voice": Bounds(seconds=14.0),  # Twilio waits fifteen
     "whatsapp": Bounds(),
+    "openrosa": Bounds(
+        ("/intake/channels/openrosa", "/intake/v1/openrosa"), at_once=500, seconds=320.0
+    ),
     "committee": Bounds(("/intake/v1/committee",)),
     "helpline": Bounds(("/intake/v1/helpline",)),
     "partner": Bounds(("/intake/v1/keys", "/intake/v1/imports"), seconds=600.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from services.intake.preparing import Message, prepare
+from services.intake.preparing import Besides, Message, prepare
 from shared import telemetry
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from services.intake.channels import Desk
     from services.intake.report import ReportIn
     from shared.access import Caller
+
+_NOTHING: Final = Besides()
 
 _REPEAT: Final = b"repeat"
 """What a committed group answers for a message that was stored before."""
@@ -29,7 +31,13 @@ class Taken:
 
 
 async def take(
-    desk: Desk, report: ReportIn, message: Message, *, at: datetime, caller: Caller | None = None
+    desk: Desk,
+    report: ReportIn,
+    message: Message,
+    *,
+    at: datetime,
+    caller: Caller | None = None,
+    besides: Besides = _NOTHING,
 ) -> Taken | None:
     """Store a report that came by `report.channel`; None when this message was stored before.
 
@@ -46,6 +54,7 @@ async def take(
         secrets=desk.secrets,
         message=replace(message, again=_REPEAT),
         at=at,
+        besides=besides,
     )
     answer = await desk.committer.commit(prepared)
     if answer == _REPEAT:

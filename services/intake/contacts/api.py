@@ -11,18 +11,19 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.intake import store as cases
-from services.intake.casework.store import attempts_of
+from services.intake.casework.store import attempts_of, is_unchecked
 from services.intake.casework.tasks import most_urgent
+from services.intake.contacts.of_provider import reach_provider
 from services.intake.contacts.on_duty import reach_on_duty
-from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_sms
+from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_contact
+from services.intake.data_read import readings
 from services.intake.preparing import number_index
 from services.intake.reporters.store import is_stopped, sealed_of
 from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
-from shared.events import CASES, DataRead, Draft
+from shared.events import DataRead
 from shared.openapi import body_of
-from shared.outbox import Stamp
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ if TYPE_CHECKING:
 
 
 class ResolveIn(Model):
-    """Whom a notice is for, and what it is: the name of its template."""
+    """Whom a notice is for, what it is (the name of its template), and the ways it may go."""
 
     case_id: UUID
-    recipient: Literal["person", "reporter", "on_duty"]
+    recipient: Literal["person", "reporter", "on_duty", "provider"]
     purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
     notice_id: UUID
+    referral_id: UUID | None = None
+    ways: list[Literal["sms", "whatsapp", "call", "push", "email"]] = Field(
+        ["sms"], min_length=1, max_length=5
+    )
 
 
 def make_router(
@@ -56,17 +61,26 @@ def make_router(
     async def resolve(
         request: Request, caller: Annotated[Caller, Depends(require(Role.SERVICE))]
     ) -> Response:
-        """Answer a number with its safe days and hours, or that it is withheld and why.
+        """Answer a way and where to, with safe days and hours, or that it is withheld and why.
 
-        Each answer is an event of the case; the number is for this one notice and is never kept.
+        What is read of a person is an event; the number is for this one notice and is never kept.
         """
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
             if body.recipient == "on_duty":  # staff: no person's data is read
-                answer = await reach_on_duty(conn, numbers, body.case_id, now())
+                answer = await reach_on_duty(conn, numbers, body.case_id, now(), body.ways)
+            elif body.recipient == "provider":  # likewise
+                answer = await reach_provider(conn, numbers, body.referral_id, body.ways)
             else:
-                answer = await _answer(conn, vault, secrets, body, now())
+                answer = await _answer(conn, vault, body, now())
                 await _note(conn, outbox, body, caller)
+            number = answer.get("number")
+            if number and await is_stopped(conn, number_index(secrets.index, number)):
+                answer = {
+                    "decision": "withheld",
+                    "reason": "contact-stopped",
+                    "urgency": answer["urgency"],
+                }
         service.waker.wake()
         return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
 
@@ -74,7 +88,7 @@ def make_router(
 
 
 async def _answer(
-    conn: AsyncConnection, vault: Vault, secrets: Secrets, body: ResolveIn, at: datetime
+    conn: AsyncConnection, vault: Vault, body: ResolveIn, at: datetime
 ) -> dict[str, Any]:
     row = await cases.lock_case(conn, body.case_id)
     if row is None or row.facts is None:
@@ -83,10 +97,8 @@ async def _answer(
     urgency = most_urgent([row.facts.urgency, *(a.urgency for a in attempts)])
     known = {"urgency": urgency, "consent": row.facts.consent.given}
     found = await _find(conn, vault, body, at)
-    if isinstance(found, Reach) and await is_stopped(
-        conn, number_index(secrets.index, found.number)
-    ):
-        found = Withheld("contact-stopped")
+    if body.recipient == "person" and await is_unchecked(conn, body.case_id):
+        found = Withheld("contact-unchecked")
     if isinstance(found, Withheld):
         return {"decision": "withheld", "reason": found.reason, **known}
     language = next(iter(row.facts.languages), "bn")
@@ -113,14 +125,11 @@ async def _find(
     def opened(name: str) -> Any:  # noqa: ANN401  (any JSON value)
         return vault.open(subject, sealed[name]) if name in sealed else None
 
-    return resolve_sms(opened("safe_contact"), opened("phone"), at)
+    return resolve_contact(opened("safe_contact"), opened("phone"), at, body.ways)
 
 
 async def _note(conn: AsyncConnection, outbox: Outbox, body: ResolveIn, caller: Caller) -> None:
     """Write that a person's data was read, and for which kind of notice."""
-    facts = (await cases.lock_facts(conn, [body.case_id])).get(body.case_id)
-    if facts is not None:
-        read = DataRead(fields=["phone", "safe_contact"], reason=body.purpose)
-        told = msgspec.structs.replace(facts, read=read)
-        draft = Draft(CASES, "person-data-read", str(body.case_id), told, tuple(facts.needs))
-        await outbox.append(conn, [(draft, Stamp(now(), caller.actor))])
+    known = await cases.lock_facts(conn, [body.case_id])
+    read = DataRead(fields=["phone", "safe_contact"], reason=body.purpose)
+    await outbox.append(conn, readings(known, read, caller, now()))

@@ -10,6 +10,7 @@ from services.intake.casework.roster import way_of
 from services.intake.casework.steps import steps_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from uuid import UUID
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 
 async def reach_on_duty(
-    conn: AsyncConnection, numbers: Numbers, case_id: UUID, at: datetime
+    conn: AsyncConnection, numbers: Numbers, case_id: UUID, at: datetime, ways: Collection[str]
 ) -> dict[str, Any]:
-    """Answer the number of whom a case paged last, or that it is withheld and why.
+    """Answer the way and number of whom a case paged last, or that it is withheld and why.
 
     `taken`: somebody answered the page already. `at-desk`: they look at the desk by themselves.
     """
@@ -33,9 +34,13 @@ async def reach_on_duty(
         return _withheld("no-number")
     if way.way == "desk":
         return _withheld("at-desk")
-    if way.way != "sms" or way.number is None:
-        return _withheld("not-reachable-by-sms")
-    return {"decision": "contact", "number": numbers.open(way.duty_id, way.number), "urgency": "T0"}
+    if way.way not in ways:
+        return _withheld("no-safe-way")
+    if way.number is None:
+        return _withheld("no-number")
+    opened = numbers.open(way.duty_id, way.number)
+    where = "address" if way.way == "push" else "number"
+    return {"decision": "contact", "way": way.way, where: opened, "urgency": "T0"}
 
 
 def _withheld(reason: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.text import PhoneInvalid, parse_phone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 TIMEZONE: Final = "Asia/Dhaka"
 """The zone that days and hours of safe contact are said in."""
@@ -24,26 +24,32 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A number (E.164) with when it is safe; empty days or hours: none were said."""
+    """A number (E.164), by which way, and when it is safe; empty days or hours: none were said."""
 
     number: str
+    way: str = "sms"
     days: list[str] = field(default_factory=list)
     hours: list[str] = field(default_factory=list)
     shared_phone: bool = True
     valid_until: str | None = None
 
 
-def resolve_sms(
-    safe_contact: Mapping[str, Any] | None, phone: str | None, at: datetime
+def resolve_contact(
+    safe_contact: Mapping[str, Any] | None,
+    phone: str | None,
+    at: datetime,
+    ways: Collection[str] = ("sms",),
 ) -> Reach | Withheld:
-    """Say by which number a text may reach somebody, from what that person said is safe.
+    """Say by which number and way somebody may be reached, from what that person said is safe.
 
-    Whether the phone is shared is unless said otherwise; a number that is no number is none.
+    The one way that was said, or SMS, if it is among `ways`: there is no other in its place. The
+    phone is shared unless said otherwise; a number that is no number is none.
     """
     if safe_contact is None or not safe_contact.get("allowed"):
         return Withheld("no-safe-contact")
-    if (safe_contact.get("channel") or "sms") != "sms":
-        return Withheld("not-reachable-by-sms")
+    way = str(safe_contact.get("channel") or "sms").strip().lower()
+    if way not in ways:
+        return Withheld("no-safe-way")
     until = safe_contact.get("valid_until")
     if until is not None and _moment(until) <= at:
         return Withheld("expired")
@@ -54,6 +60,7 @@ def resolve_sms(
     shared = safe_contact.get("shared_phone")
     return Reach(
         number,
+        way,
         list(safe_contact.get("days") or ()),
         list(safe_contact.get("hours") or ()),
         shared_phone=True if shared is None else bool(shared),

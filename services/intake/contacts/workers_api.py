@@ -1,13 +1,13 @@
-"""`/intake/v1/contacts/providers/…`: the numbers from which a provider answers by SMS."""
+"""`/intake/v1/contacts/providers/…`: how a provider's workers are asked, and answer by SMS."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from services.intake.contacts import workers_store
 from services.intake.contacts.workers_store import WorkerNumber
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _KEEPERS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
 _Keeper = Annotated[Caller, Depends(require(*_KEEPERS))]
 _ENDING: Final = 2
+_EMAIL: Final = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
 
 
 def _key(said: str) -> str:
@@ -43,11 +44,23 @@ _ProviderId = Annotated[str, AfterValidator(_key)]
 
 
 class NumbersIn(Model):
-    """The numbers of a provider's workers, in place of those before; they are never shown again."""
+    """The numbers and addresses of a provider's workers, in place of those before.
+
+    They are never shown again. Who stands first is told first of what is asked: by SMS, or by mail
+    when there is no number.
+    """
 
     numbers: list[Annotated[str, Field(max_length=40), AfterValidator(parse_phone)]] = Field(
-        min_length=1, max_length=20
+        [], max_length=20
     )
+    emails: list[Annotated[str, Field(max_length=254, pattern=_EMAIL)]] = Field([], max_length=20)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.numbers and not self.emails:
+            message = "there is neither a number nor an address"
+            raise ValueError(message)
+        return self
 
 
 def make_router(service: Service, secrets: Secrets, numbers: Numbers) -> APIRouter:
@@ -55,16 +68,17 @@ def make_router(service: Service, secrets: Secrets, numbers: Numbers) -> APIRout
     router = APIRouter(prefix="/intake/v1", tags=["contacts"])
     path = "/contacts/providers/{provider_id}"
 
-    def sealed(number: str) -> WorkerNumber:
+    def sealed(way: str, where: str) -> WorkerNumber:
         key = uuid4()
-        index = number_index(secrets.index, number)
-        return WorkerNumber(key, index, numbers.seal(key, number), number[-_ENDING:])
+        index = number_index(secrets.index, where)
+        return WorkerNumber(key, index, numbers.seal(key, where), where[-_ENDING:], way)
 
     @router.put(path, response_model=None, openapi_extra=body_of(NumbersIn))
     async def put(request: Request, provider_id: _ProviderId, caller: _Keeper) -> Response:
-        """Say from which numbers a provider's workers answer; a number is sealed."""
+        """Say how a provider's workers are asked and from where they answer; it is sealed."""
         body = await read_body(request, NumbersIn)
-        kept = [sealed(number) for number in dict.fromkeys(body.numbers)]
+        kept = [sealed("sms", number) for number in dict.fromkeys(body.numbers)]
+        kept += [sealed("email", address) for address in dict.fromkeys(body.emails)]
         async with service.flow.begin() as conn:
             await workers_store.keep_numbers(conn, provider_id, kept, caller.actor)
             endings = await workers_store.endings_of(conn, provider_id)
@@ -72,7 +86,7 @@ def make_router(service: Service, secrets: Secrets, numbers: Numbers) -> APIRout
 
     @router.get(path, response_model=None)
     async def get(provider_id: _ProviderId, _: _Keeper) -> Response:
-        """Read how many numbers a provider has here, and the last two digits of each."""
+        """Read how many numbers and addresses a provider has here, and the end of each."""
         async with service.flow.connect() as conn:
             endings = await workers_store.endings_of(conn, provider_id)
         if not endings:
@@ -90,5 +104,8 @@ def make_router(service: Service, secrets: Secrets, numbers: Numbers) -> APIRout
     return router
 
 
-def _shown(provider_id: str, endings: Sequence[str]) -> dict[str, Any]:
-    return {"provider_id": provider_id, "numbers": [{"ending": ending} for ending in endings]}
+def _shown(provider_id: str, endings: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    def of(way: str) -> list[dict[str, str]]:
+        return [{"ending": ending} for known, ending in endings if known == way]
+
+    return {"provider_id": provider_id, "numbers": of("sms"), "emails": of("email")}

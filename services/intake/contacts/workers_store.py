@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorkerNumber:
-    """A number of a provider's worker: sealed for its id, its blind index, its last two digits."""
+    """How a provider's worker is reached: sealed for its id, its blind index, its last two signs.
+
+    `way` is `sms`, with a number, or `email`.
+    """
 
     number_id: UUID
     index: bytes
     sealed: bytes
     ending: str
+    way: str = "sms"
 
 
 async def keep_numbers(
@@ -36,7 +40,7 @@ async def keep_numbers(
         await conn.execute(
             text(
                 "INSERT INTO provider_numbers (number_id, provider_id, number_index, number,"
-                " ending, entered_by) VALUES (:id, :p, :i, :n, :e, :by)"
+                " ending, way, entered_by) VALUES (:id, :p, :i, :n, :e, :w, :by)"
                 " ON CONFLICT (provider_id, number_index) DO NOTHING"
             ),
             {
@@ -45,18 +49,62 @@ async def keep_numbers(
                 "i": number.index,
                 "n": number.sealed,
                 "e": number.ending,
+                "w": number.way,
                 "by": by,
             },
         )
 
 
-async def endings_of(conn: AsyncConnection, provider_id: str) -> list[str]:
-    """Return the last two digits of each number of a provider."""
+async def endings_of(conn: AsyncConnection, provider_id: str) -> list[tuple[str, str]]:
+    """Return the way, and the last two signs, of each number and address of a provider."""
     rows = await conn.execute(
-        text("SELECT ending FROM provider_numbers WHERE provider_id = :p ORDER BY ending"),
+        text(
+            "SELECT way, ending FROM provider_numbers WHERE provider_id = :p"
+            " ORDER BY way DESC, ending"
+        ),
         {"p": provider_id},
     )
-    return [row.ending for row in rows]
+    return [(row.way, row.ending) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContact:
+    """Where a worker hears of what is asked: sealed for its id."""
+
+    number_id: UUID
+    way: str
+    sealed: bytes
+
+
+async def contacts_of(conn: AsyncConnection, provider_id: str) -> list[WorkerContact]:
+    """Return how a provider's workers are reached, in the order they were entered."""
+    rows = await conn.execute(
+        text(
+            "SELECT number_id, way, number FROM provider_numbers WHERE provider_id = :p"
+            " ORDER BY seq"
+        ),
+        {"p": provider_id},
+    )
+    return [WorkerContact(row.number_id, row.way, bytes(row.number)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a referral stands, as far as it is known here: whose it is, and how urgent."""
+
+    state: str
+    provider_id: str | None
+    urgency: str
+
+
+async def standing_of(conn: AsyncConnection, referral_id: UUID) -> Standing | None:
+    """Return how a referral stands, None when it is not known here yet."""
+    rows = await conn.execute(
+        text("SELECT state, provider_id, urgency FROM case_referrals WHERE referral_id = :r"),
+        {"r": referral_id},
+    )
+    row = rows.first()
+    return None if row is None else Standing(row.state, row.provider_id, row.urgency)
 
 
 async def drop_numbers(conn: AsyncConnection, provider_id: str) -> bool:

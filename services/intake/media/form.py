@@ -29,13 +29,26 @@ class Form:
     raw: bytes
 
 
-class _InMemory(MultiPartParser):
+class InMemory(MultiPartParser):
     """The parser of Starlette, for a body that was read already: it never spools to a disk."""
 
-    def __init__(self, request: Request, body: bytes) -> None:
+    def __init__(
+        self,
+        request: Request,
+        body: bytes,
+        *,
+        max_files: int = 1,
+        max_fields: int = 4,
+        max_part_size: int = AROUND,
+    ) -> None:
+        """Take the request for its headers, its body, and bounds of files and fields."""
         self.spool_max_size = len(body) + 1
         super().__init__(
-            request.headers, _once(body), max_files=1, max_fields=4, max_part_size=AROUND
+            request.headers,
+            _once(body),
+            max_files=max_files,
+            max_fields=max_fields,
+            max_part_size=max_part_size,
         )
 
 
@@ -54,7 +67,7 @@ async def read_form(request: Request, max_bytes: int) -> Form:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise MalformedBody("send a multipart form with a receipt and a file")
     try:
-        form = await _InMemory(request, body).parse()
+        form = await InMemory(request, body).parse()
     except (MultiPartException, ValueError, LookupError):
         raise MalformedBody("the form is not whole") from None
     receipt, file = form.get("receipt"), form.get("file")

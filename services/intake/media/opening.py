@@ -9,10 +9,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
-
 from services.intake import store as cases
 from services.intake.casework.tasks import SUPERVISOR, Task
+from services.intake.data_read import readings
 from services.intake.media import store
 from services.intake.media.keeping import can_be_shown, name_of, step_of
 from services.intake.media.rules import day_of, rules_on
@@ -21,8 +20,7 @@ from services.intake.reporters.service import GONE
 from services.intake.reporters.store import find_submission
 from shared.access_rules import Verb
 from shared.errors import Conflict, Forbidden, NotFound, Problem
-from shared.events import CASES, DataRead, Draft
-from shared.outbox import Stamp
+from shared.events import DataRead
 from shared.vocabulary import Role, Urgency
 
 if TYPE_CHECKING:
@@ -224,16 +222,5 @@ class Opening:
         read = DataRead(
             fields=["attachment"], reason=reason, attachment_id=one.attachment_id, shown=shown
         )
-        drafts = [
-            Draft(
-                CASES,
-                "person-data-read",
-                str(case_id),
-                msgspec.structs.replace(facts, read=read),
-                tuple(facts.needs),
-            )
-            for case_id, facts in sorted(known.items())
-            if facts.status != "erased"
-        ]
-        await self.outbox.append(conn, [(draft, Stamp(at, caller.actor)) for draft in drafts])
+        await self.outbox.append(conn, readings(known, read, caller, at))
         return Opened(one, raw, shown)

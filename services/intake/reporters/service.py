@@ -13,6 +13,7 @@ from services.intake.casework.desk import carry_out
 from services.intake.casework.focal import is_focal
 from services.intake.casework.pager import Pager
 from services.intake.casework.tasks import SAFEGUARDING, Orders, Task, most_urgent
+from services.intake.data_read import readings
 from services.intake.reach import must_reach
 from services.intake.reading import read
 from services.intake.reporters import store
@@ -127,18 +128,7 @@ class Reporters:
                 items.append(one)
         read = DataRead(fields=["messages"], reason=reason)
         known = await cases.lock_facts(conn, report.case_ids)
-        drafts = [
-            Draft(
-                CASES,
-                "person-data-read",
-                str(case_id),
-                msgspec.structs.replace(facts, read=read),
-                tuple(facts.needs),
-            )
-            for case_id, facts in sorted(known.items())
-            if facts.status != "erased"
-        ]
-        await self.outbox.append(conn, [(draft, Stamp(at, by.actor)) for draft in drafts])
+        await self.outbox.append(conn, readings(known, read, by, at))
         return items
 
     async def add_words(

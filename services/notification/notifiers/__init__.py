@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from shared.consumer import Handler
     from shared.runtime import Service
 
-NAMES: Final = ("webhook", "sms", "page")
+NAMES: Final = (
+    *("webhook", "kafka"),
+    *("sms", "page", "provider", "whatsapp", "voice", "push", "email"),
+)
 """Every notifier that this version has."""
+
+
+CALLBACKS: Final = "/notification/callbacks"
+"""Under it gateways tell of deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,11 @@ class Desk:
     settings: WebhookSettings
     sealer: Sealer
     outbound: Outbound
+
+    @property
+    def callbacks(self) -> str:
+        """Where gateways tell of deliveries, without the gateway's name."""
+        return f"{self.service.settings.public_url}{CALLBACKS}"
 
 
 class Notifier(Protocol):
@@ -43,7 +55,7 @@ class Notifier(Protocol):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What its group reads."""
+        """What its group reads; nothing, and it has no group."""
         ...
 
     @property

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from services.notification import feed
-from services.notification.dispatch import WEBHOOK, Dispatch
+from services.notification.dispatch import Dispatch
 from services.notification.domain import (
     REFERRAL_TYPES,
+    WEBHOOK,
     Entry,
     Notice,
     NoticeState,
@@ -61,7 +62,7 @@ class WebhookHandler:
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Planning:
         """Read the subscriptions of the providers concerned."""
         providers = {event.data.provider_id for event in events} - {None}
-        return Planning(await feed.list_subscribers(conn, providers) if providers else {})
+        return Planning(await feed.list_subscribers(conn, providers, WEBHOOK) if providers else {})
 
     def decide(self, state: Planning, event: Event, stamp: Stamp) -> None:
         """Decide who is told, and who is not and why."""

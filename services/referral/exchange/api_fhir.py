@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from services.referral.api import actor_of
+from services.referral.domain import held
 from services.referral.exchange.fhir import PROFILES, order_from, request_of, task_of
 from services.referral.exchange.fhir_search import Search, find, find_one, parse_search
 from shared.access import PROVIDERS, Caller, require
@@ -122,14 +123,14 @@ def make_router(service: Service, referrals: Referrals) -> APIRouter:
             await referrals.must(conn, referral_id, caller, Verb.ANSWER, now())
             found, changed_at = await find_one(conn, referral_id)
             if version is not None and version != found.version:
-                raise Stale(None, version=found.version, state=found.state)
+                raise Stale(None, **held(found, actor_of(caller)))
             order = order_from(task, found, changed_at, version)
             if order is not None:
                 before = found.version
                 await referrals.act(conn, referral_id, order, actor_of(caller), now())
                 found, changed_at = await find_one(conn, referral_id)
                 if found.version == before:  # done long ago, and the state has gone on since
-                    raise Conflict(None, state=found.state)
+                    raise Conflict(None, **held(found, actor_of(caller)))
         service.waker.wake()
         return _one(task_of(found, changed_at), found)
 

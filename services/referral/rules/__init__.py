@@ -25,6 +25,11 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _EVER: Final = date.max
 
+NEVER_ALONE: Final = frozenset(
+    {Need.RESCUE, Need.SHELTER, Need.FAMILY_TRACING, Need.ALTERNATIVE_CARE, Need.REPATRIATION}
+)
+"""Needs of the police, a shelter or a home enquiry: no file lets a machine release them."""
+
 
 class RuleUnknown(LookupError):  # noqa: N818  (says what went wrong)
     """No rule has this name; `REFERRAL_RULES` lists needs, and `cases` for the projection."""
@@ -121,7 +126,8 @@ class Rule:
         """Return what holds on a day.
 
         Raises:
-            NoTerms: no period of the rule or of the clocks holds that day.
+            NoTerms: no period of the rule or of the clocks holds that day. ValueError: `release`
+                is no word, or lets a machine do what only people do.
 
         """
         mine, common = _period(self.periods, day), _period(self.clocks, day)
@@ -133,6 +139,10 @@ class Rule:
             for urgency in Urgency
         }
         violence = mine.get("after_violence")
+        allowed = {"person"} if self.need in NEVER_ALONE else {"person", "automatic"}
+        if mine["release"] not in allowed:
+            message = f"release of {self.need} must be one of {sorted(allowed)}"
+            raise ValueError(message)
         return Terms(
             need=self.need,
             urgency=str(Urgency(mine["urgency"])),

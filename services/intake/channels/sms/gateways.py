@@ -6,13 +6,9 @@ text: the list is empty, and the gateway is answered politely.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import jwt
@@ -21,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from services.intake.channels.proving import check_secret
 from services.intake.channels.sms.inbound import decode, make_inbound, pairs_of
 from shared.errors import Forbidden, InvalidBody, MalformedBody
+from shared.sms.proof import is_signed_by_twilio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,21 +88,6 @@ def said_received(_: str | None) -> Response:
 # --- Twilio ---------------------------------------------------------------------------------------
 
 
-def sign_twilio(token: str, url: str, fields: list[tuple[str, str]]) -> str:
-    """Return Twilio's signature: HMAC-SHA1 over the public URL and the sorted fields."""
-    told = url + "".join(name + value for name, value in sorted(set(fields)))
-    digest = hmac.new(token.encode(), told.encode("utf-8", "surrogatepass"), hashlib.sha1).digest()
-    return base64.b64encode(digest).decode("ascii")
-
-
-def with_and_without_port(url: str) -> tuple[str, ...]:
-    """Return a URL without its port and with it: Twilio signs either, whichever it was told."""
-    parts = urlsplit(url)
-    host = parts.netloc.partition(":")[0]
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return tuple(parts._replace(netloc=place).geturl() for place in (host, f"{host}:{port}"))
-
-
 def verified_twilio(token: str, url: str, signature: str | None, body: bytes) -> dict[str, str]:
     """Verify a Twilio form over the raw body and return its fields.
 
@@ -117,9 +99,7 @@ def verified_twilio(token: str, url: str, signature: str | None, body: bytes) ->
         pairs = pairs_of(body)
     except ValueError:
         raise InvalidBody("the form has too many fields") from None
-    said = (signature or "").encode("utf-8", "replace")
-    signed = [sign_twilio(token, one, pairs).encode() for one in with_and_without_port(url)]
-    if not any(hmac.compare_digest(one, said) for one in signed):
+    if not is_signed_by_twilio(token, url, signature, pairs):
         raise Forbidden("the signature does not fit")
     return dict(pairs)
 

@@ -17,7 +17,7 @@ _TABLES = (
     *("further_receipts", "messages", "stopped_numbers", "replies"),
     *("sign_ins", "staff_sessions", "limits", "talk_sessions"),
     *("attachments", "attachment_parts", "attachment_openings"),
-    *("provider_numbers", "provider_answers"),
+    *("provider_numbers", "provider_answers", "form_logins"),
 )
 """Every table of intake: row-level security is forced on each, and a request sees none of them
 but by a policy of `_SEEN`."""
@@ -156,6 +156,8 @@ _STATEMENTS = (
       provider_id text NOT NULL,
       number_index bytea NOT NULL,
       number bytea NOT NULL,
+      seq bigint GENERATED ALWAYS AS IDENTITY,
+      way text NOT NULL DEFAULT 'sms' CHECK (way IN ('sms', 'email')),
       ending text NOT NULL,
       entered_by text NOT NULL,
       UNIQUE (provider_id, number_index)
@@ -446,6 +448,17 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX staff_sessions_over ON staff_sessions (expires_at)",
+    # Who a login of an app that fills forms stands for; its password is stored nowhere.
+    """
+    CREATE TABLE form_logins (
+      username text PRIMARY KEY,
+      subject text NOT NULL,
+      claims jsonb NOT NULL,
+      made_at timestamptz NOT NULL,
+      expires_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX form_logins_of ON form_logins (subject)",
     *(
         statement
         for table in _TABLES

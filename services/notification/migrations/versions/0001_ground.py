@@ -84,9 +84,11 @@ _STATEMENTS = (
       id uuid PRIMARY KEY,
       seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
       organisation text NOT NULL,
-      url text NOT NULL,
+      notifier text NOT NULL DEFAULT 'webhook',
+      url text,
       types text[],
       secret bytea NOT NULL,
+      public_key text,
       standing text NOT NULL DEFAULT 'active'
         CHECK (standing IN ('active', 'dead', 'disabled', 'deleted')),
       created_at timestamptz NOT NULL,
@@ -103,8 +105,14 @@ _STATEMENTS = (
       due_at timestamptz,
       lease uuid,
       leased_until timestamptz,
-      holder text
+      holder text,
+      CHECK ((notifier = 'webhook') = (url IS NOT NULL))
     )
+    """,
+    # a provider has one topic, and each event is in it once
+    """
+    CREATE UNIQUE INDEX subscriptions_topic ON subscriptions (organisation, notifier)
+    WHERE notifier <> 'webhook' AND standing <> 'deleted'
     """,
     "CREATE INDEX subscriptions_due ON subscriptions (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX subscriptions_organisation ON subscriptions (organisation)",
@@ -117,7 +125,7 @@ _STATEMENTS = (
       organisation text NOT NULL,
       subscription_id uuid NOT NULL REFERENCES subscriptions (id),
       feed_seq bigint NOT NULL,
-      state text NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed', 'withheld')),
+      state text NOT NULL CHECK (state IN ('waiting', 'sent', 'delivered', 'failed', 'withheld')),
       reason text,
       attempt integer NOT NULL DEFAULT 0,
       status integer,
@@ -138,7 +146,8 @@ _STATEMENTS = (
       seq bigint NOT NULL UNIQUE DEFAULT nextval('notice_seq'),
       txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       notifier text NOT NULL,
-      recipient text NOT NULL CHECK (recipient IN ('person', 'reporter', 'on_duty')),
+      recipient text NOT NULL CHECK (recipient IN
+        ('person', 'reporter', 'on_duty', 'provider')),
       case_id uuid NOT NULL,
       referral_id uuid,
       event_id uuid NOT NULL,
@@ -157,6 +166,8 @@ _STATEMENTS = (
       created_at timestamptz NOT NULL,
       due_at timestamptz,
       in_flight_at timestamptz,
+      ask_at timestamptz,
+      asked integer NOT NULL DEFAULT 0,
       ended_at timestamptz,
       lease uuid,
       leased_until timestamptz,
@@ -169,6 +180,14 @@ _STATEMENTS = (
     """
     CREATE INDEX person_notices_flight ON person_notices (notifier, leased_until)
     WHERE state = 'in_flight'
+    """,
+    """
+    CREATE INDEX person_notices_asks ON person_notices (notifier, ask_at)
+    WHERE ask_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX person_notices_hour ON person_notices (notifier, in_flight_at)
+    WHERE in_flight_at IS NOT NULL
     """,
     """
     CREATE INDEX person_notices_mark ON person_notices (recipient_mark)
@@ -211,10 +230,10 @@ _STATEMENTS = (
     """,
     # a request makes a secret and never reads one
     """
-    GRANT SELECT (id, seq, organisation, url, types, standing, created_at, created_by, ended_at,
-        ended_why, failures, slow, last_success_at, last_cursor, last_failure_at, last_status,
-        last_trouble, due_at),
-      INSERT (id, organisation, url, types, secret, created_at, created_by),
+    GRANT SELECT (id, seq, organisation, notifier, url, types, public_key, standing, created_at,
+        created_by, ended_at, ended_why, failures, slow, last_success_at, last_cursor,
+        last_failure_at, last_status, last_trouble, due_at),
+      INSERT (id, organisation, notifier, url, types, secret, public_key, created_at, created_by),
       UPDATE (standing, secret, ended_at, ended_why, failures, due_at)
     ON subscriptions TO notification_web
     """,

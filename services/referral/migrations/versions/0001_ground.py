@@ -94,6 +94,7 @@ _STATEMENTS = (
       trained_until date,
       accredited_until date,
       records jsonb,
+      service_id uuid,
       places_total integer CHECK (places_total >= 0),
       places_free integer CHECK (places_free >= 0),
       capacity_at timestamptz,
@@ -103,6 +104,15 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX offers_provider ON offers (provider_id)",
+    "CREATE INDEX offers_service ON offers (service_id) WHERE service_id IS NOT NULL",
+    """
+    CREATE TABLE directory_objects (
+      kind text NOT NULL,
+      id uuid NOT NULL,
+      body jsonb NOT NULL,
+      PRIMARY KEY (kind, id)
+    )
+    """,
     """
     CREATE TABLE offer_needs (
       need text NOT NULL,
@@ -213,7 +223,7 @@ _STATEMENTS = (
     """,
     """
     GRANT SELECT, INSERT, UPDATE, DELETE ON providers, offers, offer_needs, cases, referrals,
-      explanations, referral_texts, links, feeds, feed_entries TO referral_flow
+      explanations, referral_texts, links, feeds, feed_entries, directory_objects TO referral_flow
     """,
     "GRANT USAGE ON SEQUENCE referral_order TO referral_flow",
     """

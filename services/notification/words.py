@@ -1,0 +1,43 @@
+"""What a notice says: its template, with what may stand in the places of a text about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.notification.carrier import Message
+from services.notification.templates import LANGUAGES
+from shared.answer_code import answer_code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.notification.person_store import PersonNotice
+    from services.notification.templates import Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Makes messages; `public_url` is where the centre is seen by providers."""
+
+    templates: Templates
+    public_url: str
+
+    def message(self, notice: PersonNotice, template: str, language: str) -> Message:
+        """Return what is said in a language."""
+        values = _values(notice, self.public_url)
+        letter = None
+        if self.templates.is_letter(template):
+            letter = self.templates.letter(template, language, values)
+        text = self.templates.text(template, language, values)
+        return Message(template, language, text, letter)
+
+    def texts(self, notice: PersonNotice) -> frozenset[str]:
+        """Return what a notice may have said."""
+        values = _values(notice, self.public_url)
+        return frozenset(self.templates.text(notice.template, one, values) for one in LANGUAGES)
+
+
+def _values(notice: PersonNotice, public_url: str) -> Mapping[str, str]:
+    code = answer_code(notice.referral_id) if notice.referral_id else ""
+    return {"code": code, "url": public_url}
