@@ -33,7 +33,7 @@ async def test_a_kill_at_every_step_makes_no_fork_no_gap_and_each_leaf_once(log:
     turns = [json.loads(line) for line in out.splitlines()]
     steps = len(turns)
     assert [turn["died"] for turn in turns] == [True] * (steps - 1) + [False]
-    assert steps > 40  # the code that writes is really stepped through
+    assert steps > 30  # the code that writes is really stepped through
 
     rows = await log.fetch("SELECT subject, sequence, commitment FROM entries ORDER BY idx")
     seen = [(row.subject, row.sequence) for row in rows]
