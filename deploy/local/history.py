@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,4 +106,5 @@ def proof(
 @app.command("witness", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def witness(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Witness logs of others, from a folder of its own: --folder, --name, --log (see --help)."""
-    _run("services.audit.witness", words or [])
+    argv = [sys.executable, "-m", "services.audit.witness", *(words or [])]
+    os.execv(sys.executable, argv)  # noqa: S606  (it is ended as whatever was started)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import JSONResponse, Response
@@ -29,6 +29,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 Staff = Annotated[Caller, Depends(require(*_SEES))]
 Auditor = Annotated[Caller, Depends(require(Role.AUDITOR))]
 Subject = Annotated[str, Path(pattern=r"^[!-~]{1,200}$")]
+Language = Literal["bn", "en"]
 Index = Annotated[int, Path(ge=0, lt=_MOST)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Size = Annotated[int | None, Query(ge=0, lt=_MOST)]
@@ -60,6 +61,13 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
         items, following = await reading.history(caller, case_id, _page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
+
+    @router.get("/cases/{case_id}/account", response_model=None)
+    async def account(case_id: Subject, caller: Staff, language: Language = "bn") -> Response:
+        """Read the history of a case in plain words, to give to the person it is about."""
+        found = await reading.account(caller, case_id, language)
+        service.waker.wake()
+        return Response(found, media_type="text/plain; charset=utf-8", headers=_NO_STORE)
 
     @router.get("/cases/{case_id}/proof", response_model=None)
     async def proof(case_id: Subject, caller: Auditor) -> Response:

@@ -82,6 +82,9 @@ class SignatureLine:
     key_id: bytes
     signature: bytes
 
+    def __str__(self) -> str:
+        return f"{_DASH}{self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

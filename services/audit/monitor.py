@@ -188,7 +188,7 @@ class Monitor:
         path = self._folder / _ENTRIES
         return path.open("rb") if path.exists() else io.BytesIO()
 
-    def _remember(self, note: bytes, size: int, fresh: bytes) -> None:
+    def _remember(self, note: bytes, size: int, fresh: bytearray) -> None:
         """Write the new entries behind the copy, then the checkpoint that covers them."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / _ENTRIES).open("ab") as file:
@@ -213,7 +213,7 @@ class _Walk:
         self._missing: list[int] = []
         self._events: list[int] = []
         self._bad_tiles: list[str] = []
-        self.fresh = b""
+        self.fresh = bytearray()
         self.unproven: list[Finding] = []
 
     async def bundle(self, tile: Tile, copy: bytes) -> None:

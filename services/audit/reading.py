@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.audit import lines, merkle, store
+from services.audit import lines, merkle, store, telling
 from services.audit.flags import Flag, names_of
 from services.audit.proving import prove_case
 from services.audit.reach import refused_of
@@ -109,6 +109,21 @@ class Reading:
         if caller.role is Role.AUDITOR:
             found |= _bytes(rows[0])
         return found
+
+    async def account(self, caller: Caller, subject: str, language: str) -> str:
+        """Return the history of a case for its person, in plain words (`services.audit.telling`).
+
+        Raises:
+            NotFound: no entry is about this case, or not for this caller.
+
+        """
+        async with transaction(self._engine, STAFF) as conn:
+            until = (await store.load_head(conn)).size
+            rows = await lines.list_history(conn, subject, 0, until, telling.MOST)
+            if not rows or await refused_of(conn, caller, [subject], now()):
+                raise NotFound
+            await self._tell(conn, caller, subject, f"account {rows[0].idx}-{rows[-1].idx}")
+        return telling.tell(rows, language)
 
     async def proof(self, caller: Caller, subject: str) -> dict[str, Any]:
         """Return the proof file of a case (`services.audit.proving`).

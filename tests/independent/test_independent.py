@@ -76,12 +76,28 @@ def sumdb(go: str, url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([go, *words], cwd=HERE, capture_output=True, text=True, check=False)
 
 
-def fsck(go: str, url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def fsck(go: str, url: str, folder: Path, within: float) -> str:
+    """Return how Tessera's fsck ended: with `holds`, `broken`, or not at all.
+
+    On some broken logs it stops saying anything and waits for ever: that is no belief either. Its
+    exit code is 0 even where it says that it failed.
+    """
     (folder / "key").write_text(f"{SIGNER.vkey}\n", "utf-8")
     words = [f"--storage_url={url}/", f"--public_key={folder / 'key'}", "--ui=false"]
-    return subprocess.run(
-        [go, "tool", "fsck", *words], cwd=HERE, capture_output=True, text=True, check=False
+    found = subprocess.run(
+        [go, "tool", "-n", "fsck"], cwd=HERE, capture_output=True, text=True, check=True
     )
+    try:
+        done = subprocess.run(
+            [found.stdout.strip(), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=within,
+        )
+    except subprocess.TimeoutExpired:
+        return "no end"
+    return "broken" if done.returncode or "failed" in done.stderr else "holds"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -93,8 +109,7 @@ def test_verifiers_that_are_not_ours_believe_the_log(go: str, size: int, tmp_pat
             0,
             f"{size} entries hold, 1 other signatures\n",
         ), told.stdout + told.stderr
-        done = fsck(go, url, tmp_path)
-        assert done.returncode == 0, done.stderr
+        assert fsck(go, url, tmp_path, 300) == "holds"
 
 
 def test_they_see_a_bit_of_an_entry_a_tile_and_a_signature(go: str, tmp_path: Path) -> None:
@@ -112,4 +127,4 @@ def test_they_see_a_bit_of_an_entry_a_tile_and_a_signature(go: str, tmp_path: Pa
         folder.mkdir()
         with published(lab, folder) as url:
             assert sumdb(go, url).returncode == 1, path
-            assert fsck(go, url, folder).returncode != 0, path
+            assert fsck(go, url, folder, 15) != "holds", path

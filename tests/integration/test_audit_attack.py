@@ -17,7 +17,7 @@ from services.audit.monitor import Kind, Monitor
 from services.audit.watching import LogSeen
 from services.audit.witness.asking import Asking, Refused
 from shared.errors import NotFound
-from tests.integration.test_audit import AUDITOR, ORIGIN, SIGNERS, Log, ground, log
+from tests.integration.test_audit import AUDITOR, COORDINATOR, ORIGIN, SIGNERS, Log, ground, log
 from tests.integration.test_audit_witness import Serving, asking, grow, serving
 from tests.support.wait import eventually
 
@@ -67,6 +67,26 @@ async def test_a_proof_file_holds_offline_and_stays_valid_over_an_erasure(log: L
     assert len(reads) == 2
 
 
+async def test_a_persons_own_history_is_plain_and_names_nobody(log: Log) -> None:
+    ledger, make = await log.begin(), log.maker
+    forged = make.event(CASE, 2, kind="case-closed", signer="referral")
+    records = [make.event(CASE, 1, kind="case-created", reason="secret"), forged]
+    await ledger.append("k", [*records, make.event(CASE, 2, kind="case-verified")])
+    english = await log.reading.account(COORDINATOR, CASE, "en")
+    assert "01.07.2026  We began to look into it." in english
+    assert "closed" not in english
+    bangla = await log.reading.account(COORDINATOR, CASE, "bn")
+    assert "০১.০৭.২০২৬  আমরা দেখা শুরু করেছি।" in bangla
+    assert not {"secret", "c7", CASE} & set(f"{english} {bangla}".split())
+    await ledger.append("k", [make.event(CASE, 3, kind="case-erased")])
+    await ledger.erase()
+    after = await log.reading.account(COORDINATOR, CASE, "en")
+    assert after.count("Something stood here that has been erased.") == 1
+    assert "Your data was erased." in after
+    with pytest.raises(NotFound):
+        await log.reading.account(COORDINATOR, "nobody", "bn")
+
+
 async def test_the_monitor_says_nothing_of_a_real_log_and_names_what_was_done(
     log: Log, tmp_path: Path
 ) -> None:
@@ -107,6 +127,7 @@ async def forge(log: Log, index: int, value: bytes) -> None:
                 "UPDATE nodes SET hash = $3 WHERE level = $1 AND idx = $2", row.level, at, hashed
             )
     note = NoteSigner(ORIGIN, log.seed).sign(Checkpoint(ORIGIN, tree.size, tree.root).text)
+    await owner.execute("DELETE FROM cosigned")
     await owner.execute("UPDATE log_head SET root = $1, checkpoint = $2", tree.root, note)
     await owner.close()
     (log.state / "audit.checkpoint").write_text(note, "utf-8")  # the file outside, too

@@ -30,7 +30,7 @@ from shared import telemetry
 from tests.integration.test_audit import ORIGIN, Log, ground, log
 from tests.support.processes import Child
 from tests.support.wait import eventually
-from tests.unit.test_witness import SIGNER, Tree
+from tests.unit.test_witness import SIGNER, Tree, race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -163,9 +163,19 @@ async def test_what_is_no_request_gets_its_status_over_http(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_ten_thousand_races_over_http_never_roll_it_back() -> None:
+def test_ten_thousand_races_never_roll_it_back() -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        wins = race(Path(folder), 10_000)
+    assert sum(wins) == 10_000
+    assert min(wins) > 0
+    print(f"\n10000 races; the smaller won {wins[0]}, the larger {wins[1]}; no rollback")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_races_over_http_never_roll_it_back() -> None:
     """Two processes of one witness are brought N and N + K at once, from what it remembers."""
-    rounds, size, wins = 10_000, 0, [0, 0]
+    rounds, size, wins = 500, 0, [0, 0]
     tree = Tree(3 * rounds)
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         where = Path(folder) / "w"

@@ -115,6 +115,56 @@ def test_roots_are_the_same_however_the_leaves_were_batched(size: int, cuts: lis
     assert {place for place in stored.nodes if place[0]} == perfect
 
 
+KNOWN_ENTRIES = (
+    "",
+    "00",
+    "10",
+    "2021",
+    "3031",
+    "40414243",
+    "5051525354555657",
+    "606162636465666768696a6b6c6d6e6f",
+)
+KNOWN_ROOTS = (
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+)
+"""The known-answer vectors of Certificate Transparency (RFC 6962) for trees of one to eight."""
+
+
+def test_the_known_answers_of_certificate_transparency() -> None:
+    hashes = [leaf_hash(bytes.fromhex(entry)) for entry in KNOWN_ENTRIES]
+    for size, root in enumerate(KNOWN_ROOTS, 1):
+        assert merkle.extend(Range(), hashes[:size])[0].root.hex() == root
+
+
+LARGE = Stored(leaves(4097))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_proof_between_any_sizes_to_4097_holds_and_no_other_leaf(data: st.DataObject) -> None:
+    new = data.draw(st.one_of(st.integers(0, 4097), st.sampled_from((255, 256, 257, 4096, 4097))))
+    old = data.draw(st.integers(0, new))
+    roots = [
+        Range(size, tuple(LARGE.nodes[p] for p in merkle.cover((0, size)))).root
+        for size in (old, new)
+    ]
+    merkle.check_consistency(old, new, roots[0], roots[1], LARGE.consistency(old, new))
+    if new:
+        index = data.draw(st.integers(0, new - 1))
+        leaf, proof = LARGE.nodes[0, index], LARGE.inclusion(index, new)
+        merkle.check_inclusion(index, new, leaf, proof, roots[1])
+        with pytest.raises(ProofInvalid):
+            merkle.check_inclusion(index, new, leaf_hash(leaf), proof, roots[1])
+
+
 def test_every_inclusion_proof_up_to_seventy_is_the_rfcs_and_verifies() -> None:
     hashes = leaves(MOST)
     stored = Stored(hashes)

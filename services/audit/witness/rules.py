@@ -116,15 +116,17 @@ class Witness:
         if told.origin not in self._logs:
             return Answer(HTTPStatus.NOT_FOUND, "the log is not known here\n")
         try:
-            checkpoint.verify_note(asked.note, self._logs[told.origin])
+            note, keys = checkpoint.verify_note(asked.note, self._logs[told.origin])
         except NoteInvalid as error:
             return Answer(HTTPStatus.FORBIDDEN, f"{error}\n")
         if asked.old > told.size:
             return Answer(HTTPStatus.BAD_REQUEST, "the old size is larger than the checkpoint\n")
+        ids = {(key.name, key.id) for key in keys}
+        signed = "".join(str(s) for s in note.signatures if (s.name, s.key_id) in ids)
         with self._locked():
-            return self._advance(asked, told, seconds)
+            return self._advance(asked, told, signed, seconds)
 
-    def _advance(self, asked: Request, told: Checkpoint, seconds: int) -> Answer:
+    def _advance(self, asked: Request, told: Checkpoint, signed: str, seconds: int) -> Answer:
         known = self._known(told.origin)
         if asked.old != known.size:
             return Answer(HTTPStatus.CONFLICT, f"{known.size}\n", SIZE_TYPE)
@@ -133,7 +135,7 @@ class Witness:
         except ProofInvalid as error:
             return Answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error}\n")
         line = self._signer.cosign(told.text, seconds)
-        keep(self._path(told.origin), f"{told.text}\n{line}".encode())
+        keep(self._path(told.origin), f"{told.text}\n{signed}{line}".encode())
         return Answer(HTTPStatus.OK, line)
 
     def find(self, name: str) -> bytes | None:
