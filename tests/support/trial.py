@@ -89,17 +89,15 @@ class dying:  # noqa: N801  (it reads as what is awaited)
                 return steps
             steps += 1
             value = error = None
-            if steps == self.at and not self.waits:
-                self.died, error = True, asyncio.CancelledError()
-                if isinstance(told, asyncio.Future):
-                    told.cancel()
-                continue
+            self.died = self.died or steps == self.at
+            if steps == self.at and not self.waits and isinstance(told, asyncio.Future):
+                told.cancel()
             try:
                 value = yield told
             except BaseException as raised:
                 error = raised
             if steps == self.at:
-                self.died, error = True, asyncio.CancelledError()
+                error = asyncio.CancelledError()
 
 
 async def live(teller: Teller) -> None:
