@@ -64,6 +64,10 @@ test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
 test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
 	@PASHE_TEST_KEYCLOAK=1 $(PYTEST) tests/keycloak -s
 
+.PHONY: test-independent
+test-independent: $(READY) ## Verify the log with verifiers that are not ours (needs Go)
+	@$(PYTEST) tests/independent -rs
+
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost
 	@$(PYTEST) tests/faults -s -m long

@@ -33,18 +33,18 @@ _REFUSED: Final = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, Ille
 _NOBODY: Final = "Kafka asks who we are: KAFKA_USERNAME and KAFKA_PASSWORD are not set"
 
 
-PROVIDERS: Final = "provider."
+PROVIDER_TOPICS: Final = "provider."
 """Begins the name of each provider's own topic; it has one partition."""
 
 
 def place_of(topic: str, key: bytes) -> int:
     """Return the partition of a key in a topic of ours, be it a stream or a provider's own."""
-    return 0 if topic.startswith(PROVIDERS) else partition_of(key)
+    return 0 if topic.startswith(PROVIDER_TOPICS) else partition_of(key)
 
 
 def label_of(topic: str) -> str:
     """Return a topic as a label of metrics: one for all providers."""
-    return f"{PROVIDERS}*" if topic.startswith(PROVIDERS) else topic
+    return f"{PROVIDER_TOPICS}*" if topic.startswith(PROVIDER_TOPICS) else topic
 
 
 @lru_cache(maxsize=10_000)

@@ -129,6 +129,18 @@ NOTICE_DELAY: Final = Histogram(
 )
 AUDIT_SEQUENCER: Final = _gauge("pashe_audit_sequencer", "1 while this process writes the log")
 AUDIT_SIGNED: Final = _gauge("pashe_audit_signed_entries", "Entries under the last checkpoint")
+AUDIT_FINDINGS: Final = _gauge(
+    "pashe_audit_findings", "What the monitor finds wrong with the history now", "kind"
+)
+AUDIT_WALKED: Final = _gauge(
+    "pashe_audit_walked_timestamp_seconds", "When the monitor last saw all of the history"
+)
+WITNESSED: Final = _gauge(
+    "pashe_audit_witnessed_entries", "Entries under the last cosigned checkpoint", "witness"
+)
+WITNESS_REFUSES: Final = _gauge(
+    "pashe_audit_witness_contradicts", "1 while a witness contradicts our log", "witness"
+)
 AUDIT_REFUSED: Final = _gauge(
     "pashe_audit_refused", "1 while the database contradicts the checkpoint kept outside of it"
 )

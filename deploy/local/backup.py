@@ -16,7 +16,7 @@ import asyncpg
 import typer
 from rich.console import Console
 
-from deploy.local import keys, services
+from deploy.local import keys, log_origin, services
 from deploy.local.database import DATABASE, prepare_database
 from deploy.local.errors import StackError
 from deploy.local.home import ROOT, find_home, make_home, take_lock, write_private
@@ -151,12 +151,14 @@ class _Restoring:
             kept = await self._has_history()
             await self._fill(kept=kept)
             lost = await self._forget(kept=kept)
+            origin = None if kept else await log_origin.reopen(self.draft, self.home.keys)
             await self._swap()
+            await log_origin.remember(self.server.url(DATABASE), self.home.keys)
         finally:
             await self._drop(DRAFT)
             await self.server.stop()
             self.ports.close()
-        self._tell(lost, kept=kept)
+        self._tell(lost, origin)
 
     async def _has_history(self) -> bool:
         conn = await asyncpg.connect(self.server.url(), timeout=10)
@@ -249,7 +251,7 @@ class _Restoring:
         finally:
             await conn.close()
 
-    def _tell(self, lost: Sequence[str], *, kept: bool) -> None:
+    def _tell(self, lost: Sequence[str], origin: str | None) -> None:
         console.print("Restored; what was erased since the backup is erased in it.")
         if lost:
             path = self.home.path / "lost-cases.txt"
@@ -258,11 +260,11 @@ class _Restoring:
                 f"[bold]{len(lost)} cases came after the backup and are not in it[/bold]: the "
                 f"history knows that they were, and nothing knows who they are about. {path}"
             )
-        if not kept:
+        if origin:
             console.print(
-                "The history came from the backup. If it is behind the checkpoint kept outside of "
-                "the database it signs nothing more, and audit is not ready: see "
-                "docs/keys-and-erasure.md."
+                f"[bold]The history came from the backup and lacks what came after it: the log was "
+                f"begun anew as {origin}[/bold]; its first entry names the last checkpoint before. "
+                "Tell those who verify and witness it: its key has changed with its name."
             )
         console.print("Start it with `pashe up`.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
 from enum import StrEnum
@@ -23,6 +22,7 @@ from deploy.local import (
     directory_cli,
     erasing,
     guests,
+    history,
     importing,
     key_epoch,
     parked,
@@ -57,9 +57,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Pashe on one machine: Kafka, PostgreSQL, four services and one origin.",
 )
-audit = typer.Typer(no_args_is_help=True, help="The history and its proofs.")
 app.add_typer(parked.app, name="parked")
-app.add_typer(audit, name="audit")
+app.add_typer(history.app, name="audit")
 app.add_typer(guests.app, name="kafka")
 app.add_typer(directory_cli.app, name="directory")
 app.command("replay")(parked.replay_outbox)
@@ -251,16 +250,6 @@ def _run_demo(home: Home) -> int:
         return make_token(seed, role, org=org)
 
     return asyncio.run(run(_origin_of(home), bearer, console))
-
-
-@audit.command("verify")
-def verify() -> None:
-    """Check the whole history against its proofs, and against what was seen last time."""
-    home = find_home()
-    origin = _origin_of(home)
-    words = ["--url", origin, "--state", str(home.path / "verify")]
-    done = subprocess.run([sys.executable, "-m", "services.audit.verify", *words], check=False)
-    raise typer.Exit(done.returncode)
 
 
 def _origin_of(home: Home) -> str:

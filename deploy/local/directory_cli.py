@@ -67,6 +67,9 @@ def import_directory(
                 if last["event"] == "progress":
                     count = last.get("objects", last.get("offers"))
                     status.update(f"{last['phase']}: {count}")
+    if last.get("event") == "error":
+        message = f"nothing was taken: {last['detail'] or last['title']}"
+        raise StackError(message)
     if last.get("event") != "end":
         message = "referral ended before it was done: nothing was taken; send the file again"
         raise StackError(message)

@@ -27,6 +27,7 @@ _NOW = {"Cache-Control": "no-cache"}
 _NO_STORE = {"Cache-Control": "no-store"}
 
 Staff = Annotated[Caller, Depends(require(*_SEES))]
+Auditor = Annotated[Caller, Depends(require(Role.AUDITOR))]
 Subject = Annotated[str, Path(pattern=r"^[!-~]{1,200}$")]
 Index = Annotated[int, Path(ge=0, lt=_MOST)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -59,6 +60,13 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
         items, following = await reading.history(caller, case_id, _page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
+
+    @router.get("/cases/{case_id}/proof", response_model=None)
+    async def proof(case_id: Subject, caller: Auditor) -> Response:
+        """Read the proof file of a case: its exact events, salts and paths to a signed root."""
+        found = await reading.proof(caller, case_id)
+        service.waker.wake()
+        return JSONResponse(found, headers=_NO_STORE)
 
     @router.get("/entries", response_model=None)
     async def entries(caller: Staff, after: str | None = None, limit: Limit = 200) -> Response:
@@ -97,8 +105,11 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
     return router
 
 
-def make_public_router(proofs: Proofs, key: VerifierKey) -> APIRouter:
-    """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable."""
+def make_public_router(proofs: Proofs, key: VerifierKey, keys: str) -> APIRouter:
+    """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable.
+
+    `keys` is what a verifier of proof files must trust, line by line.
+    """
     router = APIRouter(prefix="/audit/log", tags=["log"])
 
     @router.get("/checkpoint", response_model=None)
@@ -112,6 +123,11 @@ def make_public_router(proofs: Proofs, key: VerifierKey) -> APIRouter:
     async def vkey() -> Response:
         """Read the verifier key of the log; pin it."""
         return Response(f"{key}\n", media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/keys", response_model=None)
+    async def every_key() -> Response:
+        """Read the public keys of log, witnesses and services; pin them."""
+        return Response(keys, media_type="text/plain; charset=utf-8", headers=_NOW)
 
     @router.get("/tile/{path:path}", response_model=None)
     async def tile(path: str) -> Response:

@@ -154,6 +154,7 @@ class Signers:
             ValueError: one is not a key.
 
         """
+        self.keys = dict(keys)
         self._keys = {n: Ed25519PublicKey.from_public_bytes(raw) for n, raw in keys.items()}
 
     def judge(self, entry: Entry) -> int:

@@ -14,6 +14,9 @@ from services.audit.reading import Reading
 from services.audit.sequencer import Sequencer
 from services.audit.service import Ledger
 from services.audit.settings import load_audit_settings
+from services.audit.watching import Watching
+from services.audit.witness.api import make_router
+from services.audit.witness.asking import Asking
 from shared import runtime, telemetry
 from shared.events import ACCESSES
 from shared.http import make_app
@@ -69,7 +72,10 @@ def build() -> tuple[runtime.Service, FastAPI]:
             await ledger.erase()
             await asyncio.sleep(ERASE)
 
-    service.tasks += [sequencer.run, erase]
+    asking = Asking(service.flow, own.witnesses)
+    folder = own.state_dir / "monitor"
+    watching = Watching(service.flow, folder, own.signer.vkey, own.witnesses)
+    service.tasks += [sequencer.run, erase, asking.run, watching.run]
     app = make_app(
         service,
         "Pashe audit",
@@ -77,7 +83,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     proofs = Proofs(service.web)
     app.include_router(api.make_router(service, service.reading, proofs))
-    app.include_router(api.make_public_router(proofs, own.signer.vkey))
+    app.include_router(api.make_public_router(proofs, own.signer.vkey, own.trusted))
+    app.include_router(make_router(own.witness))
     return service, app
 
 

@@ -30,6 +30,16 @@ SELECT 0, l.idx, l.commitment FROM unnest($3::bigint[]) AS p (idx) JOIN leaves l
 """
 _COMMITMENTS: Final = "SELECT commitment FROM leaves WHERE idx >= $1 AND idx < $2 ORDER BY idx"
 
+_PUBLISHED: Final = """
+SELECT checkpoint, checkpoint_size, signed_at, ARRAY(SELECT line FROM cosigned
+  WHERE size = checkpoint_size AND note = checkpoint ORDER BY witness) AS lines
+FROM log_head
+"""
+_COSIGNED: Final = """
+SELECT note, size, max(at) AS at, array_agg(line ORDER BY witness) AS lines FROM cosigned
+GROUP BY note, size ORDER BY size DESC LIMIT 1
+"""
+
 
 class LogDamaged(Exception):  # noqa: N818  (it says what is wrong with the log)
     """A row that the tree needs is missing: stop, and compare with a backup and the tiles."""
@@ -37,11 +47,20 @@ class LogDamaged(Exception):  # noqa: N818  (it says what is wrong with the log)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last signed checkpoint: its note, its size (0 if there is none), when it was signed."""
+    """The last signed checkpoint: its size (0 if there is none), and when it was signed.
 
-    note: str | None
+    `signed` is the note with the log's signature alone, `note` has the cosignatures too.
+    """
+
+    signed: str | None
     size: int
     signed_at: datetime | None
+    cosignatures: Sequence[str]
+
+    @property
+    def note(self) -> str | None:
+        """The note as it is published."""
+        return None if self.signed is None else self.signed + "".join(self.cosignatures)
 
 
 @asynccontextmanager
@@ -64,8 +83,16 @@ async def fetch(conn: AsyncConnection, sql: str, *values: object) -> Sequence[An
 
 async def load_published(conn: AsyncConnection) -> Published:
     """Return the last signed checkpoint."""
-    (row,) = await fetch(conn, "SELECT checkpoint, checkpoint_size, signed_at FROM log_head")
-    return Published(row["checkpoint"], row["checkpoint_size"] or 0, row["signed_at"])
+    (row,) = await fetch(conn, _PUBLISHED)
+    size = row["checkpoint_size"] or 0
+    return Published(row["checkpoint"], size, row["signed_at"], row["lines"])
+
+
+async def load_cosigned(conn: AsyncConnection) -> Published | None:
+    """Return the last checkpoint that a witness cosigned, if any did."""
+    for row in await fetch(conn, _COSIGNED):
+        return Published(row["note"], row["size"], row["at"], row["lines"])
+    return None
 
 
 async def read_nodes(conn: AsyncConnection, places: Sequence[Place]) -> Mapping[Place, bytes]:

@@ -6,10 +6,10 @@ database's backups.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from services.audit.checkpoint import MAX_NOTE, NoteInvalid, open_checkpoint
+from services.audit.keeping import keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +55,4 @@ class OutsideCheckpoint:
         before = self.find_checkpoint()
         if before is not None and before.size > size:
             raise NoteInvalid("a larger checkpoint is kept already")
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(note.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        keep(self._path, note.encode())

@@ -10,6 +10,7 @@ import msgspec
 
 from services.audit import lines, merkle, store
 from services.audit.flags import Flag, names_of
+from services.audit.proving import prove_case
 from services.audit.reach import refused_of
 from services.audit.service import LogBehind, check_outside
 from shared.clock import now, rfc3339
@@ -108,6 +109,21 @@ class Reading:
         if caller.role is Role.AUDITOR:
             found |= _bytes(rows[0])
         return found
+
+    async def proof(self, caller: Caller, subject: str) -> dict[str, Any]:
+        """Return the proof file of a case (`services.audit.proving`).
+
+        Raises:
+            Unavailable: nothing has been signed yet.
+            NotFound: no signed entry is about this case, or not for this caller.
+
+        """
+        async with transaction(self._engine, STAFF) as conn:
+            if await refused_of(conn, caller, [subject], now()):
+                raise NotFound
+            proof, rows = await prove_case(conn, subject)
+            await self._tell(conn, caller, subject, f"proof {rows[0].idx}-{rows[-1].idx}")
+        return proof
 
     async def _tell(self, conn: AsyncConnection, caller: Caller, subject: str, what: str) -> None:
         data = HistoryRead(reader=caller.subject, role=str(caller.role), what=what)

@@ -122,12 +122,16 @@ def prepare(
         test=report.test,
     )
     receipt = message.receipt or Receipt.new()
+    draft = None if besides.draft else submitted(submission)
+    signed = sign_receipt(
+        secrets.receipt_seed, receipt, received_at, secrets.issuer, draft.id if draft else None
+    )
     answer: dict[str, Any] = {
         "receipt": receipt.shown,
         "words": receipt.words,
         "received_at": rfc3339(received_at),
         "status": "received",
-        "signed_receipt": sign_receipt(secrets.receipt_seed, receipt, received_at, secrets.issuer),
+        "signed_receipt": signed,
     }
     answer |= besides.shown
     if caller is not None:
@@ -146,7 +150,7 @@ def prepare(
         subjects=tuple(
             _sealed(body, case_ids, vault, blind_of(secrets.index), sealed=besides.sealed)
         ),
-        draft=None if besides.draft else submitted(submission),
+        draft=draft,
         state=besides.draft[0] if besides.draft else "received",
         open_after=besides.draft[1] if besides.draft else OPEN_AFTER,
         external=tuple(

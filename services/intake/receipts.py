@@ -22,6 +22,7 @@ from shared.text import ascii_digits
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
 DIGITS: Final = 14
 WORDS: Final = 6
@@ -96,13 +97,20 @@ def parse_receipt(text: str) -> Receipt | None:
     return Receipt(number) if number < 10**DIGITS else None
 
 
-def sign_receipt(seed: bytes, receipt: Receipt, received_at: datetime, issuer: str) -> str:
-    """Sign that a report with this receipt was received then (JWS, EdDSA); it names nobody."""
-    claims = {
+def sign_receipt(
+    seed: bytes, receipt: Receipt, received_at: datetime, issuer: str, event: UUID | None = None
+) -> str:
+    """Sign that a report with this receipt was received then (JWS, EdDSA); it names nobody.
+
+    `event` is the id of the report's first event, by which it is found in the history.
+    """
+    claims: dict[str, str | int] = {
         "iss": issuer,
         "iat": int(received_at.timestamp()),
         "receipt_sha256": hashlib.sha256(receipt.code.encode()).hexdigest(),
     }
+    if event is not None:
+        claims["event"] = str(event)
     signed = _HEADER + b"." + _base64url(msgspec.json.encode(claims))
     return (signed + b"." + _base64url(_signer(seed).sign(signed))).decode("ascii")
 

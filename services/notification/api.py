@@ -171,7 +171,7 @@ def make_router(service: Service, subscriptions: Subscriptions) -> APIRouter:  #
                 return 202, await subscriptions.replay(conn, subscription_id, body.after, now())
 
             response = await once(request, conn, raw, act)
-        subscriptions.wake()
+        await subscriptions.hasten(caller, subscription_id, now())
         return response
 
     @router.get("/notices", response_model=None)

@@ -15,7 +15,7 @@ import msgspec
 from services.notification.domain import REFERRAL_TYPES
 from services.notification.facts import schema_of
 from shared.feed import StreamEntry, TopicEvent, WebhookMessage
-from shared.kafka import PROVIDERS
+from shared.kafka import PROVIDER_TOPICS
 
 EXAMPLE_ORIGIN: Final = "https://centre.example"
 
@@ -133,7 +133,7 @@ def _channels() -> dict[str, Any]:
             "messages": {"webhook": {"$ref": "#/components/messages/webhook"}},
         },
         "topic": {
-            "address": f"{PROVIDERS}{{provider}}",
+            "address": f"{PROVIDER_TOPICS}{{provider}}",
             "title": "Topic",
             "description": "One partition; only its provider may read it. Subscribe with"
             ' `{"notifier": "kafka"}`. All of one case is in its order.',
@@ -182,7 +182,7 @@ def _messages() -> dict[str, Any]:
         "datacontenttype": "application/json",
         "dataschema": schema_of(_TYPE),
         "sequence": f"{5:020d}",
-        "actor": "service:referral",
+        "actor": "service:notification.kafka",
         "data": _ENTRY,
     }
     stream = {

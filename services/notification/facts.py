@@ -9,7 +9,7 @@ import msgspec
 from services.notification.domain import NoticeState
 from shared.events import NOTICES, Draft, NoticeFacts, ProviderEntry
 from shared.feed import WebhookMessage
-from shared.kafka import PROVIDERS
+from shared.kafka import PROVIDER_TOPICS
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -43,7 +43,7 @@ def provider_draft(entry: Entry, public_url: str) -> Draft:
     It has the id of the event it tells of, as the webhook has; its `sequence` counts the topic.
     """
     return Draft(
-        f"{PROVIDERS}{entry.organisation}",
+        f"{PROVIDER_TOPICS}{entry.organisation}",
         entry.type,
         entry.organisation,
         entry_data(entry, public_url),

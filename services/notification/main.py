@@ -23,7 +23,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
-from shared.kafka import PROVIDERS
+from shared.kafka import PROVIDER_TOPICS
 from shared.settings import read_key
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
         SettingsError: a variable, key or notifier name is wrong.
 
     """
-    service = runtime.make_service("notification", owns=(NOTICES, f"{PROVIDERS}*"))
+    service = runtime.make_service("notification", owns=(NOTICES, f"{PROVIDER_TOPICS}*"))
     settings = load_settings()
     sealer = Sealer(read_key(service.settings, "seal.key"))
     outbound = Outbound(

@@ -13,12 +13,11 @@ from services.notification import person_store, store
 from services.notification.domain import KAFKA, REFERRAL_TYPES, USEFUL, WEBHOOK, Standing
 from services.notification.signature import Keys
 from services.notification.targets import TargetRefused
-from shared.access import PROVIDERS as PROVIDERS_ROLES
-from shared.access import Caller, organisation_of
+from shared.access import PROVIDERS, Caller, organisation_of
 from shared.access_rules import Scope
 from shared.database import set_reach, transaction
 from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, SettingsError, Unavailable
-from shared.kafka import PROVIDERS, find_unseen
+from shared.kafka import PROVIDER_TOPICS, find_unseen
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -202,14 +201,15 @@ class Subscriptions:
     ) -> dict[str, Any]:
         """Send what the feed holds after a cursor again, oldest first, with the same ids.
 
-        At most `store.REPLAY` at once: ask again after `last` for more.
+        At most `store.REPLAY` at once: ask again after `last` for more. Call `hasten` after the
+        commit, also when it was asked for before and the answer is only repeated.
 
         Raises:
             NotFound: it is not there, or not for this caller.
             Conflict: it is not active: enable it first; or a topic, which is read again instead.
 
         """
-        row = await store.find_subscription(conn, subscription_id, lock=True)
+        row = await store.find_subscription(conn, subscription_id)
         if row is None:
             raise NotFound
         if row.notifier == KAFKA:
@@ -222,6 +222,12 @@ class Subscriptions:
         found = await store.replay_feed(conn, WEBHOOK, subscription_id, after, at + USEFUL, at)
         _log.info("replayed", subscription=subscription_id, count=len(found))
         return {"notices": len(found), "after": after, "last": found[-1] if found else None}
+
+    async def hasten(self, caller: Caller, subscription_id: UUID, at: datetime) -> None:
+        """Have what a replay brought back sent at once."""
+        async with transaction(self.web, organisation(caller)) as conn:
+            await store.hasten(conn, subscription_id, at)
+        self.wake()
 
     async def forget_old(self, at: datetime) -> None:
         """Delete feed entries and ended notices older than `KEEP`."""
@@ -238,19 +244,19 @@ def organisation(caller: Caller) -> str:
 
     """
     found = organisation_of(caller)
-    if caller.role in PROVIDERS_ROLES and found in ("", "*"):
+    if caller.role in PROVIDERS and found in ("", "*"):
         raise Forbidden
     return found
 
 
 def topic_of(provider: str) -> str:
     """Return the name of a provider's own topic."""
-    return f"{PROVIDERS}{provider}"
+    return f"{PROVIDER_TOPICS}{provider}"
 
 
 def render_subscription(row: Row[Any], caller: Caller) -> dict[str, Any]:
     """Render a subscription with its health; staff see its URL without the query."""
-    own = caller.role in PROVIDERS_ROLES
+    own = caller.role in PROVIDERS
     return {
         "id": row.id,
         "provider_id": row.organisation,

@@ -146,21 +146,27 @@ async def replay_feed(
     """Make up to `REPLAY` entries after a cursor wait again; return their places in the feed.
 
     Its types decide which; what is for a test, or what its provider must not hear of, stays
-    withheld. An entry keeps its notice and its id.
+    withheld. An entry keeps its notice and its id. Neither the subscription nor a notice that
+    waits is locked: nobody stands behind a long replay. Call `hasten` after the commit.
     """
     rows = await conn.execute(
         text(
-            "INSERT INTO notices (notifier, organisation, subscription_id, feed_seq, state,"
-            " useful_until, created_at)"
-            " SELECT CAST(:notifier AS text), f.organisation, s.id, f.feed_seq, 'waiting',"
-            " CAST(:until AS timestamptz), CAST(:at AS timestamptz)"
+            "WITH f AS (SELECT f.organisation, s.id, f.feed_seq"
             " FROM subscriptions s JOIN feed f ON f.organisation = s.organisation"
             " WHERE s.id = :id AND f.feed_seq > :after AND NOT f.test AND NOT f.excluded"
-            " AND (s.types IS NULL OR f.type = ANY(s.types)) ORDER BY f.feed_seq LIMIT :n"
-            " ON CONFLICT (subscription_id, feed_seq) DO UPDATE SET state = 'waiting',"
-            " reason = NULL, attempt = 0, status = NULL, ended_at = NULL,"
-            " useful_until = excluded.useful_until WHERE notices.state <> 'waiting'"
-            " RETURNING feed_seq"
+            " AND (s.types IS NULL OR f.type = ANY(s.types)) ORDER BY f.feed_seq LIMIT :n),"
+            " again AS (UPDATE notices n SET state = 'waiting', reason = NULL, attempt = 0,"
+            " status = NULL, ended_at = NULL, useful_until = CAST(:until AS timestamptz) FROM f"
+            " WHERE n.subscription_id = f.id AND n.feed_seq = f.feed_seq AND n.state <> 'waiting'"
+            " RETURNING n.feed_seq),"
+            " new AS (INSERT INTO notices (notifier, organisation, subscription_id, feed_seq,"
+            " state, useful_until, created_at)"
+            " SELECT CAST(:notifier AS text), f.organisation, f.id, f.feed_seq, 'waiting',"
+            " CAST(:until AS timestamptz), CAST(:at AS timestamptz) FROM f WHERE NOT EXISTS"
+            " (SELECT 1 FROM notices n WHERE n.subscription_id = f.id AND n.feed_seq = f.feed_seq)"
+            " ORDER BY f.feed_seq ON CONFLICT (subscription_id, feed_seq) DO NOTHING"
+            " RETURNING feed_seq)"
+            " SELECT feed_seq FROM again UNION ALL SELECT feed_seq FROM new"
         ),
         {
             "notifier": notifier,
@@ -171,7 +177,11 @@ async def replay_feed(
             "n": REPLAY,
         },
     )
-    found = sorted(row.feed_seq for row in rows)
+    return sorted(row.feed_seq for row in rows)
+
+
+async def hasten(conn: AsyncConnection, subscription_id: UUID, at: datetime) -> None:
+    """Make a subscription due; one that backs off keeps its time."""
     await conn.execute(
         text(
             "UPDATE subscriptions SET due_at = CASE WHEN failures > 0 THEN coalesce(due_at, :at)"
@@ -179,7 +189,6 @@ async def replay_feed(
         ),
         {"id": subscription_id, "at": at},
     )
-    return found
 
 
 # --- housekeeping --------------------------------------------------------------------------------

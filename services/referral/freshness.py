@@ -7,6 +7,7 @@ for one of its needs is looked at again, since a 0 of long ago is no longer a no
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from services.referral import listing_store, offers_store, store
@@ -28,6 +29,10 @@ STALE: Final = "referral.capacity"
 """Kind of the one timer of an offer whose free places were told."""
 
 
+AFTER: Final = timedelta(seconds=1)
+"""By how much the timer is later than the expiry: at the very moment the places count still."""
+
+
 async def expire_later(
     conn: AsyncConnection, offer_id: str, told_at: datetime | None, at: datetime
 ) -> None:
@@ -35,7 +40,7 @@ async def expire_later(
     if told_at is None:
         await cancel(conn, STALE, offer_id)
         return
-    due = told_at + policy_on(at.date()).stale_after
+    due = told_at + policy_on(at.date()).stale_after + AFTER
     await schedule_many(conn, STALE, {offer_id: (due, {})}, set_at=at)
 
 

@@ -238,15 +238,16 @@ async def test_an_instance_with_another_content_is_refused_and_of_another_member
 
 async def test_what_is_too_large_or_a_film_never_costs_the_report(member: Member) -> None:
     large = rules_on(now()).max_bytes + MOST_BYTES + 1_000_000
-    film, xml = mp4(b"isom", b"vide"), instance()
-    for name, raw, status in (("a.mp4", film, 415), ("b.jpg", picture() + bytes(large), 413)):
+    film, photo = mp4(b"isom", b"vide"), picture() + bytes(large)
+    one, other = instance(), instance()
+    for xml, name, raw, status in ((one, "a.mp4", film, 415), (other, "b.jpg", photo, 413)):
         (answer,) = member.app.send(xml, {name: raw})
         assert answer.status_code == status  # the app keeps the form and says why
         assert message_of(answer)
-    assert [one["files"] for one in await member.stored()] == [0]
-    (answer,) = member.app.send(xml, {"c.ogg": OGG, "empty.jpg": b""})
+    assert [report["files"] for report in await member.stored()] == [0, 0]
+    (answer,) = member.app.send(other, {"c.ogg": OGG, "empty.jpg": b""})
     assert answer.status_code == 201
-    assert [one["files"] for one in await member.stored()] == [1]
+    assert [report["files"] for report in await member.stored()] == [0, 1]
 
 
 async def test_another_form_or_version_is_kept_for_a_person_to_read(member: Member) -> None:

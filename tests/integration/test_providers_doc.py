@@ -25,7 +25,7 @@ WORKER = "01712000043"
 
 SHOWN = [
     ("python keys.py", ""),
-    ("python token.py", ""),
+    ("python sign_in.py", ""),
     ("AUTH=", ""),
     ("state=assigned", '"items":['),
     ("Last-Event-ID", "event: referral-assigned"),

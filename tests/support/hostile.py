@@ -44,10 +44,11 @@ async def _drip(head: bytes) -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
-async def _for_ever(head: bytes, part: bytes) -> AsyncIterator[bytes]:
+async def _for_ever(head: bytes, part: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
     yield head
     while True:
         yield part
+        await asyncio.sleep(pause)
 
 
 def _said(status: int, *headers: str, body: bytes = b"") -> bytes:
@@ -55,13 +56,14 @@ def _said(status: int, *headers: str, body: bytes = b"") -> bytes:
     return f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + body
 
 
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHUNKED: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 MUCH: Final = b"HTTP/1.1 %d Said\r\ncontent-length: 10000000\r\n\r\n"
 
 TRICKS: Final[dict[str, tuple[str, Callable[[], AsyncIterator[bytes]]]]] = {
     "silence": ("timeout", _silence),
     "drip": ("timeout", lambda: _drip(b"HTTP/1.1 200 OK\r\nx-slow: aaaaaaaaaaaaaaaaaaaaaaaaaaa")),
-    "continue-for-ever": ("timeout", lambda: _for_ever(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
+    "continue-for-ever": ("timeout", lambda: _for_ever(b"", CONTINUE, 0.01)),
     "hangs-up": ("protocol", _once),
     "no-http": ("protocol", lambda: _once(b"SSH-2.0-nothing\r\n\r\n")),
     "head-for-ever": ("protocol", lambda: _for_ever(b"HTTP/1.1 200 OK\r\n", b"x-a: b\r\n" * 1000)),

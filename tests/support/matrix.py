@@ -25,6 +25,7 @@ _VERBS = {
     "GET /referral/fhir/r4/ServiceRequest/{referral_id}": Verb.REFERRAL,
     "PUT /referral/fhir/r4/Task/{referral_id}": Verb.ANSWER,
     "GET /audit/v1/cases/{case_id}/history": Verb.HISTORY,
+    "GET /audit/v1/cases/{case_id}/proof": Verb.HISTORY,
 }
 
 

@@ -47,9 +47,24 @@ def test_signatures_by_unknown_keys_are_passed_over() -> None:
 
 
 def test_a_known_key_of_an_algorithm_that_nobody_can_check_rejects_the_note() -> None:
-    witness = checkpoint.parse_vkey(VECTOR["witness_vkey"])
+    later = VerifierKey("witness.example.org/w1", 0x06, bytes(1312))
+    line = f"\u2014 {later.name} {base64.b64encode(later.id + bytes(72)).decode()}\n"
     with pytest.raises(NoteInvalid, match="does not hold"):
-        checkpoint.verify_note(NOTE + VECTOR["cosignature_line"].encode(), [KEY, witness])
+        checkpoint.verify_note(NOTE + line.encode(), [KEY, later])
+
+
+def test_a_cosignature_is_over_the_text_and_its_time() -> None:
+    witness = checkpoint.parse_vkey(VECTOR["witness_vkey"])
+    cosigned = NOTE + VECTOR["cosignature_line"].encode()
+    assert checkpoint.verify_note(cosigned, [KEY, witness])[1] == [KEY, witness]
+    name, _, encoded = VECTOR["cosignature_line"].rstrip("\n").rpartition(" ")
+    raw = bytearray(base64.b64decode(encoded))
+    for at in (4, 11, 12, 75):
+        changed = bytearray(raw)
+        changed[at] ^= 1
+        line = f"{name} {base64.b64encode(changed).decode()}\n"
+        with pytest.raises(NoteInvalid, match="does not hold"):
+            checkpoint.verify_note(NOTE + line.encode(), [witness])
 
 
 def test_a_second_algorithm_is_one_more_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake.reading import read
-from services.intake.reading.words import LEXICON, load_rules
+from services.intake.reading.signals import load_rules
+from services.intake.reading.words import LEXICON
 from shared.vocabulary import Concern, Sex, Urgency
 
 TODAY = date(2026, 11, 25)
@@ -22,6 +23,12 @@ DATA = Path(__file__).parents[1] / "data"
 INBOUND = json.loads((DATA / "inbound.json").read_text(encoding="utf-8"))
 MESSAGES = tomllib.loads((DATA / "messages.toml").read_text(encoding="utf-8"))["message"]
 MORE = tomllib.loads((DATA / "ages.toml").read_text(encoding="utf-8"))["age"]
+
+
+def load_lexicon(table: str) -> list[dict[str, Any]]:
+    """Return the rows of a table in all files of the lexicon."""
+    files = [tomllib.loads(p.read_text(encoding="utf-8")) for p in sorted(LEXICON.glob("*.toml"))]
+    return [row for tables in files for row in tables.get(table, ())]
 
 
 @pytest.mark.parametrize("message", INBOUND, ids=lambda message: message["text"][:30])
@@ -204,7 +211,7 @@ def test_text_in_an_old_bangla_encoding_stays_unknown_and_is_no_noise(text: str)
 
 def test_reasons_are_ids_of_the_lexicon_and_never_words_of_the_message() -> None:
     known = {f"rule:{rule.id}" for rule in load_rules()}
-    entries = tomllib.loads((LEXICON / "signals.toml").read_text(encoding="utf-8"))["entry"]
+    entries = load_lexicon("entry")
     known |= {entry["id"] for entry in entries}
     for message in MESSAGES:
         for reason in read(message["text"], today=TODAY).reasons:
@@ -212,20 +219,20 @@ def test_reasons_are_ids_of_the_lexicon_and_never_words_of_the_message() -> None
 
 
 def test_every_entry_of_the_lexicon_has_a_reason_and_its_own_id() -> None:
-    entries = tomllib.loads((LEXICON / "signals.toml").read_text(encoding="utf-8"))["entry"]
+    entries = load_lexicon("entry")
     assert all(entry["reason"] for entry in entries)
     assert len({entry["id"] for entry in entries}) == len(entries)
-    tables = tomllib.loads((LEXICON / "rules.toml").read_text(encoding="utf-8"))
-    rules = [*tables["rule"], *tables["danger"]]
+    rules = [*load_lexicon("rule"), *load_lexicon("danger")]
     assert all(rule["reason"] for rule in rules)
     assert len({rule["id"] for rule in rules}) == len(rules)
+    assert all(mood["reason"] for mood in load_lexicon("mood"))
 
 
 def test_every_rule_hears_signals_that_exist_and_reads_words_of_the_vocabulary() -> None:
-    entries = tomllib.loads((LEXICON / "signals.toml").read_text(encoding="utf-8"))["entry"]
+    entries = load_lexicon("entry")
     signals = {entry["signal"] for entry in entries} | {"is_child", "is_adult", "age_open"}
     for rule in load_rules():
-        assert frozenset().union(rule.none, *rule.all) <= signals, rule.id
+        assert frozenset().union(rule.none, *rule.all, *rule.of) <= signals, rule.id
         assert rule.concern is None or rule.concern in set(Concern)
         assert rule.urgency in set(Urgency)
 

@@ -15,7 +15,9 @@ from services.intake.reading.age import Age, read_age
 from services.intake.reading.count import is_plural, read_count
 from services.intake.reading.people import read_sex, speaks_of_self
 from services.intake.reading.places import Whereabouts, read_places
-from services.intake.reading.words import READ, find_signals, fold_tokens, fold_word, load_rules
+from services.intake.reading.signals import hear, load_rules
+from services.intake.reading.tokens import READ, fold_tokens
+from services.intake.reading.words import fold_word
 from services.intake.receipts import parse_receipt
 from shared.text import Language, ascii_digits, detect_language, normalise
 from shared.vocabulary import Concern, Sex, Urgency
@@ -132,13 +134,14 @@ def read(text: str, *, today: date) -> Reading:
     tokens = fold_tokens(clean)
     if command := _command(clean, tokens):
         return Reading(language, command=command, reasons=(f"command:{command}",))
-    signals = find_signals(tokens, language)
+    heard_words = hear(tokens, language)
+    signals = heard_words.signals
     person = not {"child", "maybe_child", "sibling"}.isdisjoint(signals)
     others = person and not ("husband" in signals and speaks_of_self(tokens))
     age = read_age(tokens, clean, today, others=others)
     is_child = _is_child(age, signals)
     heard = frozenset(signals) | {_maturity(is_child)}
-    concerns, urgency, rules = _apply_rules(heard)
+    concerns, urgency, rules = _apply_rules(heard, heard_words.live | {_maturity(is_child)})
     noise = None if person or age.at else _noise(clean, tokens, signals, concerns)
     where = read_places(clean) if noise is None else Whereabouts()
     return Reading(
@@ -189,9 +192,10 @@ def _maturity(is_child: bool | None) -> str:  # noqa: FBT001  (three values: yes
 
 
 def _apply_rules(
-    heard: frozenset[str],
+    heard: frozenset[str], live: frozenset[str]
 ) -> tuple[tuple[Concern, ...], Urgency | None, tuple[str, ...]]:
-    applied = [rule for rule in load_rules() if rule.holds(heard)]
+    """Apply the rules: danger needs what is live."""
+    applied = [r for r in load_rules() if r.holds(live if r.urgency == Urgency.T0 else heard)]
     concerns = dict.fromkeys(Concern(rule.concern) for rule in applied if rule.concern)
     urgency = min((Urgency(rule.urgency) for rule in applied), default=None)
     return tuple(concerns), urgency, tuple(f"rule:{rule.id}" for rule in applied)
@@ -211,7 +215,7 @@ def _noise(
 
 
 def _count_adverts(tokens: tuple[str, ...]) -> int:
-    return sum("advert" in find_signals((token,), "en") or token == "৳" for token in set(tokens))
+    return sum("advert" in hear((token,), "en").signals or token == "৳" for token in set(tokens))
 
 
 def _conflicts(signals: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -64,6 +64,16 @@ _STATEMENTS = (
     )
     """,
     "INSERT INTO log_head (root) VALUES (sha256(''))",
+    # The last cosignature of each witness: the checkpoint as the log signed it, and its line.
+    """
+    CREATE TABLE cosigned (
+      witness text PRIMARY KEY,
+      size bigint NOT NULL,
+      note text NOT NULL,
+      line text NOT NULL,
+      at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
     # Who holds the lock of the sequencer and when it last gave a sign of life.
     """
     CREATE TABLE sequencer (
@@ -150,9 +160,9 @@ _STATEMENTS = (
     # The view shows every commitment to everyone: that is what the published log consists of.
     "CREATE POLICY entries_owner ON entries FOR SELECT TO audit_owner USING (true)",
     "GRANT SELECT, INSERT ON entries, nodes, event_bytes TO audit_flow",
-    "GRANT SELECT, INSERT, UPDATE ON gaps, sequencer TO audit_flow",
+    "GRANT SELECT, INSERT, UPDATE ON gaps, sequencer, cosigned TO audit_flow",
     "GRANT SELECT, UPDATE ON log_head TO audit_flow",
-    "GRANT SELECT ON log_head, nodes, leaves, entries, event_bytes, gaps TO audit_web",
+    "GRANT SELECT ON log_head, cosigned, nodes, leaves, entries, event_bytes, gaps TO audit_web",
     "GRANT SELECT ON leaves TO audit_flow",
     """
     CREATE INDEX entries_erasures ON entries (subject)

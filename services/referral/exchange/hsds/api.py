@@ -13,7 +13,7 @@ from services.referral.exchange.hsds.giving import IN_MEMORY, give
 from services.referral.exchange.hsds.taking import take
 from shared.access import Caller, require
 from shared.clock import now
-from shared.errors import Forbidden, InvalidBody, TooLarge
+from shared.errors import Forbidden, InvalidBody, Problem, TooLarge
 from shared.outbox import Stamp
 from shared.vocabulary import Role
 
@@ -77,8 +77,8 @@ def _add_import(router: APIRouter, service: Service) -> None:
         """Take an HSDS 3 package or document whole, or say by row what is wrong and take nothing.
 
         The same again changes nothing. `dry_run` tries everything and keeps nothing; `overwrite`
-        also changes what a person edited here. Asked for `application/x-ndjson` the answer is
-        lines: progress, and at the end the report with `event: end`, with 200 whatever it says.
+        also changes what a person edited here. Asked for `application/x-ndjson` the answer is 200
+        and lines: progress, and at the end the report (`event: end`) or an `error`.
         """
         file = await _receive(request)
         stamp = Stamp(now(), caller.actor)
@@ -110,6 +110,9 @@ async def _told_by_line(
     try:
         async for word in words:
             yield msgspec.json.encode(word) + b"\n"
+    except Problem as problem:  # the status is sent already
+        word = {"event": "error", "title": problem.title, "detail": problem.detail}
+        yield msgspec.json.encode(word) + b"\n"
     finally:
         await words.aclose()
         file.close()
