@@ -46,7 +46,8 @@ _TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0
 
 _MAY_BEGIN: Final = text(
     "SELECT EXISTS (SELECT 1 FROM person_notices o WHERE o.recipient_mark = :mark"
-    "  AND o.template = n.template AND o.notice_id <> n.notice_id AND o.in_flight_at > :since"
+    "  AND o.template = n.template AND o.notice_id <> n.notice_id"
+    "  AND o.in_flight_at > CAST(:since AS timestamptz)"
     "  AND o.state IN ('in_flight', 'sent', 'delivered', 'unknown')) AS repeated,"
     " (SELECT count(*) FROM person_notices o WHERE o.recipient_mark = :mark"
     "  AND o.in_flight_at > :hour) >= :each AS crowded,"
@@ -83,7 +84,7 @@ async def begin(
         _MAY_BEGIN,
         {
             **held,
-            "since": at - limits.window,
+            "since": at - limits.window if limits.window else None,
             "hour": at - HOUR,
             "each": limits.recipient_per_hour,
             "all": limits.per_hour,

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -180,8 +181,9 @@ def load_forbidden(folder: Path = FOLDER) -> dict[Audience, tuple[str, ...]]:
     return {Audience.PERSONS: both, Audience.STAFF: both, Audience.PROVIDERS: never}
 
 
+@cache
 def load_templates(folder: Path = FOLDER) -> Templates:
-    """Read and check every text.
+    """Read and check every text, once a process.
 
     Raises:
         SettingsError: a text or language is missing, or a text holds what none may.

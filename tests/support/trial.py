@@ -62,10 +62,6 @@ KINDS = {
 """At which event, and to whom, each template goes."""
 
 
-class Killed(BaseException):
-    """The end of a process: nothing in it hears of it."""
-
-
 @dataclass(slots=True)
 class dying:  # noqa: N801  (it reads as what is awaited)
     """Runs a coroutine that dies where it waits for the `at`-th time; awaiting it gives the steps.
@@ -87,21 +83,21 @@ class dying:  # noqa: N801  (it reads as what is awaited)
                 told = self.coro.throw(error) if error is not None else self.coro.send(value)
             except StopIteration:
                 return steps
-            except BaseException:  # Killed, or a group of tasks that says so
+            except BaseException:  # its end, or a group of tasks that says so
                 if not self.died:
                     raise
                 return steps
             steps += 1
             value = error = None
-            if steps == self.at and not self.waits:
-                self.died, error = True, Killed()
-                continue
+            self.died = self.died or steps == self.at
+            if steps == self.at and not self.waits and isinstance(told, asyncio.Future):
+                told.cancel()
             try:
                 value = yield told
             except BaseException as raised:
                 error = raised
             if steps == self.at:
-                self.died, error = True, Killed()
+                error = asyncio.CancelledError()
 
 
 async def live(teller: Teller) -> None:

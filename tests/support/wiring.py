@@ -28,7 +28,7 @@ def find_wiring() -> dict[str, dict[str, Any]]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     found: dict[str, dict[str, Any]] = json.loads(done.stdout)
