@@ -18,7 +18,7 @@ from services.intake.receipts import Receipt, sign_receipt
 from services.intake.submissions import OPEN_AFTER, Prepared
 from shared import places, telemetry
 from shared.access_rules import owner_of
-from shared.clock import new_case_id, now, rfc3339
+from shared.clock import new_case_id, new_event_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
 from shared.vocabulary import supports_in
 
@@ -172,7 +172,8 @@ def submitted(submission: Submission) -> Draft:
         case_ids=list(submission.case_ids),
         test=submission.test,
     )
-    return Draft(SUBMISSIONS, "report-submitted", str(submission.case_ids[0]), told)
+    first = str(submission.case_ids[0])
+    return Draft(SUBMISSIONS, "report-submitted", first, told, id=new_event_id())
 
 
 def _sealed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import Counter, defaultdict
@@ -242,6 +243,10 @@ async def test_one_report_goes_through_all_four_services_once_in_one_trace(
         )
 
         log = await records(here)
+        first = next(r for r in log if (r.topic, r.key) == ("submissions", case_id.encode()))
+        claims = told["signed_receipt"].split(".")[1]
+        receipt = json.loads(base64.urlsafe_b64decode(claims + "=="))
+        assert receipt["event"] == json.loads(first.value)["id"], "the receipt is provable"
         by_stream = check_order(log, case_id)
         assert by_stream["submissions"] == ["report-submitted"]
         assert by_stream["cases"][0] == "case-created"
