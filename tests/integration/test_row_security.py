@@ -50,6 +50,7 @@ OPEN_TO_REQUESTS: Final = {
     "offer_needs": "likewise",
     "log_head": "the published log: size, root and signature",
     "nodes": "the published log: hashes",
+    "cosigned": "the published log: what witnesses signed of it",
 }
 """Tables that a request may read whole, and why."""
 
