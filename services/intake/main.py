@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels, daily
+from services.intake import api, channels, daily, figures
 from services.intake.casework import api as desk_api
 from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
 from services.intake.casework.consumer import DeskHandler
@@ -69,9 +69,6 @@ if TYPE_CHECKING:
 
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
-
-MEASURE = 5.0
-"""Seconds between readings of what waits for a person."""
 
 
 async def warm() -> None:
@@ -194,9 +191,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
             await asyncio.sleep(SWEEP)
 
     async def measure() -> None:
-        while True:
-            await intake.measure(now())
-            await asyncio.sleep(MEASURE)
+        await figures.watch(service.flow)
 
     stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
     visits = Visits(stages, pager)
@@ -207,6 +202,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
+        figures.make_timer(),
         Rotation(vault, ground.provider).timer(),
     ]
 
@@ -217,7 +213,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
         await listing.keep_list(service.flow)
 
     service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
+    service.checks.append(lambda: figures.begin(service.flow, now()))
     service.tasks += [sweep, measure, keep_list]
+    figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     rooms = (
         api.make_router(service, intake),

@@ -22,13 +22,14 @@ from services.intake.casework.tasks import (
     most_urgent,
     was_not_reached,
 )
+from services.intake.figures import count_stage
 from shared.clock import now
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, EventParked, NoticeFacts, ReferralFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,6 +43,14 @@ WANTED: Final = frozenset(
 )
 """Event types that may put something on the desk or take it off."""
 
+STAGES: Final = {
+    "referral-assigned": "assigned",
+    "referral-accepted": "accepted",
+    "first-contact-made": "first_contact",
+    "service-delivered": "delivered",
+}
+"""Events of a referral whose time since the report is counted."""
+
 
 @dataclass(slots=True)
 class Desk:
@@ -54,6 +63,8 @@ class Desk:
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
     unreached: set[UUID] = field(default_factory=set)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
+    received: dict[UUID, datetime] = field(default_factory=dict)
+    reached: list[tuple[str, str, timedelta]] = field(default_factory=list)
 
 
 class DeskHandler:
@@ -72,7 +83,10 @@ class DeskHandler:
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Desk:
         """Lock the cases in order of id; read their referrals and who is on duty."""
         ids = sorted({case_id for event in events if (case_id := _case_id(event)) is not None})
-        return Desk(await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids))
+        state = Desk(await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids))
+        if any(event.type in STAGES for event in events):
+            state.received = await store.received_of(conn, ids)
+        return state
 
     def decide(self, state: Desk, event: Event, stamp: Stamp) -> None:
         """Decide what the event puts on the desk or takes off it.
@@ -92,6 +106,9 @@ class DeskHandler:
             return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data)
+            since = state.received.get(case_id)
+            if event.type in STAGES and since is not None and not data.test:
+                state.reached.append((STAGES[event.type], data.urgency, event.time - since))
             self._track(state, case_id, data, stamp)
         elif isinstance(data, NoticeFacts):
             orders = after_notice(event.type, data, _urgency(state, case_id))
@@ -135,6 +152,8 @@ class DeskHandler:
         if state.unreached:
             await page_now(conn, PAGE_TIMER, sorted(state.unreached), self._clock())
         await self._outbox.append(conn, state.drafts)
+        for reached in state.reached:
+            count_stage(*reached)
 
 
 def _case_id(event: Event) -> UUID | None:
