@@ -176,7 +176,7 @@ class _Watch:
 
         method = scope["method"]
         parent = dict(scope["headers"]).get(b"traceparent", b"").decode("ascii", "replace")
-        with telemetry.span(f"{self._name} {method}", parent or None):
+        with telemetry.span(f"{self._name} {method}", parent or None) as span:
             try:
                 ready = self._service.started or scope["path"].endswith(_BEFORE_START)
                 answer = self._fenced(scope["path"]) if ready else problem(Unavailable())
@@ -186,8 +186,11 @@ class _Watch:
                     raise
                 translated = translate(error)
                 if translated is not error and translated.status >= 500:  # noqa: PLR2004
+                    span.fail(error)
                     _log.error("request-failed", error, status=translated.status)
                 await problem(translated)(scope, receive, watched)
+            if status >= 500:  # noqa: PLR2004  (ours; a trace of it is kept)
+                span.fail(_Unexpected())
         route = self._route or getattr(scope.get("route"), "path", "none")
         seconds, requests = _series(method, route, status)
         seconds.observe(time.perf_counter() - started)

@@ -105,6 +105,8 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     cases = open_cases(submission, reading, stamp.at)
     if submission_id in state.excluded:
         cases = excluding(cases, state.excluded[submission_id])
+    if any(facts.urgency == Urgency.T0 for _, facts, _ in cases):
+        telemetry.keep_trace()
     for case_id, facts, draft in cases:
         done = _first_step(case_id, facts, submission)
         state.facts[case_id] = done.facts
