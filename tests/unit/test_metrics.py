@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from services.audit.flags import Flag
+from services.audit.flags import Flag, names_of
 from services.intake import channels
 from services.intake.casework.tasks import LEVELS
 from services.intake.channels.helpline.capture import Kind
@@ -50,7 +50,7 @@ def test_the_closed_labels_are_those_of_the_services() -> None:
     assert TABLE["pashe_submissions"].labels["channel"] == tuple(channels.NAMES)
     assert TABLE["pashe_duty_persons"].labels["level"] == LEVELS
     assert TABLE["pashe_helpline_calls"].labels["kind"] == get_args(Kind)
-    assert Flag.GAP
+    assert list(TABLE["pashe_audit_flags"].labels["flag"]) == names_of(sum(Flag))
 
 
 def test_every_place_lies_in_a_division() -> None:
