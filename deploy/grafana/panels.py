@@ -265,7 +265,8 @@ FLOW: Final = Board(
                     (
                         (
                             (
-                                'max by (service, pool) (pashe_database_pool_connections{state="used"}'
+                                "max by (service, pool)"
+                                ' (pashe_database_pool_connections{state="used"}'
                                 ' / ignoring (state) pashe_database_pool_connections{state="size"})'
                             ),
                             "{{service}} {{pool}}",

@@ -21,7 +21,7 @@ ENDINGS = ("", "_total", "_bucket", "_count", "_sum", "_info")
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in RULES:
         for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
             found |= {rule["alert"]: rule for rule in group["rules"] if "alert" in rule}
