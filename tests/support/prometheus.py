@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
-from urllib.request import urlopen
+
+import httpx
 
 from deploy.local.home import Home
 from deploy.local.scraping import words_for, write_config
@@ -24,21 +23,28 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 QUICKER = 6
-"""By how much `for` and ranges are shorter here; every other sign of the rules is as it is."""
+"""By how much spans of time are shorter here; every other sign of the rules is as it is."""
 
 LEAST = 12
 """Seconds that a range must have to hold two scrapes."""
 
+STALE = 30
+"""Seconds of age that a figure may have on a busy machine."""
+
 
 def quicken(text: str) -> str:
-    """Return rules with each `for: 5m` and `[5m]` divided; thresholds stay."""
+    """Return rules with each `for: 5m`, `[5m]` and age in seconds divided."""
 
     def shorter(found: re.Match[str]) -> str:
         seconds = int(found[2]) * UNITS[found[3]] // QUICKER
         least = LEAST if found[1] == "[" else 1
         return f"{found[1]}{max(seconds, least)}s"
 
-    return re.sub(r"(for: |\[)(\d+)([smhd])", shorter, text)
+    def younger(found: re.Match[str]) -> str:
+        return f"{found[1]}{max(int(found[2]) // QUICKER, STALE)}"
+
+    text = re.sub(r"(for: |\[)(\d+)([smhd])", shorter, text)
+    return re.sub(r"(_seconds(?:\{[^}]*\})?\)?\s+> )(\d+)", younger, text)
 
 
 class Prometheus:
@@ -48,34 +54,26 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{port}"
 
     def get(self, path: str, **query: str) -> Any:
-        with urlopen(f"{self.url}/api/v1/{path}?{urlencode(query)}", timeout=10) as answer:
-            return json.load(answer)["data"]
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=10)
+        assert answer.status_code == 200, answer.text  # what it does not take it says
+        return answer.json()["data"]
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self.get("query", query=query)["result"]
         return result
 
-    def firing(self) -> set[str]:
-        """Return the names of the alerts that fire now."""
+    def firing(self) -> dict[str, str]:
+        """Return the severity of each alert that fires now, by its name."""
         return {
-            one["labels"]["alertname"]
+            one["labels"]["alertname"]: one["labels"]["severity"]
             for one in self.get("alerts")["alerts"]
             if one["state"] == "firing"
         }
 
-    def pages(self) -> set[str]:
-        """Return those of them that page."""
-        return {
-            one["labels"]["alertname"]
-            for one in self.get("alerts")["alerts"]
-            if one["state"] == "firing" and one["labels"]["severity"] == "page"
-        }
-
     def is_ready(self) -> bool:
         try:
-            with urlopen(f"{self.url}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
+            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+        except httpx.HTTPError:
             return False
 
 
