@@ -58,7 +58,9 @@ def _write(
 ) -> IO[bytes]:
     add_offers(graph, offers)
     if not with_confidential:
-        confidential.hide(graph)
+        secret = [o for o in offers if confidential.NEEDS & {*o["needs"]}]
+        shelters = {o["service_id"] or telling.uuid_of(o["offer_id"]) for o in secret}
+        confidential.hide(graph, shelters)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
     if form == "package":
         write_package(graph, file)

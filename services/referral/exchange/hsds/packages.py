@@ -94,33 +94,36 @@ def _tables(packed: zipfile.ZipFile, names: list[str], report: Report) -> Iterat
     left = [name for name in names if _base(name) != _PACKAGE and not _base(name).startswith(".")]
     if described:
         root = described[0].removesuffix(_PACKAGE)
-        for name, path, delimiter in _resources(packed.read(described[0]), report):
+        resources = _resources(packed.read(described[0]), report)
+        for number, (name, path, delimiter) in enumerate(resources):
+            spot = Spot(_PACKAGE, path=f"/resources/{number}")
             if root + path in left:
                 left.remove(root + path)
-                _keep(found, name, root + path, delimiter, report)
+                _keep(found, name, (root + path, delimiter), spot, report)
             else:
-                report.add(Spot(_PACKAGE), name, "file-missing")
+                report.add(spot, kinds_by_file().get(name.lower(), ""), "file-missing")
     elif any(name.endswith(".csv") for name in names):
         report.note(Spot(), _PACKAGE, "no-datapackage")
     for path in left:
         stem, _, ending = _base(path).rpartition(".")
-        _keep(found, stem if ending.lower() == "csv" else _base(path), path, ",", report)
+        name = stem if ending.lower() == "csv" else _base(path)
+        _keep(found, name, (path, ","), Spot(path=f"file {names.index(path) + 1}"), report)
     for kind in kinds().values():
         if kind.name in found:
             yield _Table(kind, *found[kind.name])
 
 
 def _keep(
-    found: dict[str, tuple[str, str]], name: str, path: str, delimiter: str, report: Report
+    found: dict[str, tuple[str, str]], name: str, table: tuple[str, str], spot: Spot, report: Report
 ) -> None:
+    """Keep a table, or note that it is none; a name that is not of HSDS could say anything."""
     kind = kinds_by_file().get(name.lower())
     if kind is None:
-        known = name if name.replace("_", "").isalnum() and name.isascii() else "?"
-        report.note(Spot(), known[:40], "unknown-table")
+        report.note(spot, spot.path, "unknown-table")
     elif kind in found:
         report.add(Spot(kinds()[kind].file), "", "same-file-twice")
     else:
-        found[kind] = (path, delimiter)
+        found[kind] = table
 
 
 def _base(path: str) -> str:
@@ -153,7 +156,7 @@ def _read_table(
     progress: Callable[[int], None],
 ) -> None:
     kind, name = table.kind, _base(table.path)
-    file = name if name.replace(".", "_").isidentifier() else f"{kind.file}.csv"
+    file = name if name.lower().removesuffix(".csv") in kinds_by_file() else f"{kind.file}.csv"
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
     lines = csv.reader(text, delimiter=table.delimiter, strict=True)

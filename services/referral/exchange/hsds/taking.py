@@ -60,6 +60,7 @@ def prepare(
     graph, report = read(file, progress)
     if report.count:
         return Package(graph, report, {}, [])
+    mapping.check_confidential(graph, report)
     providers = mapping.providers_of(graph, report)
     offers = [
         (offer["offer_id"], msgspec.json.encode(offer))
