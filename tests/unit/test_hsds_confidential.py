@@ -10,7 +10,7 @@ import pytest
 
 from services.referral.exchange.hsds.confidential import hide
 from services.referral.exchange.hsds.documents import write_json
-from services.referral.exchange.hsds.packages import write_package
+from services.referral.exchange.hsds.packing import write_package
 from services.referral.exchange.hsds.taking import prepare
 from shared.clock import now
 from tests.support.hsds import graph_of, uid

@@ -106,7 +106,7 @@ def check_fields(
     for name in (*kind.needs, *(kind.rows if row else ())):
         if name not in full:
             report.add(spot, name, "missing")
-    _check_pairs(kept, spot, report)
+    _check_pairs({name: kept[name] for name in kept if name in kind.fields}, spot, report)
     return kept
 
 

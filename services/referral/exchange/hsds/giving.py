@@ -17,7 +17,7 @@ from services.referral.exchange.hsds import confidential, store, telling
 from services.referral.exchange.hsds.documents import write_json
 from services.referral.exchange.hsds.graph import Graph
 from services.referral.exchange.hsds.mapping import provider_key
-from services.referral.exchange.hsds.packages import write_package
+from services.referral.exchange.hsds.packing import write_package
 from shared.events import DIRECTORY, DirectoryExported, Draft
 
 if TYPE_CHECKING:

@@ -82,6 +82,10 @@ class Graph:
         found = self._rows[kind].get(key) if key is not None else None
         return None if found is None else msgspec.json.decode(found)
 
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether a row is here."""
+        return key in self._rows[kind]
+
     def of(self, kind: str) -> Iterator[Row]:
         """Read the rows of a kind."""
         for raw in list(self._rows[kind].values()):
