@@ -44,7 +44,7 @@ _UNTOLD: Final[Mapping[str, dict[str, Any]]] = {
 
 def _complete(graph: Graph) -> None:
     """Put rows in for what is named and was never told: tables name nothing that they lack."""
-    for kind in reversed(kinds().values()):  # what a row put in names comes after it
+    for kind in reversed([*kinds().values()]):  # what a row put in names comes after it
         for row in graph.of(kind.name):
             whole = {**dict.fromkeys(kind.rows, NOBODY), **row}
             links = [
