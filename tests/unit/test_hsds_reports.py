@@ -170,6 +170,8 @@ def test_empty_packages_and_missing_files() -> None:
     assert problems({"services.csv": "id,name,status\n"}) == [("", None, "", "empty")]
     assert problems({"services.csv": ""}) == [("services.csv", 1, "", "heads")]
     assert problems({"readme.txt": "hello"}) == [("", None, "", "empty")]
+    workbook: Files = {"[Content_Types].xml": "<x/>", "xl/workbook.xml": "<x/>"}
+    assert problems(workbook) == [("", None, "", "spreadsheet")]
     files = example()
     del files["units.csv"]
     found = problems(files)
