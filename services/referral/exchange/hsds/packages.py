@@ -38,7 +38,7 @@ _WORKBOOK: Final = "xl/workbook.xml"
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _BROKEN: Final = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(NotImplementedError, RuntimeError, OSError, EOFError),
+    *(NotImplementedError, RuntimeError, OSError, EOFError, ValueError),
 )
 
 
