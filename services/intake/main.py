@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
 from services.intake.reading import read
@@ -153,6 +154,9 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     app.fences |= opened.fences
     for router in opened.routers:
         app.include_router(router)
+    if "web" in chosen:
+        door = replace(desk, committer=committer.door("web"))
+        app.include_router(public.make_router(door, Reporters(vault, service.outbox)))
 
 
 def _add_cases(ground: _Ground, app: App) -> None:
