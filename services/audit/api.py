@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -16,6 +17,7 @@ from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from services.audit.checkpoint import VerifierKey
+    from services.audit.daily import Daily
     from services.audit.proofs import Proofs
     from services.audit.reading import Reading
     from shared.runtime import Service
@@ -113,7 +115,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
     return router
 
 
-def make_public_router(proofs: Proofs, key: VerifierKey, keys: str) -> APIRouter:
+def make_public_router(proofs: Proofs, daily: Daily, key: VerifierKey, keys: str) -> APIRouter:
     """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable.
 
     `keys` is what a verifier of proof files must trust, line by line.
@@ -136,6 +138,18 @@ def make_public_router(proofs: Proofs, key: VerifierKey, keys: str) -> APIRouter
     async def every_key() -> Response:
         """Read the public keys of log, witnesses and services; pin them."""
         return Response(keys, media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/daily", response_model=None)
+    async def days() -> Response:
+        """List the days that have a checkpoint of their own, newest first, one a line."""
+        found = "".join(f"{day}\n" for day in await daily.days())
+        return Response(found, media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/daily/{day}", response_model=None)
+    async def of_day(day: date) -> Response:
+        """Read the checkpoint of a day as a signed note; it never changes."""
+        note = await daily.note(day)
+        return Response(note, media_type="text/plain; charset=utf-8", headers=_FOR_EVER)
 
     @router.get("/tile/{path:path}", response_model=None)
     async def tile(path: str) -> Response:
