@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from shared.runtime import Service
 
 _MOST = 2**62
-_SEES = (Role.AUDITOR, Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
+SEES = (Role.AUDITOR, Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOW = {"Cache-Control": "no-cache"}
 _NO_STORE = {"Cache-Control": "no-store"}
 
-Staff = Annotated[Caller, Depends(require(*_SEES))]
+Staff = Annotated[Caller, Depends(require(*SEES))]
 Auditor = Annotated[Caller, Depends(require(Role.AUDITOR))]
 Subject = Annotated[str, Path(pattern=r"^[!-~]{1,200}$")]
 Language = Literal["bn", "en"]
@@ -37,7 +37,8 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Size = Annotated[int | None, Query(ge=0, lt=_MOST)]
 
 
-def _page_of(after: str | None) -> Page:
+def page_of(after: str | None) -> Page:
+    """Return which page of a list a cursor names. Raises `InvalidBody`."""
     match decode_cursor(after):
         case None:
             return Page()
@@ -60,7 +61,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
         case_id: Subject, caller: Staff, after: str | None = None, limit: Limit = 500
     ) -> Response:
         """List every entry about a case in order; reading it is itself an event of the case."""
-        items, following = await reading.history(caller, case_id, _page_of(after), limit)
+        items, following = await reading.history(caller, case_id, page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 
@@ -81,7 +82,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
     @router.get("/entries", response_model=None)
     async def entries(caller: Staff, after: str | None = None, limit: Limit = 200) -> Response:
         """List the entries of the whole log in order."""
-        items, following = await reading.entries(caller, _page_of(after), limit)
+        items, following = await reading.entries(caller, page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 

@@ -10,6 +10,7 @@ from services.audit import api
 from services.audit.consumers import AuditConsumer
 from services.audit.daily import Daily
 from services.audit.outside import OutsideCheckpoint
+from services.audit.pages import history
 from services.audit.proofs import Proofs
 from services.audit.reading import Reading
 from services.audit.sequencer import Sequencer
@@ -88,6 +89,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     daily = Daily(service.web)
     app.include_router(api.make_public_router(proofs, daily, own.signer.vkey, own.trusted))
     app.include_router(make_router(own.witness))
+    app.include_router(history.make_router(service, service.reading))
     return service, app
 
 
