@@ -54,7 +54,7 @@ class Appended:
 
 
 async def judge(signers: domain.Signers, entries: Sequence[Entry]) -> None:
-    """Check the signatures off the event loop; OpenSSL lets two threads work at once."""
+    """Check the signatures off the event loop; libsodium lets two threads work at once."""
 
     def some(part: Sequence[Entry]) -> None:
         for entry in part:
