@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from services.audit import api
+from services.audit import api, operations
 from services.audit.consumers import AuditConsumer
 from services.audit.outside import OutsideCheckpoint
 from services.audit.proofs import Proofs
@@ -20,6 +20,7 @@ from services.audit.witness.asking import Asking
 from shared import runtime, telemetry
 from shared.events import ACCESSES
 from shared.http import make_app
+from shared.operations.part import make_part_router
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -85,6 +86,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_router(service, service.reading, proofs))
     app.include_router(api.make_public_router(proofs, own.signer.vkey, own.trusted))
     app.include_router(make_router(own.witness))
+    app.include_router(make_part_router(service, operations.look))
     return service, app
 
 

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels, daily
+from services.intake import api, channels, daily, operations
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
+from services.intake.casework import (
+    api_duty,
+    api_errands,
+    api_help,
+    api_kin,
+    api_stages,
+    api_ties,
+    api_work,
+)
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
@@ -46,6 +54,8 @@ from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
 from services.intake.seals import Seals
+from services.intake.pages import committee as committee_pages
+from services.intake.pages import disclosure as disclosure_pages
 from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
@@ -58,6 +68,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
+from shared.operations.part import make_part_router
 from shared.settings import read_key
 from shared.sms import load_sms_settings, make_gateway
 
@@ -232,6 +243,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
+        api_errands.make_giving_router(service, stages),
         media_api.make_keeping_router(service, Keeping(vault, reporters), secrets),
         media_api.make_opening_router(service, Opening(vault, service.outbox, reporters)),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
@@ -240,6 +252,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
+        disclosure_pages.make_router(service, disclosures),
+        committee_pages.make_router(),
+        make_part_router(service, operations.look),
     )
     for router in rooms:
         app.include_router(router)
