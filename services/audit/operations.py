@@ -1,4 +1,4 @@
-"""What audit tells people of operations: how long the history is, and whether it can be believed."""
+"""What audit tells people of operations: how the history stands, and whether it is believed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ async def look(conn: AsyncConnection, _: datetime) -> list[Block]:
             N_("The log"),
             (
                 Figure(N_("Entries"), size),
-                Figure(N_("Entries under the last checkpoint"), _gauge("pashe_audit_signed_entries")),
+                Figure(
+                    N_("Entries under the last checkpoint"), _gauge("pashe_audit_signed_entries")
+                ),
                 Figure(N_("Events that are missing"), gaps, care=True),
                 Figure(N_("Entries that vouch for nothing"), alarms, care=True),
                 Figure(

@@ -48,14 +48,14 @@ from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.pages import committee as committee_pages
+from services.intake.pages import disclosure as disclosure_pages
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
 from services.intake.reading import read
 from services.intake.reporters import api as receipts_api
 from services.intake.reporters.service import Reporters
 from services.intake.seals import Seals
-from services.intake.pages import committee as committee_pages
-from services.intake.pages import disclosure as disclosure_pages
 from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in

@@ -67,9 +67,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
         Block(
             N_("Erasures"),
             (
-                Figure(
-                    N_("Wait for the second person"), erased.proposed, since=erased.since
-                ),
+                Figure(N_("Wait for the second person"), erased.proposed, since=erased.since),
                 Figure(N_("Not yet in the list outside the database"), erased.unlisted, care=True),
                 Figure(N_("Done in 30 days"), erased.done),
             ),

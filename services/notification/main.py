@@ -23,8 +23,8 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
-from shared.operations.part import make_part_router
 from shared.kafka import PROVIDER_TOPICS
+from shared.operations.part import make_part_router
 from shared.settings import read_key
 
 if TYPE_CHECKING:

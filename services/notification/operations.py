@@ -1,4 +1,4 @@
-"""What notification tells people of operations: what was withheld or failed, which gateways stand."""
+"""What notification tells people of operations: what was withheld or failed, and by which way."""
 
 from __future__ import annotations
 
@@ -77,7 +77,5 @@ def _words(reason: str | None) -> str:
 
 
 def _braked(notifier: str) -> int:
-    found = telemetry.REGISTRY.get_sample_value(
-        "pashe_sms_gateway_braked", {"notifier": notifier}
-    )
+    found = telemetry.REGISTRY.get_sample_value("pashe_sms_gateway_braked", {"notifier": notifier})
     return int(found or 0)

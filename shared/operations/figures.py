@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,3 @@ class Block:
     heads: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     values: Mapping[str, object] = field(default_factory=dict)
-
-
-Look = "Callable[[AsyncConnection, datetime], Awaitable[list[Block]]]"
-"""Reads the blocks of a service from its own database."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from prometheus_client import CollectorRegistry  # noqa: TC002
 from sqlalchemy import text
-from starlette.responses import Response
+from starlette.responses import Response  # noqa: TC002  (FastAPI reads the annotation)
 
 from shared import telemetry
 from shared.access import Caller, require
@@ -88,7 +88,7 @@ def make_part_router(
             request,
             "part.html" if part else "alone.html",
             me=caller,
-            name=name,
+            service=name,
             report=report,
             streams=streams_of(service),
             stored=await _stored(service, look),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime
 
-from services.intake.casework.api_stages import DESK, act, read, version_of
+from services.intake.casework.api_stages import DESK, act, read
 from services.intake.casework.bodies import Pseudonym
 from services.intake.casework.errands import Errand, Errands, Outcome
 from services.intake.casework.stages import Asked, Stages
@@ -18,6 +18,7 @@ from shared.access import Caller, require
 from shared.bodies import Model, read_body
 from shared.clock import now
 from shared.openapi import body_of
+from shared.paging import version_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:

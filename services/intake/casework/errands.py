@@ -1,6 +1,7 @@
-"""What a coordinator asks of a committee member: to accompany, to confirm an arrival, to leave a
-message. The member gets a stub: what kind of task, when, and nothing of whom; the rest is said in
-person or by a call. Without a coordinator no member gets anything (SAFETY 7).
+"""What a coordinator asks of a committee member: go along, see who arrived, leave a message.
+
+The member gets a stub: what kind of task, when, and nothing of whom; the rest is said in person or
+by a call. Without a coordinator no member gets anything (SAFETY 7).
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def may_be_asked(facts: CaseFacts, member: str, when: datetime, at: datetime) ->
 class Errands:
     """Gives tasks to members and hears what came of them; each call is in the caller's commit."""
 
-    async def give(  # noqa: PLR0913  (what is asked, of whom, when)
+    async def give(
         self,
         conn: AsyncConnection,
         stages: Stages,
@@ -133,11 +134,11 @@ class Errands:
             ),
             {"m": member.subject},
         )
-        found = []
-        for row in rows:
-            if _reaches(member, await cases.find_case(conn, row.case_id), at):
-                found.append(Given(row.task_id, row.kind, row.due_at, row.outcome))
-        return found
+        return [
+            Given(row.task_id, row.kind, row.due_at, row.outcome)
+            for row in rows.all()
+            if _reaches(member, await cases.find_case(conn, row.case_id), at)
+        ]
 
     async def answer(
         self, conn: AsyncConnection, task_id: UUID, outcome: Outcome, member: Caller, at: datetime

@@ -1,7 +1,7 @@
 """The half of a phone's key that only the server has, and the few tries to guess its PIN.
 
-What a member wrote offline can be read again on the phone with two things: a PIN, and this half. The
-half follows from a random number of the phone's row and a key that stands apart from the database;
+What a member wrote offline can be read again on the phone with two things: a PIN and this half. It
+follows from a random number of the phone's row and a key that stands apart from the database;
 it is told to the signed-in member who proves the PIN. After `TRIES` wrong ones the row is gone, and
 with it the half: what waits on the phone is still sent, since it is sealed to the centre besides.
 """

@@ -1,5 +1,6 @@
-"""Items that a page sealed to the centre while it was offline, so that the phone itself cannot read
-what waits on it: a compact JWE to the key of `GET /intake/v1/keys`, which names the item's id.
+"""Items that a page sealed to the centre, so that the phone cannot read what waits on it.
+
+A compact JWE to the key of `GET /intake/v1/keys`, with the item's id in its protected header.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ _HERE: Final = Path(__file__).parent
 _STATIC: Final = _HERE / "static"
 _AT: Final = "/committee"
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_FONTS: Final = ("bangla.woff2", "bangla-bold.woff2")
 _WORKER: Final = "worker.js"
 _MANIFEST: Final = {
     "name": "কমিটি",
@@ -101,7 +102,7 @@ def _worker(pages: Pages, files: dict[str, bytes]) -> bytes:
     style = pages.assets.address("style.css")
     shell = [_AT, *(f"{_AT}?lang={language}" for language in LANGUAGES), style]
     shell += [f"{_AT}/{name}" for name in files if name != _WORKER]
-    shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg", *pages.assets.fonts()]
+    shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg", *map(pages.assets.address, _FONTS)]
     mark = hashlib.sha256(repr((WORDS, LESSONS, shell)).encode())
     for name in sorted(files):
         mark.update(files[name])

@@ -1,4 +1,4 @@
-"""What the committee's page says while it works; the English stands here, `locale/bn.po` has Bangla."""
+"""What the committee's page says while it works, in English; `locale/bn.po` has the Bangla."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ WORDS: Final = {
         " Choose a new PIN."
     ),
     "begun": N_("This phone is ready, also without a network."),
-    "not-readable": N_("This was written with an earlier PIN and cannot be read here. It is still sent."),
+    "not-readable": N_(
+        "This was written with an earlier PIN and cannot be read here. It is still sent."
+    ),
     "answered": N_("Thank you. The coordinator sees it."),
     "removed": N_("Everything was removed from this phone."),
     "report": N_("Report"),
@@ -49,8 +51,12 @@ WORDS: Final = {
     "why-this id had another content": N_(
         "An earlier version had already arrived. Add to that report instead."
     ),
-    "why-wrong-key": N_("It was locked with a key that the centre no longer has. Open and keep it again."),
-    "why-other": N_("The centre could not take it as it is. Open it and look again, or ask a coordinator."),
+    "why-wrong-key": N_(
+        "It was locked with a key that the centre no longer has. Open and keep it again."
+    ),
+    "why-other": N_(
+        "The centre could not take it as it is. Open it and look again, or ask a coordinator."
+    ),
     "case-open": N_("With the centre"),
     "case-closed": N_("Ended"),
     "task-accompany": N_("Go along with somebody"),
@@ -61,7 +67,9 @@ WORDS: Final = {
     "outcome-not_safe": N_("It was not safe"),
     "ask-discard": N_("Remove this from the phone? The centre does not have it."),
     "ask-remove": N_("Remove everything from this phone?"),
-    "ask-remove-unsent": N_("{n} have NOT reached the centre and would be lost. Remove them anyway?"),
+    "ask-remove-unsent": N_(
+        "{n} have NOT reached the centre and would be lost. Remove them anyway?"
+    ),
 }
 """Names that the scripts know, and their texts; `{n}` is a number."""
 
@@ -71,7 +79,9 @@ LESSONS: Final = (
         (
             N_("Listen. Believe. Do not ask for details: that is for people who learned it."),
             N_("Say: it is not your fault. It is good that you told me."),
-            N_("Promise nothing that you cannot keep. Say what you will do next, and do only that."),
+            N_(
+                "Promise nothing that you cannot keep. Say what you will do next, and do only that."
+            ),
         ),
     ),
     (

@@ -87,7 +87,9 @@ def _add_lists(router: APIRouter, pages: Pages, service: Service) -> None:
         scope = scope_of(caller, Verb.REFERRAL, now())
         async with transaction(service.web, scope) as conn:
             found = await store.list_open(conn, _own(caller))
-        return pages.show(request, "schedule.html", me=caller, at=now(), days=days_of(found), zone=DHAKA)
+        return pages.show(
+            request, "schedule.html", me=caller, at=now(), days=days_of(found), zone=DHAKA
+        )
 
 
 def days_of(referrals: Iterable[Referral]) -> list[tuple[Any, list[dict[str, Any]]]]:
@@ -140,9 +142,7 @@ def _add_one(router: APIRouter, pages: Pages, service: Service, referrals: Refer
         return await show(request, caller, await referrals.show(referral_id, caller, now()))
 
     @router.post("/provider/{referral_id}/{verb}", response_model=None)
-    async def answer(
-        request: Request, referral_id: UUID, verb: str, caller: _Worker
-    ) -> Response:
+    async def answer(request: Request, referral_id: UUID, verb: str, caller: _Worker) -> Response:
         """Do what a form says, as the interface would, and show the referral again."""
         form = await read_form(request)
         try:
@@ -178,18 +178,28 @@ def _add_places(router: APIRouter, pages: Pages, service: Service) -> None:
             free = _places(form.get("free"))
             async with service.flow.begin() as conn:
                 found = await offers_store.find_offer(conn, offer_id, lock=True)
-                if found is None or found["provider_id"] != _own(caller):
-                    raise NotFound
-                total = found["places_total"]
-                if total is not None and free > total:
-                    raise InvalidBody(None, errors=[{"field": "free", "rule": "more-than-total"}])
+                offer = _within(found, _own(caller), free)
                 stamp = Stamp(now(), caller.actor)
-                await change_capacity(conn, service.outbox, found, free, None, stamp)
+                await change_capacity(conn, service.outbox, offer, free, None, stamp)
         except InvalidBody:
             shown = await offers(caller)
             return pages.show(request, "places.html", 422, me=caller, found=shown, wrong=offer_id)
         service.waker.wake()
         return pages.go(request, "/provider/places", done=offer_id)
+
+
+def _within(offer: dict[str, Any] | None, own: str, free: int) -> dict[str, Any]:
+    """Return an offer of the provider's own, if it can have so many free places.
+
+    Raises:
+        NotFound: there is none, or it is another's. InvalidBody: there are not so many.
+
+    """
+    if offer is None or offer["provider_id"] != own:
+        raise NotFound
+    if offer["places_total"] is not None and free > offer["places_total"]:
+        raise InvalidBody(None, errors=[{"field": "free", "rule": "more-than-total"}])
+    return offer
 
 
 def _places(value: str) -> int:

@@ -1,5 +1,7 @@
-"""SQL of a provider's pages: what waits for its answer, what goes on, what ended. Read as the web
-role in the caller's scope, so that row-level security says what is seen."""
+"""SQL of a provider's pages: what waits for its answer, what goes on, what ended.
+
+Read as the web role in the caller's scope, so that row-level security says what is seen.
+"""
 
 from __future__ import annotations
 

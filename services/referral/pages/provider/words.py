@@ -42,4 +42,3 @@ MILESTONES: Final[dict[str, str]] = {
 }
 
 AGES: Final = {"unknown": N_("I don't know"), "60+": N_("60 and older")}
-
