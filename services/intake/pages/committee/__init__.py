@@ -66,7 +66,7 @@ def make_router() -> APIRouter:
             (pages.text(request, heading), [pages.text(request, point) for point in points])
             for heading, points in LESSONS
         ]
-        return pages.show(
+        shown = pages.show(
             request,
             "committee.html",
             words=sorted(told.items()),
@@ -77,6 +77,9 @@ def make_router() -> APIRouter:
                 for code in ("female", "male", "hijra", "unknown")
             ],
         )
+        # The service worker fetches both languages: neither is anybody's choice.
+        del shown.headers["set-cookie"]
+        return shown
 
     @router.get(f"{_AT}/manifest.webmanifest", response_model=None)
     async def manifest() -> Response:
