@@ -1,4 +1,4 @@
-"""A committee member in a field without a network writes, comes back and sends; the phone is mute."""
+"""A committee member in a field without a network writes, comes back, sends; the phone is mute."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ function made(tag, kind, text) {
 }
 
 function button(name, act) {
-  const one = made('button', 'quiet', word(name));
+  const one = made('button', 'button second', word(name));
   one.type = 'button';
   one.addEventListener('click', act);
   return one;
