@@ -8,9 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels, daily
+from services.intake import api, channels, daily, operations
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
+from services.intake.casework import (
+    api_duty,
+    api_errands,
+    api_help,
+    api_kin,
+    api_stages,
+    api_ties,
+    api_work,
+)
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
 from services.intake.casework.due import Due
@@ -40,6 +48,8 @@ from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.pages import committee as committee_pages
+from services.intake.pages import disclosure as disclosure_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
@@ -59,6 +69,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
+from shared.operations.part import make_part_router
 from shared.settings import read_key
 from shared.sms import load_sms_settings, make_gateway
 
@@ -236,6 +247,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
+        api_errands.make_giving_router(service, stages),
         media_api.make_keeping_router(service, Keeping(vault, reporters), secrets),
         media_api.make_opening_router(service, Opening(vault, service.outbox, reporters)),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
@@ -244,6 +256,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
         disclosure_api.make_router(service, disclosures),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
+        disclosure_pages.make_router(service, disclosures),
+        committee_pages.make_router(),
+        make_part_router(service, operations.look),
     )
     for router in rooms:
         app.include_router(router)
