@@ -1,0 +1,1 @@
+"""Pages that intake serves; each room is a folder."""
