@@ -8,7 +8,7 @@ with what was written still in its form.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
-from uuid import UUID  # noqa: TC003  (FastAPI reads the annotation)
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response

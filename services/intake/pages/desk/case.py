@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.intake.pages.desk.frame import pass_on, short_of
 from shared.inside import Refused
+from shared.pages.words import N_
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,25 +20,25 @@ LOOKS: Final = ("persons", "notes", "messages", "similar")
 """What stays closed until somebody asks to see it."""
 
 _SHOWN: Final = {
-    "name": "Name",
-    "phone": "Number",
-    "age": "Age",
-    "sex": "Girl or boy, woman or man",
-    "places": "Where",
-    "relation_to_reporter": "To whoever reported",
-    "narrative": "In their words",
-    "safe_contact": "How to be in contact",
-    "support": "What the person needs to be served",
-    "relation": "To the person",
-    "office": "Office",
-    "kind": "Who it is",
+    "name": N_("Name"),
+    "phone": N_("Number"),
+    "age": N_("Age"),
+    "sex": N_("Girl or boy, woman or man"),
+    "places": N_("Where"),
+    "relation_to_reporter": N_("To whoever reported"),
+    "narrative": N_("In their words"),
+    "safe_contact": N_("How to be in contact"),
+    "support": N_("What the person needs to be served"),
+    "relation": N_("To the person"),
+    "office": N_("Office"),
+    "kind": N_("Who it is"),
 }
 """What is shown of somebody who is opened, in this order."""
 
 _GROUPS: Final = (
-    ("persons", "The person"),
-    ("reporter", "Whoever reported"),
-    ("alleged", "Said to do the harm"),
+    ("persons", N_("The person")),
+    ("reporter", N_("Whoever reported")),
+    ("alleged", N_("Said to do the harm")),
 )
 
 _PLAIN: Final = ("erased", "closed")

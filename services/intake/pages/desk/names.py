@@ -16,6 +16,7 @@ GROUPS: Final = {
 
 TASKS: Final = {
     "triage": N_("Look at this report"),
+    "unseen": N_("Nobody looked at it yet"),
     "contact_unsafe": N_("Contact was not safe"),
     "contact_stopped": N_("Contact was stopped from the phone"),
     "visit_overdue": N_("Somebody is not back from a visit"),
@@ -64,6 +65,14 @@ TASKS: Final = {
     "ask_again_at_18": N_("Turned 18: ask the person again"),
 }
 
+OF_NEED: Final = frozenset(
+    {
+        "release", "choose_offer", "call_office", "nobody_serves", "no_answer", "release_late",
+        "no_first_contact", "not_delivered", "waitlisted_long",
+    }
+)  # fmt: skip
+"""Kinds whose detail is a need."""
+
 LEVELS: Final = {
     "coordinator": N_("Coordinator"),
     "supervisor": N_("Supervisor"),
@@ -89,6 +98,7 @@ STEPS: Final = {
     "harm": N_("The help did harm"),
     "visit": N_("Visit"),
     "visit-back": N_("Back from the visit"),
+    "page": N_("Paged"),
     "claim": N_("Taken on"),
     "debrief": N_("Talked about it"),
 }
@@ -239,3 +249,32 @@ CODES: Final = {
     "in_danger": N_("In danger now"),
     "child_alone": N_("A child alone"),
 }
+
+DETAILS: Final = {
+    text: text
+    for text in (
+        N_("the case is about a place: split it when persons are known"),
+        N_("the case has no worker yet"),
+        N_("the risk was not assessed yet"),
+        N_("worker and supervisor are two persons"),
+        N_("this person cannot have the case"),
+        N_("this person cannot visit"),
+        N_("a goal is due before today"),
+        N_("a caregiver is alleged: nothing is agreed with one"),
+        N_("the case is not open"),
+        N_("the case is not closed"),
+        N_("expected back in the past"),
+        N_("they are linked already"),
+        N_("it is offered or handed over already"),
+        N_("they cannot have the case"),
+        N_("it was not offered to them"),
+        N_("too many heavy cases for one person: a supervisor can say why it is to be"),
+        N_("another supervisor must enter you"),
+        N_("another person took this step: read it and name its version in If-Match"),
+        N_("the call has ended"),
+        N_("a later save is stored"),
+        N_("Wait an hour, then try again"),
+        N_("Wait a minute, then try again"),
+    )
+}
+"""What the interface says of a refusal, as far as the desk says it in both languages."""

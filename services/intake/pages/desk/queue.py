@@ -1,4 +1,4 @@
-"""What waits for people of the desk, worst first: tasks with the coarse facts of their cases.
+"""What waits for people of the desk, worst first: each case once, with the worst that waits of it.
 
 Read as the web role in the caller's reach, so that row-level security decides what is there.
 """
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from shared.runtime import Service
 
 PAGE: Final = 40
-"""Tasks on one page."""
-
-MANY_NEW: Final = 100
-"""New tasks that are counted at most."""
+"""Cases on one page."""
 
 GROUPS: Final = {
     "danger": (
-        "triage", "contact_unsafe", "contact_stopped", "visit_overdue", "silent_calls", "harmed",
+        "triage", "unseen", "contact_unsafe", "contact_stopped", "visit_overdue", "silent_calls",
+        "harmed",
         "safety_plan", "page_not_sent", "nobody_on_duty", "flagged_attachment",
     ),
     "silence": (
@@ -55,32 +53,47 @@ GROUPS: Final = {
 _WITHIN: Final = {"T1": timedelta(hours=1), "T2": timedelta(hours=3), "T3": timedelta(days=1)}
 """How long a task may lie before somebody has it (PRODUCT, Urgency); T0 is in `casework.toml`."""
 
-_SELECT: Final = """
-SELECT k.task_id, k.case_id, k.kind, k.urgency, k.level, k.named, k.detail, k.state, k.opened_at,
-  k.claimed_by, c.facts, c.status FROM tasks k LEFT JOIN cases c USING (case_id)
-WHERE k.state <> 'done'
-  AND (CAST(:kinds AS text[]) IS NULL OR k.kind = ANY(:kinds))
-  AND (CAST(:levels AS text[]) IS NULL OR k.level = ANY(:levels))
-  AND (CAST(:places AS text[]) IS NULL OR c.facts ->> 'upazila' = ANY(:places)
-    OR c.facts ->> 'district' = ANY(:places))
-  AND (CAST(:mine AS text[]) IS NULL OR k.claimed_by = ANY(:mine) OR k.named = ANY(:mine)
-    OR c.facts #>> '{work,worker}' = ANY(:mine))
+_WAITING: Final = """
+WITH waiting AS (
+  SELECT k.task_id, k.case_id, k.kind, k.urgency, k.level, k.named, k.detail, k.state,
+    k.opened_at, k.claimed_by, c.facts
+  FROM tasks k LEFT JOIN cases c USING (case_id) WHERE k.state <> 'done'
+  UNION ALL
+  SELECT NULL, c.case_id, 'unseen', c.facts ->> 'urgency', 'coordinator', NULL, NULL, 'open',
+    c.changed_at, NULL, c.facts
+  FROM cases c WHERE c.status = 'open' AND c.facts #>> '{work,worker}' IS NULL
+  AND (c.facts -> 'entitled' IS DISTINCT FROM 'true'::jsonb OR c.facts -> 'needs' = '[]'::jsonb)
+  AND c.facts -> 'test' IS DISTINCT FROM 'true'::jsonb
+  AND NOT EXISTS (SELECT FROM tasks t WHERE t.case_id = c.case_id AND t.state <> 'done')
+), wanted AS (
+  SELECT *, coalesce(urgency, 'T9') AS worst, count(*) OVER (PARTITION BY case_id) AS many,
+    row_number() OVER (PARTITION BY case_id ORDER BY coalesce(urgency, 'T9'), opened_at, task_id)
+      AS nth
+  FROM waiting WHERE (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
+  AND (CAST(:levels AS text[]) IS NULL OR level = ANY(:levels))
+  AND (CAST(:places AS text[]) IS NULL OR facts ->> 'upazila' = ANY(:places)
+    OR facts ->> 'district' = ANY(:places))
+  AND (CAST(:mine AS text[]) IS NULL OR claimed_by = ANY(:mine) OR named = ANY(:mine)
+    OR facts #>> '{work,worker}' = ANY(:mine))
+)
 """
+"""A row a task, and one for a case without any that nobody looked at: nothing is forgotten."""
 
 _PAGE: Final = text(
-    _SELECT + "  AND (CAST(:id AS uuid) IS NULL OR (coalesce(k.urgency, 'T9'), k.opened_at,"
-    " k.task_id) > (:u, CAST(CAST(:o AS text) AS timestamptz), CAST(:id AS uuid)))"
-    " ORDER BY coalesce(k.urgency, 'T9'), k.opened_at, k.task_id LIMIT :n"
+    _WAITING + "SELECT * FROM wanted WHERE nth = 1 AND (CAST(:id AS uuid) IS NULL"  # noqa: S608
+    " OR (worst, opened_at, case_id) > (:u, CAST(CAST(:o AS text) AS timestamptz),"
+    " CAST(:id AS uuid))) ORDER BY worst, opened_at, case_id LIMIT :n"
 )
 
 _COUNT: Final = text(
-    "SELECT count(*) AS open, count(*) FILTER (WHERE urgency = 'T0') AS danger,"
-    " count(*) FILTER (WHERE state = 'open') AS nobodys FROM tasks WHERE state <> 'done'"
+    _WAITING + "SELECT count(DISTINCT case_id) AS open,"  # noqa: S608
+    " count(DISTINCT case_id) FILTER (WHERE urgency = 'T0') AS danger,"
+    " count(DISTINCT case_id) FILTER (WHERE state = 'open') AS nobodys FROM wanted"
 )
 
 _NEW: Final = text(
-    f"SELECT count(*) FROM ({_SELECT}"  # noqa: S608  (no input)
-    " AND k.opened_at > CAST(CAST(:since AS text) AS timestamptz) LIMIT :n) AS x"
+    _WAITING + "SELECT count(DISTINCT case_id) FROM wanted"  # noqa: S608
+    " WHERE opened_at > CAST(CAST(:since AS text) AS timestamptz)"
 )
 
 _UNOPENED: Final = text(
@@ -118,9 +131,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One task. `late`: it lies longer than its urgency lets it; `facts` the case's, or empty."""
+    """One case by its worst task, of `many`; without one nobody looked at it yet.
 
-    task_id: UUID
+    `late`: it lies longer than its urgency lets it; `facts` are the case's, or empty.
+    """
+
+    task_id: UUID | None
     case_id: UUID
     kind: str
     urgency: str | None
@@ -131,6 +147,7 @@ class Line:
     opened_at: datetime
     claimed_by: str | None
     late: bool
+    many: int
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -146,8 +163,8 @@ class Queue:
 
 def _after(cursor: str | None) -> dict[str, Any]:
     match decode_cursor(cursor):
-        case [str(urgency), str(opened), str(task_id)]:
-            return {"u": urgency, "o": opened, "id": UUID(task_id)}
+        case [str(urgency), str(opened), str(case_id)]:
+            return {"u": urgency, "o": opened, "id": UUID(case_id)}
         case _:
             return {"u": None, "o": None, "id": None}
 
@@ -168,23 +185,23 @@ async def load_queue(
     values = {**wanted.values(caller), **_after(cursor), "n": PAGE + 1}
     async with transaction(service.web, seeing_harm(scope) if focal else scope) as conn:
         rows = list(await conn.execute(_PAGE, values))
-        counts = dict((await conn.execute(_COUNT)).one()._mapping)  # noqa: SLF001  (its public name)
+        counts = dict((await conn.execute(_COUNT, values)).one()._mapping)  # noqa: SLF001  (its public name)
     lines = tuple(_line(row, at) for row in rows[:PAGE])
     more = None
     if len(rows) > PAGE:
         last = lines[-1]
-        more = encode_cursor([last.urgency or "T9", last.opened_at.isoformat(), str(last.task_id)])
+        more = encode_cursor([last.urgency or "T9", last.opened_at.isoformat(), str(last.case_id)])
     return Queue(lines, counts, more, unopened)
 
 
 async def count_new(
     service: Service, caller: Caller, wanted: Wanted, since: str, at: datetime
 ) -> int:
-    """Count what came since a time (RFC 3339), at most `MANY_NEW`."""
+    """Count what came since a time (RFC 3339), by case."""
     async with service.flow.connect() as conn:
         focal = await is_focal(conn, caller, at)
     scope = scope_of(caller, Verb.SEE, at)
-    values = {**wanted.values(caller), "since": since, "n": MANY_NEW}
+    values = {**wanted.values(caller), "since": since}
     async with transaction(service.web, seeing_harm(scope) if focal else scope) as conn:
         return int(await conn.scalar(_NEW, values) or 0)
 
@@ -196,7 +213,7 @@ def _line(row: Any, at: datetime) -> Line:  # noqa: ANN401  (a database row)
     late = row.state == "open" and allowed is not None and row.opened_at + allowed < at
     return Line(
         row.task_id, row.case_id, row.kind, row.urgency, row.level, row.named, row.detail,
-        row.state, row.opened_at, row.claimed_by, late, known or {},
+        row.state, row.opened_at, row.claimed_by, late, row.many, known or {},
     )  # fmt: skip
 
 
