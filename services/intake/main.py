@@ -38,7 +38,10 @@ from services.intake.consumers import Opener
 from services.intake.contacts import api as contacts_api
 from services.intake.contacts import workers_api
 from services.intake.disclosure import api as disclosure_api
+from services.intake.disclosure import api_search
+from services.intake.disclosure.search import Search
 from services.intake.disclosure.service import Disclosures
+from services.intake.disclosure.similar import LookUps
 from services.intake.erasure import api as erasure_api
 from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
@@ -49,6 +52,7 @@ from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
 from services.intake.pages import committee as committee_pages
+from services.intake.pages import desk
 from services.intake.pages import disclosure as disclosure_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
@@ -234,6 +238,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
     service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
     service.tasks += [sweep, measure, keep_list]
     disclosures = Disclosures(vault, service.outbox, secrets.index)
+    search = Search(service.outbox, secrets, LookUps(secrets.index))
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -254,11 +259,13 @@ def _add_cases(ground: _Ground, app: App) -> None:
         workers_api.make_router(service, secrets, numbers),
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
+        api_search.make_search_router(service, search),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look),
+        *desk.make_routers(service),
     )
     for router in rooms:
         app.include_router(router)

@@ -23,6 +23,7 @@ from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
 from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
+from services.referral.pages.desk import routes as desk_pages
 from services.referral.pages.provider.api import make_router as make_provider_router
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
@@ -141,6 +142,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api_hsds.make_router(service))
     app.include_router(make_provider_router(service, referrals))
     app.include_router(make_part_router(service, operations.look))
+    app.include_router(desk_pages.make_router(service))
     return service, app
 
 
