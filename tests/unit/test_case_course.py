@@ -306,7 +306,7 @@ def test_only_t0_that_nobody_saw_pages() -> None:
     assert not pages(order("triage", "T1"), facts())
     assert not pages(order("release", "T0"), facts())
     assert not pages(order("triage", "T0"), facts(test=True))
-    step = page(CASE, facts(), None, 1).data.step  # type: ignore[attr-defined]
+    step = page(CASE, facts(), None, 1, uuid4()).data.step  # type: ignore[attr-defined]
     assert (step.kind, step.to) == ("nobody_on_duty", None)
 
 

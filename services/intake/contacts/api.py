@@ -39,13 +39,17 @@ if TYPE_CHECKING:
 
 
 class ResolveIn(Model):
-    """Whom a notice is for, what it is (the name of its template), and the ways it may go."""
+    """Whom a notice is for, what it is (the name of its template), and the ways it may go.
+
+    `event_id` is what it tells of: to whoever is on duty, which page.
+    """
 
     case_id: UUID
     recipient: Literal["person", "reporter", "on_duty", "provider"]
     purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
     notice_id: UUID
     referral_id: UUID | None = None
+    event_id: UUID | None = None
     ways: list[Literal["sms", "whatsapp", "call", "push", "email"]] = Field(
         ["sms"], min_length=1, max_length=5
     )
@@ -68,7 +72,9 @@ def make_router(
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
             if body.recipient == "on_duty":  # staff: no person's data is read
-                answer = await reach_on_duty(conn, numbers, body.case_id, now(), body.ways)
+                answer = await reach_on_duty(
+                    conn, numbers, body.case_id, body.event_id, now(), body.ways
+                )
             elif body.recipient == "provider":  # likewise
                 answer = await reach_provider(conn, numbers, body.referral_id, body.ways)
             else:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.intake.casework.paging import PAGES
-from services.intake.casework.paging_store import is_unclaimed
+from services.intake.casework.paging_store import find_paged, is_unclaimed
 from services.intake.casework.roster import way_of
-from services.intake.casework.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,16 +19,21 @@ if TYPE_CHECKING:
 
 
 async def reach_on_duty(
-    conn: AsyncConnection, numbers: Numbers, case_id: UUID, at: datetime, ways: Collection[str]
+    conn: AsyncConnection,
+    numbers: Numbers,
+    case_id: UUID,
+    page: UUID | None,
+    at: datetime,
+    ways: Collection[str],
 ) -> dict[str, Any]:
-    """Answer the way and number of whom a case paged last, or that it is withheld and why.
+    """Answer the way and number of whom this page of a case is to, or that it is withheld and why.
 
     `taken`: somebody answered the page already. `at-desk`: they look at the desk by themselves.
     """
     if not await is_unclaimed(conn, case_id, PAGES):
         return _withheld("taken")
-    paged = [s.detail.get("to") for s in await steps_of(conn, case_id, "page")]
-    way = await way_of(conn, str(paged[-1]), at) if paged and paged[-1] else None
+    person = await find_paged(conn, case_id, page) if page is not None else None
+    way = await way_of(conn, person, at) if person is not None else None
     if way is None:
         return _withheld("no-number")
     if way.way == "desk":
