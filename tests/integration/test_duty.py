@@ -14,10 +14,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from services.intake.casework.digest import KIND as DIGEST
 from services.intake.casework.paging import PAGE_TIMER
 from services.intake.casework.paging_store import page_now
+from services.intake.casework.store import open_tasks
+from services.intake.casework.tasks import SUPERVISOR, Task
+from services.notification.templates import load_templates
 from shared.access import service_token
 from shared.database import make_engine
+from shared.timers import schedule
 from shared.vocabulary import Role
 from tests.support.people import Desk
 from tests.support.processes import Child
@@ -133,6 +138,53 @@ async def test_a_page_that_fails_late_or_twice_pages_nobody_more(desk: Desk) -> 
             await engine.dispose()
         await eventually(lambda: len(pages(desk, case_id)) == 3, 30, "the third page")
     assert pages(desk, case_id)[-1] == "coordinator:at-desk"
+
+
+async def test_a_supervisor_hears_once_a_shift_how_much_waits_and_nothing_at_t0(
+    desk: Desk,
+) -> None:
+    mine, other, district = number(), number(), "BD2018"
+    entry = {"level": "supervisor", "district": district, "way": "call"}
+    people = (
+        entry | {"person": "supervisor:has-two", "number": mine},
+        entry | {"person": "supervisor:has-one", "number": other},
+        entry | {"person": "supervisor:elsewhere", "number": other, "district": "BD2022"},
+        entry | {"person": "supervisor:has-two", "number": mine},
+        {"level": "supervisor", "district": district, "person": "supervisor:at-desk"},
+    )
+    places = [{"role": "home", "pcode": district}]
+    case_id, _ = await desk.report(
+        persons=[{"ref": "a"}], places=places, exclude={"providers": ["has-one"]}
+    )
+    assert desk.facts(case_id)["district"] == district
+    waits = [
+        Task("reassign", urgency="T1", level=SUPERVISOR),
+        Task("reassign", UUID(int=1), "T3", SUPERVISOR),
+        Task("reassign", UUID(int=2), "T0", SUPERVISOR),
+        Task("triage", urgency="T1"),
+    ]
+    engine = make_engine(desk.stack.environment("intake")["DATABASE_URL"], size=1, name="digest")
+    with on_duty(desk, *people):
+        try:
+            async with engine.begin() as conn:
+                named = [(UUID(case_id), task, None) for task in waits]
+                await open_tasks(conn, named, datetime.now(UTC))
+                await schedule(conn, DIGEST, "intake", datetime.now(UTC))
+
+            async def is_set_again() -> bool:
+                async with engine.connect() as conn:
+                    due = await conn.exec_driver_sql(
+                        "SELECT due_at FROM timers WHERE kind = $1", (DIGEST,)
+                    )
+                    return bool((row := due.first()) and row.due_at > datetime.now(UTC))
+
+            await eventually(is_set_again, 30, "the next shift")
+        finally:
+            await engine.dispose()
+        words = {"count": "2", "soon": "1"}
+        text = load_templates().text("digest", "bn", words)
+        await eventually(lambda: desk.texts(mine) == [text], 30, "the digest")
+    assert desk.texts(other) == []
 
 
 async def pages_next(engine: AsyncEngine, case_id: str, page: UUID) -> bool:
