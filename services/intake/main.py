@@ -21,6 +21,7 @@ from services.intake.casework import (
 )
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
+from services.intake.casework.digest import Digest
 from services.intake.casework.due import Due
 from services.intake.casework.families import Families
 from services.intake.casework.numbers import Numbers
@@ -218,6 +219,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
             await asyncio.sleep(MEASURE)
 
     stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
+    digest = Digest(service.outbox)
     visits = Visits(stages, pager)
     service.timers += [
         *Due(service.outbox).timers(),
@@ -226,6 +228,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
+        digest.timer(),
         Rotation(vault, ground.provider).timer(),
     ]
 
@@ -235,7 +238,11 @@ def _add_cases(ground: _Ground, app: App) -> None:
     async def keep_list() -> None:
         await listing.keep_list(service.flow)
 
-    service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
+    service.checks += [
+        catch_up,
+        lambda: daily.begin(service.flow, now()),
+        lambda: digest.begin(service.flow),
+    ]
     service.tasks += [sweep, measure, keep_list]
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     search = Search(service.outbox, secrets, LookUps(secrets.index))

@@ -6,7 +6,7 @@ import tomllib
 from datetime import date, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -51,6 +51,7 @@ class Rules(
     page_within_minutes: int
     alternates: int
     debrief_after_hours: int
+    digest_hours: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     night: Night
     follow_up_days: dict[str, int]
     exposure: Exposure
