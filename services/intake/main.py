@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels, daily, operations
+from services.intake import api, channels, daily, figures, operations
 from services.intake.casework import api as desk_api
 from services.intake.casework import (
     api_duty,
@@ -86,9 +86,6 @@ if TYPE_CHECKING:
 
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
-
-MEASURE = 5.0
-"""Seconds between readings of what waits for a person."""
 
 
 async def warm() -> None:
@@ -214,9 +211,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
             await asyncio.sleep(SWEEP)
 
     async def measure() -> None:
-        while True:
-            await intake.measure(now())
-            await asyncio.sleep(MEASURE)
+        await figures.watch(service.flow)
 
     stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
     digest = Digest(service.outbox)
@@ -229,6 +224,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         make_blanker(),
         daily.make_timer(erasures),
         digest.timer(),
+        figures.make_timer(),
         Rotation(vault, ground.provider).timer(),
     ]
 
@@ -242,8 +238,10 @@ def _add_cases(ground: _Ground, app: App) -> None:
         catch_up,
         lambda: daily.begin(service.flow, now()),
         lambda: digest.begin(service.flow),
+        lambda: figures.begin(service.flow, now()),
     ]
     service.tasks += [sweep, measure, keep_list]
+    figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     search = Search(service.outbox, secrets, LookUps(secrets.index))
     rooms = (

@@ -30,7 +30,7 @@ from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
 from services.referral.sms_answers import SmsAnswers
-from shared import erasure_list, runtime
+from shared import erasure_list, runtime, telemetry
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
@@ -114,6 +114,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     service.timers += [*make_timers(referrals, now), make_blanker()]
     service.timers.append(freshness.make_timer(service.outbox, now))
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
+
+    telemetry.FUNNEL.expect()
 
     async def count() -> None:
         while True:
