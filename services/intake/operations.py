@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from services.intake.channels import NAMES
-from shared import telemetry
+from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
 
@@ -48,6 +47,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
     """Return what waits here; never of whom."""
     unseen = float(await conn.scalar(_UNSEEN, {"at": at}) or 0)
     unopened = int(await conn.scalar(_UNOPENED, {"at": at}) or 0)
+    failures = int(total("pashe_channel_failures_total") or 0)
     erased = (await conn.execute(_ERASURES, {"at": at})).one()
     replies = (await conn.execute(_REPLIES, {"at": at})).one()
     tasks = tuple(
@@ -60,7 +60,11 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             (
                 Figure(N_("Reports without a case, overdue"), unopened, care=True),
                 Figure(N_("Minutes that danger waits unseen"), int(unseen // 60), care=True),
-                Figure(N_("Failures of channels since the start"), _failures(), care=True),
+                Figure(
+                    N_("Failures of channels since the start"),
+                    int(total("pashe_channel_failures_total") or 0),
+                    care=True,
+                ),
                 Figure(N_("Replies that wait"), replies.waiting),
                 Figure(N_("Replies that were not sent, one day"), replies.lost, care=True),
             ),
@@ -79,12 +83,3 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             ),
         ),
     ]
-
-
-def _failures() -> int:
-    """Return what channels of this process could not do, as the metric counts it."""
-    counted = (
-        telemetry.REGISTRY.get_sample_value("pashe_channel_failures_total", {"channel": name})
-        for name in NAMES
-    )
-    return int(sum(one or 0 for one in counted))
