@@ -60,11 +60,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             (
                 Figure(N_("Reports without a case, overdue"), unopened, care=True),
                 Figure(N_("Minutes that danger waits unseen"), int(unseen // 60), care=True),
-                Figure(
-                    N_("Failures of channels since the start"),
-                    int(total("pashe_channel_failures_total") or 0),
-                    care=True,
-                ),
+                Figure(N_("Failures of channels since the start"), failures, care=True),
                 Figure(N_("Replies that wait"), replies.waiting),
                 Figure(N_("Replies that were not sent, one day"), replies.lost, care=True),
             ),
