@@ -23,8 +23,8 @@ from services.intake.channels.openrosa.form import load_form
 from services.intake.channels.openrosa.instances import read_instance
 from services.intake.channels.openrosa.turns import OF_ONE, SMALL, Turns
 from services.intake.channels.openrosa.upload import FORM, MOST_SENT, NotAForm, read_upload
-from services.intake.media.form import AROUND
 from shared.errors import TooLarge, Unavailable
+from shared.multipart import AROUND
 from tests.support.xlsform import WORKBOOK, make_xform, read_source, read_workbook
 
 if TYPE_CHECKING:

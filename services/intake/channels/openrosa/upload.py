@@ -14,8 +14,8 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
 from services.intake.channels.openrosa.instances import MOST_BYTES
-from services.intake.media.form import AROUND, InMemory
 from shared.errors import Problem, TooLarge
+from shared.multipart import AROUND, InMemory
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData
