@@ -60,7 +60,8 @@ class Member:
         conn = await self.stack.connect("intake")
         try:
             rows = await conn.fetch(
-                "SELECT submission_id, message_id, report::text AS report, case_ids, actor, entitled,"
+                "SELECT submission_id, message_id, report::text AS report, case_ids, actor,"
+                " entitled,"
                 " (SELECT count(*) FROM attachments a WHERE a.submission_id = s.submission_id)"
                 " AS files FROM submissions s WHERE channel = 'openrosa' AND actor = $1"
                 " ORDER BY seq",

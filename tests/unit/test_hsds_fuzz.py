@@ -203,3 +203,14 @@ def test_a_file_of_an_archive_without_a_name_is_told_of() -> None:
     package = taken(raw)
     all_is_well(package)
     assert "unknown-table" in {rule for _, rule in package.report.notes}
+
+
+def test_a_column_that_is_an_object_of_its_own_is_told_of_and_not_taken() -> None:
+    files = example()
+    rows = list(csv.reader(io.StringIO(str(files["services.csv"]), newline="")))
+    made = io.StringIO(newline="")
+    csv.writer(made).writerows([[*rows[0], "organization"], *[[*row, SAID] for row in rows[1:]]])
+    package = taken(packed({**files, "services.csv": made.getvalue()}).getvalue())
+    all_is_well(package)
+    assert package.report.count == 0
+    assert ("service.organization", "not-a-column") in package.report.notes

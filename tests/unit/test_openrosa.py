@@ -285,6 +285,15 @@ def test_what_has_no_word_of_ours_is_left_for_a_person(answers: dict[str, str], 
     assert told.danger_now is True
 
 
+def test_a_district_and_an_upazila_of_another_are_both_told_and_neither_is_taken() -> None:
+    (place,) = read(filled(district="BD1004")).places
+    assert (place.role, place.pcode) == ("now", None)
+    assert place.text is not None
+    assert "Barguna (BD1004)" in place.text
+    assert "Keraniganj (BD30260038)" in place.text
+    assert place.text.endswith("by the river")
+
+
 def test_ages_the_wrong_way_round_are_turned() -> None:
     age = read(filled(age_from="16", age_to="14")).persons[0].age
     assert age is not None

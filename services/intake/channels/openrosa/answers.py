@@ -154,12 +154,22 @@ def _consent(ref: str, part: Part, at: str | None) -> list[dict[str, Any]]:
 
 
 def _places(form: Part) -> list[dict[str, Any]]:
+    """Read the place; of a district and an upazila of another one a person decides."""
     role = form.one("place_role", _ROLES)
     upazila, district = (form.passing(name, _is_place) for name in ("upazila", "district"))
     text = form.text("place_text", _LONG)
-    if not (upazila or district or text):
+    pcode = upazila or district
+    if upazila and district and places.district_of(upazila) != district:
+        said = [named for code in (district, upazila) if (named := _named(code))]
+        pcode, text = None, "; ".join([*said, *([text] if text else [])])[:_LONG]
+    if not (pcode or text):
         return []
-    return [{"role": role or "event", "pcode": upazila or district, "text": text}]
+    return [{"role": role or "event", "pcode": pcode, "text": text}]
+
+
+def _named(pcode: str) -> str:
+    place = places.find(pcode)
+    return "" if place is None else f"{place.name_bn}, {place.name_en} ({place.pcode})"
 
 
 def _is_place(pcode: str) -> bool:

@@ -128,6 +128,8 @@ def _keep(
 ) -> None:
     if name == HIDDEN:
         kept[HIDDEN] = True
+    elif name in kind.holds or name in kind.lists:  # of JSON, where it is no plain field
+        report.note(spot, f"{kind.name}.{name}", "not-a-column")
     elif name not in kind.fields:
         report.note(spot, f"{kind.name}.{plain(name)}", "unknown-field")
         if not _is_flat(value):

@@ -34,10 +34,11 @@ MOST_BYTES: Final = 300_000_000
 MOST_FILES: Final = 200
 LONGEST_CELL: Final = 100_000
 
+_WORKBOOK: Final = "xl/workbook.xml"
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _BROKEN: Final = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(NotImplementedError, RuntimeError, OSError, EOFError),
+    *(NotImplementedError, RuntimeError, OSError, EOFError, ValueError),
 )
 
 
@@ -52,6 +53,9 @@ def read_package(
         with zipfile.ZipFile(file) as packed:
             infos = [info for info in packed.infolist() if not info.filename.endswith("/")]
             if not _is_safe(infos, report):
+                return
+            if any(info.filename == _WORKBOOK for info in infos):
+                report.add(Spot(), "", "spreadsheet")
                 return
             for table in _tables(packed, [info.filename for info in infos], report):
                 with packed.open(table.path) as raw:
