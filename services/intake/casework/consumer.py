@@ -24,13 +24,14 @@ from services.intake.casework.tasks import (
     was_not_reached,
 )
 from services.intake.contacts.workers_store import without_worker
+from services.intake.figures import count_stage
 from shared.clock import now
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, EventParked, NoticeFacts, ReferralFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -43,6 +44,14 @@ WANTED: Final = frozenset(
     if kind in (ReferralFacts, NoticeFacts, EventParked) and name != "subscription-disabled"
 )
 """Event types that may put something on the desk or take it off."""
+
+STAGES: Final = {
+    "referral-assigned": "assigned",
+    "referral-accepted": "accepted",
+    "first-contact-made": "first_contact",
+    "service-delivered": "delivered",
+}
+"""Events of a referral whose time since the report is counted."""
 
 
 @dataclass(slots=True)
@@ -60,6 +69,8 @@ class Desk:
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
     unreached: set[tuple[UUID, UUID]] = field(default_factory=set)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
+    received: dict[UUID, datetime] = field(default_factory=dict)
+    reached: list[tuple[str, str, timedelta]] = field(default_factory=list)
 
 
 class DeskHandler:
@@ -87,7 +98,10 @@ class DeskHandler:
             and (about := event.data.referral_id) is not None
         }
         unmanned = await without_worker(conn, asked) if asked else set()
-        return Desk(facts, attempts, unmanned)
+        state = Desk(facts, attempts, unmanned)
+        if any(event.type in STAGES for event in events):
+            state.received = await store.received_of(conn, ids)
+        return state
 
     def decide(self, state: Desk, event: Event, stamp: Stamp) -> None:
         """Decide what the event puts on the desk or takes off it.
@@ -107,6 +121,9 @@ class DeskHandler:
             return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data)
+            since = state.received.get(case_id)
+            if event.type in STAGES and since is not None and not data.test:
+                state.reached.append((STAGES[event.type], data.urgency, event.time - since))
             self._track(state, case_id, data, stamp)
         elif isinstance(data, NoticeFacts):
             if asks_nobody(data) and data.referral_id in state.unmanned:
@@ -152,6 +169,8 @@ class DeskHandler:
         if state.unreached:
             await page_now(conn, PAGE_TIMER, state.unreached, self._clock())
         await self._outbox.append(conn, state.drafts)
+        for reached in state.reached:
+            count_stage(*reached)
 
 
 def _case_id(event: Event) -> UUID | None:

@@ -50,6 +50,7 @@ class Rules(
     check_after_closing_days: int
     page_within_minutes: int
     alternates: int
+    before_person_minutes: dict[str, int]
     debrief_after_hours: int
     digest_hours: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     night: Night
@@ -74,6 +75,11 @@ class Rules(
     def page_within(self) -> timedelta:
         """How long a page waits for whoever was paged."""
         return timedelta(minutes=self.page_within_minutes)
+
+    @property
+    def before_person(self) -> dict[str, timedelta]:
+        """Within which time of each urgency a report is before a person, or assigned."""
+        return {u: timedelta(minutes=m) for u, m in self.before_person_minutes.items()}
 
     @property
     def debrief_after(self) -> timedelta:
