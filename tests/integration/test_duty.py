@@ -143,7 +143,7 @@ async def test_a_page_that_fails_late_or_twice_pages_nobody_more(desk: Desk) -> 
 async def test_a_supervisor_hears_once_a_shift_how_much_waits_and_nothing_at_t0(
     desk: Desk,
 ) -> None:
-    mine, other, district = number(), number(), "BD2018"
+    mine, other, district = number(), number(), "BD2013"
     entry = {"level": "supervisor", "district": district, "way": "call"}
     people = (
         entry | {"person": "supervisor:has-two", "number": mine},
