@@ -181,7 +181,7 @@ async def test_a_supervisor_hears_once_a_shift_how_much_waits_and_nothing_at_t0(
             await eventually(is_set_again, 30, "the next shift")
         finally:
             await engine.dispose()
-        words = {"count": "2", "soon": "1"}
+        words = {"count": "২", "soon": "১"}
         text = load_templates().text("digest", "bn", words)
         await eventually(lambda: desk.texts(mine) == [text], 30, "the digest")
     assert desk.texts(other) == []

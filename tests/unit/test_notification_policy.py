@@ -42,6 +42,7 @@ TEMPLATES = load_templates()
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
 CONTACT = Contact(language="bn", days=(), hours=(), urgency="T1", consent=True)
 UNTIL = AT + timedelta(days=7)
+BANGLA = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
 NOTICE = PersonNotice(
     id=NoticeId(UUID(int=1)),
     notifier="sms",
@@ -152,7 +153,7 @@ def test_a_digest_says_two_counts_and_no_number_that_may_be_a_helpline(
         text = (
             Words(TEMPLATES, "https://centre.example.org").message(notice, "digest", language).text
         )
-        assert said in text
+        assert (said if language == "en" else said.translate(BANGLA)) in text
         assert not re.search(r"\d{3}", text)
 
 
