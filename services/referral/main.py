@@ -14,6 +14,7 @@ from services.referral.erasure_store import erase_again
 from services.referral.exchange import api_fhir
 from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
+from services.referral.pages.near import api as near
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
@@ -123,6 +124,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service))
+    app.include_router(near.make_router(service))
     app.include_router(api_routing.make_router(service, referrals))
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))

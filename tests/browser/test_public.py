@@ -363,6 +363,22 @@ async def test_a_page_to_read_is_fit_to_be_read(
     await look(page, f"public-{name}", public=True)
 
 
+async def test_help_near_is_listed_without_a_word_of_where_anybody_hides(
+    page: Page, look: Look, whole_stack: Stack
+) -> None:
+    await page.goto(f"{whole_stack.origin}/a")
+    await page.get_by_role("link", name="কাছের সাহায্যের জায়গা").click()
+    await page.get_by_label("জেলা").select_option("BD3026")
+    await page.get_by_role("button", name="দেখুন").click()
+    await page.get_by_role("heading", name="ঢাকা").wait_for()
+    listed = await page.locator("li.card").all_inner_texts()
+    assert any("জেলা লিগ্যাল এইড অফিস" in one for one in listed)
+    hidden = "আশ্রয়", "থানা", "ইউনিয়ন পরিষদ"
+    assert not any(normalise(word) in normalise(one) for word in hidden for one in listed)
+    assert page.url == f"{whole_stack.origin}/h"
+    await look(page, "public-near", public=True)
+
+
 async def test_the_first_page_is_small_and_usable_on_a_slow_line(
     context: BrowserContext, page: Page, whole_stack: Stack
 ) -> None:
