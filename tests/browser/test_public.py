@@ -137,6 +137,9 @@ async def test_somebody_tells_with_a_script_and_leaves_one_line_of_history(
 ) -> None:
     await page.goto(whole_stack.origin)
     await look(page, "public-first", public=True)
+    await page.set_viewport_size({"width": 320, "height": 600})  # 400 % on a desk
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    await page.set_viewport_size(PHONE)
     length = await page.evaluate("history.length")
     digits, _ = await tell(page, look)
     assert await page.evaluate("history.length") == length
@@ -361,6 +364,41 @@ async def test_a_page_to_read_is_fit_to_be_read(
 ) -> None:
     await page.goto(f"{whole_stack.origin}{path}")
     await look(page, f"public-{name}", public=True)
+
+
+FOCUSED = """() => {
+  const at = document.activeElement, label = at && at.labels && at.labels[0];
+  return ((label || at).innerText || "").trim();
+}"""
+
+
+async def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name has the focus."""
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        if name in await page.evaluate(FOCUSED):
+            return
+    raise AssertionError(name)
+
+
+async def test_everything_is_told_by_the_keyboard_alone(page: Page, whole_stack: Stack) -> None:
+    await page.goto(whole_stack.origin)
+    await page.keyboard.press("Tab")
+    assert "মূল লেখায় যান" in await page.evaluate(FOCUSED)
+    await tab_to(page, "আমাদের জানান")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("heading", name="এখনই কি কেউ বিপদে আছে?").wait_for()
+    await tab_to(page, "হ্যাঁ, এখনই")
+    await page.keyboard.press("Space")
+    await page.keyboard.press("Enter")
+    await page.get_by_text("ফোন করাই সবচেয়ে দ্রুত").wait_for()
+    for heading in ("মানুষটি এখন কোথায়?", "কী হচ্ছে?", "আপনিই ঠিক করবেন", "সব ঠিক আছে?"):
+        await tab_to(page, "এগিয়ে যান")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name=heading).wait_for()
+    await tab_to(page, "পাঠান")
+    await page.keyboard.press("Enter")
+    await page.locator(".digits").wait_for()
 
 
 async def test_help_near_is_listed_without_a_word_of_where_anybody_hides(
