@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from services.intake.channels import Desk
 
 LEAVE_TO: Final = "https://live7.bmd.gov.bd/"
-"""Where leaving goes when `PASHE_LEAVE_TO` names nothing else: the weather."""
+"""Where leaving goes when `INTAKE_LEAVE_TO` names nothing else: the weather."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Room:
     @property
     def leave_to(self) -> str:
         """Where whoever leaves is sent."""
-        return self.desk.environ.get("PASHE_LEAVE_TO") or LEAVE_TO
+        return self.desk.environ.get("INTAKE_LEAVE_TO") or LEAVE_TO
 
 
 def lines_now() -> list[dict[str, Any]]:
