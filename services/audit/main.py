@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from services.audit import api
+from services.audit import api, operations
 from services.audit.consumers import AuditConsumer
 from services.audit.daily import Daily
 from services.audit.outside import OutsideCheckpoint
@@ -22,6 +22,7 @@ from services.audit.witness.asking import Asking
 from shared import runtime, telemetry
 from shared.events import ACCESSES
 from shared.http import make_app
+from shared.operations.part import make_part_router
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -90,6 +91,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_public_router(proofs, daily, own.signer.vkey, own.trusted))
     app.include_router(make_router(own.witness))
     app.include_router(history.make_router(service, service.reading))
+    app.include_router(make_part_router(service, operations.look))
     return service, app
 
 

@@ -39,7 +39,8 @@ _WIDER: Final = """() => {
 
 _TEXT: Final = "() => document.title + ' ' + document.body.innerText"
 _INLINE: Final = (
-    "() => [...document.querySelectorAll('[style], style, script:not([src]), [onclick]')]"
+    "() => [...document.querySelectorAll("  # a picture leaves empty ones behind
+    "'[style]:not([style=\"\"]), style, script:not([src]), [onclick]')]"
     ".map(e => e.outerHTML.slice(0, 120))"
 )
 
