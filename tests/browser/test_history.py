@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -11,52 +13,63 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from services.audit.checkpoint import Cosigner
+from shared.access import make_token
 from shared.vocabulary import Role
-from tests.support.wait import eventually
+from tests.bench.history_log import make_event, our_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from playwright.async_api import Browser, Page, Route
 
     from tests.browser.look import Look
-    from tests.support.stack import Stack
 
 WITNESS = Cosigner("partner.example/w", b"w" * 32)
-REPORT = {
-    "channel": "web",
-    "about": "people",
-    "concerns": ["child_labour"],
-    "needs": ["education"],
-    "persons": [
-        {"ref": "a", "sex": "male", "age": {"min": 10, "max": 10, "basis": "estimated"}},
-    ],
-    "places": [{"role": "event", "pcode": "BD30260072"}],
-    "narrative": "An invented story.",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Audit at work on a log with two cases; all of `erased` but its erasure was erased."""
+
+    origin: str
+    seed: bytes
+    case: str
+    erased: str
+
+    def bearer(self, role: Role, places: Sequence[str] = ()) -> dict[str, str]:
+        org = "example" if role is Role.PROVIDER_WORKER else None
+        return {"authorization": f"Bearer {make_token(self.seed, role, org=org, places=places)}"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def case(whole_stack: Stack) -> AsyncIterator[str]:
-    """A case whose first events stand in the signed log."""
-    auditor = whole_stack.bearer(Role.AUDITOR)
-    async with httpx.AsyncClient(base_url=whole_stack.origin, timeout=30) as http:
-        told = await http.post(
-            "/intake/v1/reports", json=REPORT, headers=whole_stack.bearer(Role.PARTNER, "example")
-        )
-        case_id = str(told.raise_for_status().json()["case_ids"][0])
+async def site(
+    postgres_admin_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("history")
+    case, erased = str(uuid4()), str(uuid4())
+    async with our_log(postgres_admin_dsn, folder) as log:
+        kinds = ("case-created", "case-triaged", "case-updated")
+        told = [(case, kind) for kind in kinds] + [(erased, kind) for kind in kinds]
+        told.append((erased, "case-erased"))
+        events = [
+            make_event(
+                log.producer, subject, number % 3 + (3 if number == 6 else 0) + 1, kind, number
+            )
+            for number, (subject, kind) in enumerate(told)
+        ]
+        await log.begin()
+        await log.load(600)  # so that paths lead through several tiles
+        await log.append(events, 100)
+        await log.ledger.erase()
+        await log.ledger.sign()
+        async with log.serve() as server:
+            seed = bytes.fromhex((folder / "keys" / "pashe" / "tokens.key").read_text("ascii"))
+            yield Site(server.url, seed, case, erased)
 
-        async def recorded() -> bool:
-            path = f"/audit/v1/cases/{case_id}/proof"
-            return (await http.get(path, headers=auditor)).status_code == 200
 
-        await eventually(recorded, 60, "a history that is signed")
-    yield case_id
-
-
-async def open_as(page: Page, stack: Stack, role: Role, path: str) -> None:
-    await page.context.set_extra_http_headers(stack.bearer(role))
-    await page.goto(f"{stack.origin}{path}")
+async def open_as(page: Page, site: Site, role: Role, path: str) -> None:
+    await page.context.set_extra_http_headers(site.bearer(role))
+    await page.goto(f"{site.origin}{path}")
 
 
 async def says(page: Page, kind: str, *texts: str) -> None:
@@ -68,40 +81,44 @@ async def says(page: Page, kind: str, *texts: str) -> None:
 
 
 async def test_a_coordinator_finds_a_history_and_the_browser_proves_where_it_stands(
-    page: Page, look: Look, whole_stack: Stack, case: str
+    page: Page, look: Look, site: Site
 ) -> None:
-    await open_as(page, whole_stack, Role.COORDINATOR, "/history")
+    await open_as(page, site, Role.COORDINATOR, "/history")
     await look(page, "history")
-    await page.get_by_label("বিষয়টির নম্বর").fill(f" {case} ")
+    await page.get_by_label("বিষয়টির নম্বর").fill(f" {site.case} ")
     await page.get_by_role("button", name="দেখান").click()
-    await expect(page).to_have_url(f"{whole_stack.origin}/history/{case}")
-    await expect(page.locator("#timeline")).to_contain_text("একটি খবর এসেছে")
+    await expect(page).to_have_url(f"{site.origin}/history/{site.case}")
     await expect(page.locator("#timeline")).to_contain_text("এটি নিয়ে কাজ শুরু হয়েছে")
     await says(page, "good", "না বদলে আছে", "একজন নিরীক্ষক বাইটের সঙ্গে মিলিয়ে")
     assert await page.locator("[data-salt]").count() == 0, "no bytes for a coordinator"
     await look(page, "history-case")
     await page.get_by_role("link", name="English").click()
     await says(page, "good", "stand unchanged in the log", "No witness has signed")
-    await expect(page.locator("#timeline")).to_contain_text("Somebody read this history")
+    await expect(page.locator("#timeline")).to_contain_text("Work on it was opened")
     await look(page, "history-case-en")
 
 
 async def test_an_auditors_browser_computes_every_entry_from_its_bytes(
-    page: Page, look: Look, whole_stack: Stack, case: str
+    page: Page, look: Look, site: Site
 ) -> None:
-    await open_as(page, whole_stack, Role.AUDITOR, f"/history/{case}?lang=en")
+    await open_as(page, site, Role.AUDITOR, f"/history/{site.case}?lang=en")
     await says(page, "good", "from its exact bytes", "keys are those that this centre shows")
     entries = await page.locator("#timeline > li").count()
     assert await page.locator("[data-badge].good", has_text="proven").count() == entries
     async with page.expect_download() as download:
         await page.get_by_role("link", name="Save the proof file").click()
-    assert (await download.value).suggested_filename == f"proof-{case}.json"
+    assert (await download.value).suggested_filename == f"proof-{site.case}.json"
     await look(page, "history-auditor")
 
 
-async def test_keys_that_the_reader_pastes_are_the_ones_that_count(
-    page: Page, whole_stack: Stack, case: str
-) -> None:
+async def test_what_was_erased_is_still_proven_to_have_been_there(page: Page, site: Site) -> None:
+    await open_as(page, site, Role.AUDITOR, f"/history/{site.erased}?lang=en")
+    await says(page, "good", "These 4 entries stand unchanged")
+    assert await page.get_by_text("What it said was erased.").count() == 3
+    assert await page.locator("[data-salt]").count() == 1
+
+
+async def test_keys_that_the_reader_pastes_are_the_ones_that_count(page: Page, site: Site) -> None:
     async def cosigned(route: Route) -> None:
         answer = await route.fetch()
         note = await answer.text()
@@ -109,9 +126,9 @@ async def test_keys_that_the_reader_pastes_are_the_ones_that_count(
         await route.fulfill(response=answer, body=note + WITNESS.cosign(text, 1_800_000_000))
 
     await page.route("**/audit/log/checkpoint", cosigned)
-    await open_as(page, whole_stack, Role.COORDINATOR, f"/history/{case}?lang=en")
+    await open_as(page, site, Role.COORDINATOR, f"/history/{site.case}?lang=en")
     await says(page, "good", "No witness has signed")
-    async with httpx.AsyncClient(base_url=whole_stack.origin) as http:
+    async with httpx.AsyncClient(base_url=site.origin) as http:
         shown = (await http.get("/audit/log/keys")).text
     check = page.get_by_role("button", name="Check with these")
     box = page.get_by_label("Keys that you trust")
@@ -198,7 +215,7 @@ LIES: dict[str, tuple[str, Callable[[bytes], bytes], Role, str]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 async def test_a_server_that_lies_is_caught_by_the_browser(
-    page: Page, whole_stack: Stack, case: str, lie: str
+    page: Page, site: Site, lie: str
 ) -> None:
     where, change, role, told = LIES[lie]
 
@@ -208,39 +225,37 @@ async def test_a_server_that_lies_is_caught_by_the_browser(
         await route.fulfill(response=answer, body=body)
 
     await page.route(where, lying)
-    await open_as(page, whole_stack, role, f"/history/{case}?lang=en")
+    await open_as(page, site, role, f"/history/{site.case}?lang=en")
     await says(page, "care", told)
 
 
 async def test_without_scripts_the_history_is_read_and_the_page_says_how_to_check(
-    browser: Browser, whole_stack: Stack, case: str
+    browser: Browser, site: Site
 ) -> None:
     context = await browser.new_context(java_script_enabled=False)
     try:
         page = await context.new_page()
-        await open_as(page, whole_stack, Role.COORDINATOR, f"/history/{case}?lang=en")
-        await expect(page.locator("#timeline")).to_contain_text("A report came in")
+        await open_as(page, site, Role.COORDINATOR, f"/history/{site.case}?lang=en")
+        await expect(page.locator("#timeline")).to_contain_text("Work on it was opened")
         await expect(page.locator("#proof")).to_contain_text("It runs no scripts now")
         await expect(page.locator("#proof-keys")).to_be_hidden()
     finally:
         await context.close()
 
 
-async def test_who_may_not_read_learns_nothing(page: Page, whole_stack: Stack, case: str) -> None:
-    await open_as(page, whole_stack, Role.COORDINATOR, "/history/00000000-not-there?lang=en")
+async def test_who_may_not_read_learns_nothing(page: Page, site: Site) -> None:
+    await open_as(page, site, Role.COORDINATOR, "/history/00000000-not-there?lang=en")
     await expect(page.get_by_text("it is not for you to see")).to_be_visible()
     nothing = await page.locator("main").inner_text()
-    elsewhere = whole_stack.bearer(Role.COORDINATOR, places=("BD1004",))
+    elsewhere = site.bearer(Role.COORDINATOR, ("BD1004",))
     await page.context.set_extra_http_headers(elsewhere)
-    await page.goto(f"{whole_stack.origin}/history/{case}?lang=en")
+    await page.goto(f"{site.origin}/history/{site.case}?lang=en")
     hidden = await page.locator("main").inner_text()
     same = re.sub(r"\d", "", nothing.replace("00000000-not-there", ""))
-    assert re.sub(r"\d", "", hidden.replace(case, "")) == same
-    async with httpx.AsyncClient(base_url=whole_stack.origin) as http:
-        refused = await http.get(
-            f"/history/{case}", headers=whole_stack.bearer(Role.PROVIDER_WORKER, "example")
-        )
+    assert re.sub(r"\d", "", hidden.replace(site.case, "")) == same
+    async with httpx.AsyncClient(base_url=site.origin) as http:
+        refused = await http.get(f"/history/{site.case}", headers=site.bearer(Role.PROVIDER_WORKER))
         assert refused.status_code == 403
-        away = await http.get(f"/history/{case}")
+        away = await http.get(f"/history/{site.case}")
         assert away.status_code == 303
-        assert away.headers["location"] == f"/sign-in?next=%2Fhistory%2F{case}"
+        assert away.headers["location"] == f"/sign-in?next=%2Fhistory%2F{site.case}"

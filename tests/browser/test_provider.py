@@ -106,7 +106,9 @@ async def test_without_a_script_a_no_goes_on_and_a_stranger_finds_nothing(
         assert refused.status_code == status
     unsigned = callers.http.get(path)
     assert (unsigned.status_code, unsigned.headers["location"][:8]) == (303, "/sign-in")
-    assert callers.http.post(f"{path}/withdraw", data={"version": "1"}, headers=own).status_code == 404
+    assert (
+        callers.http.post(f"{path}/withdraw", data={"version": "1"}, headers=own).status_code == 404
+    )
     unsaid = callers.http.post(f"{path}/decline", data={"reason": "other"}, headers=own)
     assert unsaid.status_code == 422
     stale = callers.http.post(
