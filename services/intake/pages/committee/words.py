@@ -39,6 +39,7 @@ WORDS: Final = {
     "result-stored": N_("Arrived"),
     "result-repeated": N_("Had arrived before"),
     "result-refused": N_("Came back: look at it"),
+    "receipt-locked": N_("Unlock to see its secret number."),
     "receipt-once": N_("The secret number, shown only now. Give it to the person if that is safe."),
     "decide-version": N_(
         "Something was added to this report while you were away. Both are kept, and a"

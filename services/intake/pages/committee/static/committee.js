@@ -14,6 +14,7 @@ const { $, say } = show;
 let key = null; // the member's private key while the page is unlocked; it cannot be exported
 let idle = 0;
 let syncing = false;
+let justSent = []; // what the centre answered; receipts in it are shown once, to an unlocked page
 let signedIn = null; // null: not known, as without a network
 
 function touched() {
@@ -22,6 +23,7 @@ function touched() {
 }
 
 function lock() {
+  if (key) justSent = [];
   key = null;
   clearTimeout(idle);
   show.forget();
@@ -64,7 +66,8 @@ async function sync() {
   try {
     if (await look()) {
       const told = await queue.send();
-      show.sent(told);
+      justSent = justSent.concat(told);
+      show.sent(justSent, Boolean(key));
       if (key) {
         show.reports((await centre.reports()).items, writeMore);
         show.tasks((await centre.tasks()).items, answerTask);
