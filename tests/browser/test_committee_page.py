@@ -209,6 +209,7 @@ async def test_a_wrong_pin_is_counted_a_lock_hides_and_removing_leaves_nothing(
     await context.set_offline(True)
     await written(page, "invented words")
     await page.locator("#lock").click()
+    await page.locator("#queue li").wait_for()
     assert await page.locator("#queue button").count() == 0  # nothing to read while it is locked
     await context.set_offline(False)
     await page.locator("#queue li").first.wait_for(state="detached")

@@ -67,7 +67,7 @@ async def test_a_person_replays_what_was_set_aside_and_gives_up_another(
     await page.wait_for_url("**/operations?done=replay")
 
     async def replayed() -> bool:
-        return await state_of(whole_stack, "referral", again) == "done"
+        return bool(await state_of(whole_stack, "referral", again) == "done")
 
     await eventually(replayed, 15, "the replay")
     await opened(page, whole_stack, "en")

@@ -72,7 +72,7 @@ async function sync() {
         show.reports((await centre.reports()).items, writeMore);
         show.tasks((await centre.tasks()).items, answerTask);
       }
-      say(told.length > 0 ? 'sent' : 'nothing-waits');
+      say(wordFor(told));
     } else {
       say(signedIn === false ? 'sign-in-first' : 'no-network');
     }
@@ -82,6 +82,11 @@ async function sync() {
     syncing = false;
   }
   await home();
+}
+
+function wordFor(told) {
+  if (told.length === 0) return 'nothing-waits';
+  return told.some((one) => one.result === 'refused') ? 'some-came-back' : 'sent';
 }
 
 async function begin(event) {

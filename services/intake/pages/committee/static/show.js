@@ -76,7 +76,7 @@ export function queue(items, unlocked, acts) {
 
 /* What was sent just now; an unlocked page shows each receipt, this once. Conflicts are explained. */
 export function sent(told, unlocked) {
-  const rows = told.filter((one) => one.result !== 'later').map((one) => {
+  const rows = told.filter((one) => one.result === 'stored' || one.result === 'repeated').map((one) => {
     const row = made('li', 'row');
     row.dataset.result = one.result;
     row.appendChild(made('strong', '', word(one.kind)));
@@ -118,6 +118,6 @@ export function tasks(items, answer) {
 
 /* Leave nothing on the screen that only an unlocked page shows. */
 export function forget() {
-  ['sent', 'reports', 'tasks'].forEach((id) => fill(id, []));
+  ['queue', 'sent', 'reports', 'tasks'].forEach((id) => fill(id, []));
   $('said').textContent = '';
 }
