@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import disclosure as disclosure_pages
+from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
 from services.intake.reading import read
@@ -164,6 +165,9 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     app.fences |= opened.fences
     for router in opened.routers:
         app.include_router(router)
+    if "web" in chosen:
+        door = replace(desk, committer=committer.door("web"))
+        app.include_router(public.make_router(door, Reporters(vault, service.outbox)))
 
 
 def _add_cases(ground: _Ground, app: App) -> None:
