@@ -233,6 +233,18 @@ async def test_a_wrong_pin_is_counted_a_lock_hides_and_removing_leaves_nothing(
     assert found == [0, 0]
 
 
+async def test_a_page_that_nobody_touches_locks_itself(
+    context: BrowserContext, page: Page, whole_stack: Stack, member: str
+) -> None:
+    await page.clock.install()
+    await begun(context, page, whole_stack, member)
+    await page.clock.fast_forward("04:50")
+    assert await page.locator("#lock").is_visible()
+    await page.clock.fast_forward("00:30")
+    await page.locator("#unlock").wait_for()
+    assert not await page.locator("#lock").is_visible()
+
+
 async def begun_again(page: Page) -> None:
     await page.locator("#new-pin").fill(PIN)
     await page.locator("#again").fill(PIN)

@@ -99,6 +99,7 @@ async function begin(event) {
     if (!(await look())) return say(signedIn === false ? 'sign-in-first' : 'no-network');
     const made = await keys.begin(pin, centre.makePhone);
     await store.keep('phone', made.phone);
+    if (navigator.storage && navigator.storage.persist) navigator.storage.persist();
     key = made.key;
     form.reset();
     say('begun');
