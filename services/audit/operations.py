@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from services.audit.flags import ALARMS, Flag
-from shared import telemetry
+from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
 
@@ -58,4 +58,4 @@ async def look(conn: AsyncConnection, _: datetime) -> list[Block]:
 
 
 def _gauge(name: str) -> int:
-    return int(telemetry.REGISTRY.get_sample_value(name) or 0)
+    return int(total(name) or 0)

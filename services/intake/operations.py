@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from services.intake import store
-from services.intake.channels import NAMES
-from shared import telemetry
+from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
 
@@ -29,6 +27,14 @@ SELECT kind, urgency, count(*) AS n, min(opened_at) AS since FROM tasks
 WHERE state <> 'done' AND level <> 'safeguarding_focal_person'
 GROUP BY kind, urgency ORDER BY urgency NULLS LAST, n DESC LIMIT 20
 """)
+_UNSEEN: Final = text("""
+SELECT coalesce(extract(epoch FROM CAST(:at AS timestamptz) - min(s.received_at)), 0)
+FROM cases c JOIN submissions s USING (submission_id)
+WHERE c.facts ->> 'urgency' = 'T0' AND c.status = 'open' AND s.seen_at IS NULL AND NOT s.test
+""")
+_UNOPENED: Final = text(
+    "SELECT count(*) FROM submissions WHERE state = 'received' AND open_at <= :at"
+)
 _REPLIES: Final = text("""
 SELECT count(*) FILTER (WHERE state IN ('planned', 'sending')) AS waiting,
   count(*) FILTER (WHERE state NOT IN ('planned', 'sending', 'sent')
@@ -39,7 +45,9 @@ FROM replies
 
 async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
     """Return what waits here; never of whom."""
-    waiting = await store.count_waiting(conn, at)
+    unseen = float(await conn.scalar(_UNSEEN, {"at": at}) or 0)
+    unopened = int(await conn.scalar(_UNOPENED, {"at": at}) or 0)
+    failures = int(total("pashe_channel_failures_total") or 0)
     erased = (await conn.execute(_ERASURES, {"at": at})).one()
     replies = (await conn.execute(_REPLIES, {"at": at})).one()
     tasks = tuple(
@@ -50,11 +58,9 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
         Block(
             N_("Reports"),
             (
-                Figure(N_("Reports without a case, overdue"), waiting.unopened, care=True),
-                Figure(
-                    N_("Minutes that danger waits unseen"), int(waiting.t0_unseen // 60), care=True
-                ),
-                Figure(N_("Failures of channels since the start"), _failures(), care=True),
+                Figure(N_("Reports without a case, overdue"), unopened, care=True),
+                Figure(N_("Minutes that danger waits unseen"), int(unseen // 60), care=True),
+                Figure(N_("Failures of channels since the start"), failures, care=True),
                 Figure(N_("Replies that wait"), replies.waiting),
                 Figure(N_("Replies that were not sent, one day"), replies.lost, care=True),
             ),
@@ -73,12 +79,3 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             ),
         ),
     ]
-
-
-def _failures() -> int:
-    """Return what channels of this process could not do, as the metric counts it."""
-    counted = (
-        telemetry.REGISTRY.get_sample_value("pashe_channel_failures_total", {"channel": name})
-        for name in NAMES
-    )
-    return int(sum(one or 0 for one in counted))

@@ -17,7 +17,7 @@ from services.notification.seal import Sealer
 from services.notification.service import Subscriptions
 from services.notification.settings import load_settings
 from services.notification.webhook_worker import CONNECTIONS
-from shared import erasure_list, runtime
+from shared import erasure_list, runtime, telemetry
 from shared.clock import now
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
@@ -69,9 +69,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     dispatch = Dispatch(service.flow, service.outbox, settings, service.settings.replica, now)
 
+    telemetry.NOTIFYING.expect()
+
     async def measure() -> None:
         while True:
             await dispatch.measure()
+            telemetry.NOTIFYING.done()
             await asyncio.sleep(MEASURE)
 
     async def keep_house() -> None:

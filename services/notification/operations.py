@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from shared import telemetry
+from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
 
@@ -77,5 +77,5 @@ def _words(reason: str | None) -> str:
 
 
 def _braked(notifier: str) -> int:
-    found = telemetry.REGISTRY.get_sample_value("pashe_sms_gateway_braked", {"notifier": notifier})
+    found = total("pashe_sms_gateway_braked", notifier=notifier)
     return int(found or 0)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from prometheus_client import CollectorRegistry  # noqa: TC002
 from sqlalchemy import text
 from starlette.responses import Response  # noqa: TC002  (FastAPI reads the annotation)
 
@@ -16,6 +15,7 @@ from shared import telemetry
 from shared.access import Caller, require
 from shared.clock import now
 from shared.errors import NotFound, Unavailable
+from shared.metrics import total
 from shared.pages.forms import read_form
 from shared.pages.pages import Pages
 from shared.parked import ask_replay, dismiss, list_parked
@@ -135,16 +135,10 @@ def streams_of(service: Service) -> list[Stream]:
     """Return the consumers of this process by name."""
     found = []
     for consumer in service.consumers:
-        lags = [_lag(telemetry.REGISTRY, consumer.name, topic) for topic in consumer.topics]
-        known = [lag for lag in lags if lag is not None]
+        lag = total("pashe_consumer_lag_records", consumer=consumer.name)
         held = bool(consumer.held or consumer.paused())
-        found.append(Stream(consumer.name, int(sum(known)) if known else None, held))
+        found.append(Stream(consumer.name, None if lag is None else int(lag), held))
     return sorted(found, key=lambda one: (not one.held, -(one.lag or 0), one.name))
-
-
-def _lag(registry: CollectorRegistry, consumer: str, topic: str) -> float | None:
-    labels = {"consumer": consumer, "topic": topic}
-    return registry.get_sample_value("pashe_consumer_lag_records", labels)
 
 
 async def _stored(service: Service, look: Callable[..., Awaitable[list[Any]]]) -> Stored | None:
