@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+import httpx
 
 from shared.vocabulary import Role
 from tests.browser.signing_in import sign_in
@@ -19,19 +22,44 @@ SECRET = "Invented Rina of nowhere"
 PARTS = ("intake", "referral", "notification", "audit")
 
 
-async def parked(stack: Stack, service: str, consumer: str, key: str) -> int:
-    """Park an event of a kind that nobody handles: it can be replayed at any time."""
+async def event_of(stack: Stack) -> tuple[bytes, bytes, str]:
+    """Return key, value and type of an event of a case, as Kafka has it; one is made if need be."""
+    body = {"channel": "helpline", "concerns": ["child_labour"], "persons": [{"name": SECRET}]}
+    async with httpx.AsyncClient(base_url=stack.origin, timeout=20) as http:
+        made = await http.post("/intake/v1/reports", json=body, headers=stack.bearer(Role.OPERATOR))
+    case_id = made.raise_for_status().json()["case_ids"][0]
+    conn = await stack.connect("intake")
+    try:
+
+        async def sent() -> Any:
+            return await conn.fetchrow(
+                "SELECT key, value, type FROM outbox WHERE topic = 'cases' AND key = $1"
+                " AND sent_at IS NOT NULL ORDER BY id LIMIT 1",
+                case_id.encode(),
+            )
+
+        row = await eventually(sent, 20, "the event")
+    finally:
+        await conn.close()
+    return row["key"], row["value"], row["type"]
+
+
+async def parked(
+    stack: Stack, service: str, consumer: str, key: bytes, value: bytes, kind: str
+) -> int:
+    """Park a record as its consumer would."""
     conn = await stack.connect(service)
     try:
         return int(
             await conn.fetchval(
                 'INSERT INTO parked (consumer, topic, partition, "offset", key, value, headers,'
-                " reason, detail) VALUES ($1, 'cases', 0, $2, $3, $4,"
-                """ '[["type", "nobody-handles"]]', 'bug', 'KeyError') RETURNING id""",
+                " reason, detail) VALUES ($1, 'cases', 0, $2, $3, $4, $5, 'bug', 'KeyError')"
+                " RETURNING id",
                 consumer,
                 2**40 + uuid4().int % 2**40,
-                key.encode(),
-                SECRET.encode(),
+                key,
+                value,
+                json.dumps([["type", kind]]),
             )
         )
     finally:
@@ -55,8 +83,9 @@ async def opened(page: Page, stack: Stack, lang: str = "bn") -> None:
 async def test_a_person_replays_what_was_set_aside_and_gives_up_another(
     context: BrowserContext, page: Page, look: Look, whole_stack: Stack
 ) -> None:
-    again = await parked(whole_stack, "referral", "referral.cases", str(uuid4()))
-    never = await parked(whole_stack, "intake", "nobody.reads", str(uuid4()))
+    event = await event_of(whole_stack)
+    again = await parked(whole_stack, "referral", "referral.cases", *event)
+    never = await parked(whole_stack, "intake", "nobody.reads", b"1", SECRET.encode(), "x")
     await sign_in(context, whole_stack, Role.OPERATIONS)
     await opened(page, whole_stack)
     text = await page.inner_text("main")
@@ -67,7 +96,7 @@ async def test_a_person_replays_what_was_set_aside_and_gives_up_another(
     await page.wait_for_url("**/operations?done=replay")
 
     async def replayed() -> bool:
-        return await state_of(whole_stack, "referral", again) == "done"
+        return bool(await state_of(whole_stack, "referral", again) == "done")
 
     await eventually(replayed, 15, "the replay")
     await opened(page, whole_stack, "en")

@@ -182,3 +182,21 @@ async def test_free_places_are_said_in_bangla_digits_and_never_more_than_there_a
     finally:
         free = {"places_free": known["places_free"], "places_total": known["places_total"]}
         callers.http.put(path, json=free, headers=callers.desk)
+
+
+async def test_a_worker_without_an_account_answers_by_a_link(
+    page: Page, look: Look, callers: Callers
+) -> None:
+    referral = await callers.assigned(report())
+    made = callers.http.post(
+        f"/referral/v1/referrals/{referral['referral_id']}/link", headers=callers.desk
+    )
+    await page.goto(made.raise_for_status().json()["url"])
+    await look(page, "link")
+    await page.get_by_text("না, পারব না").click()
+    await page.get_by_role("button", name="জায়গা খালি নেই").click()
+    await page.get_by_text("আপনার উত্তর পৌঁছেছে").wait_for()
+    await look(page, "link-thanks")
+    assert (await callers.until(referral, "declined"))["reason"] == "no_capacity"
+    await page.goto(made.json()["url"])
+    await look(page, "link-gone")

@@ -25,14 +25,14 @@ def sealed(body: object, item: str = ID, seals: Seals = KEEP) -> dict[str, Any]:
 
 
 def test_a_sealed_report_reads_as_it_would_in_clear() -> None:
-    value = unsealed(sealed({"report": {"narrative": "invented"}}), KEEP)
-    item = read_item(value)
+    item = read_item(unsealed(sealed({"report": {"narrative": "invented"}}), KEEP))
     assert isinstance(item, ReportItem)
     assert (str(item.id), item.report.narrative) == (ID, "invented")
 
 
 def test_what_was_not_sealed_stays_as_it_is() -> None:
-    for value in (None, [], {"id": ID, "report": {}}):
+    values: list[object] = [None, [], {"id": ID, "report": {}}]
+    for value in values:
         assert unsealed(value, KEEP) is value
 
 
@@ -65,4 +65,5 @@ def test_one_changed_letter_breaks_the_seal() -> None:
     changed = cut[:-3] + ("A" if cut[-3] != "A" else "B") + cut[-2:]
     with pytest.raises(InvalidBody) as refused:
         unsealed({"id": ID, "sealed": changed}, KEEP)
-    assert refused.value.members["errors"][0]["rule"] == "seal-broken"
+    wrong: Any = refused.value.members["errors"]
+    assert wrong[0]["rule"] == "seal-broken"

@@ -84,12 +84,12 @@ def make_member_router(service: Service) -> APIRouter:
         told = msgspec.to_builtins({"items": items, "next": None})
         return JSONResponse(told, headers=_NOT_KEPT)
 
-    @router.post("/{task_id}/answer", response_model=None, openapi_extra=body_of(OutcomeIn))
-    async def answer(request: Request, task_id: UUID, caller: _Member) -> Response:
+    @router.post("/{errand_id}/answer", response_model=None, openapi_extra=body_of(OutcomeIn))
+    async def answer(request: Request, errand_id: UUID, caller: _Member) -> Response:
         """Say what came of a task: `done`, `could_not` or `not_safe`."""
         body = await read_body(request, OutcomeIn)
         async with service.flow.begin() as conn:
-            await errands.answer(conn, task_id, body.outcome, caller, now())
+            await errands.answer(conn, errand_id, body.outcome, caller, now())
         service.waker.wake()
         return JSONResponse({"status": "received"}, headers=_NOT_KEPT)
 

@@ -10,6 +10,7 @@ WORDS: Final = {
     "working": N_("One moment …"),
     "sending": N_("Sending …"),
     "sent": N_("Sent."),
+    "some-came-back": N_("Something came back: look at it below."),
     "nothing-waits": N_("Nothing waits to be sent."),
     "kept": N_("Kept on this phone, locked."),
     "no-network": N_("The centre cannot be reached now. What you wrote stays here and goes later."),
@@ -38,7 +39,7 @@ WORDS: Final = {
     "state-refused": N_("Came back: look at it"),
     "result-stored": N_("Arrived"),
     "result-repeated": N_("Had arrived before"),
-    "result-refused": N_("Came back: look at it"),
+    "receipt-locked": N_("Unlock to see its secret number."),
     "receipt-once": N_("The secret number, shown only now. Give it to the person if that is safe."),
     "decide-version": N_(
         "Something was added to this report while you were away. Both are kept, and a"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from services.referral import offers_store
 from services.referral.api import actor_of
 from services.referral.domain import allowed
 from services.referral.listing import change_capacity
-from services.referral.pages.provider import store, words
+from services.referral.pages.provider import HERE, store, words
 from services.referral.pages.provider.answers import order_in
 from services.referral.referral import PROMISED
 from shared.access import Caller, require
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from services.referral.service import Referrals
     from shared.runtime import Service
 
-HERE: Final = Path(__file__).parent
 _MOST_PLACES: Final = 10_000
 _Worker = Annotated[Caller, Depends(require(Role.PROVIDER_WORKER))]
 

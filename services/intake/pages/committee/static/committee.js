@@ -14,6 +14,7 @@ const { $, say } = show;
 let key = null; // the member's private key while the page is unlocked; it cannot be exported
 let idle = 0;
 let syncing = false;
+let justSent = []; // what the centre answered; receipts in it are shown once, to an unlocked page
 let signedIn = null; // null: not known, as without a network
 
 function touched() {
@@ -22,6 +23,7 @@ function touched() {
 }
 
 function lock() {
+  if (key) justSent = [];
   key = null;
   clearTimeout(idle);
   show.forget();
@@ -64,12 +66,13 @@ async function sync() {
   try {
     if (await look()) {
       const told = await queue.send();
-      show.sent(told);
+      justSent = justSent.concat(told);
+      show.sent(justSent, Boolean(key));
       if (key) {
         show.reports((await centre.reports()).items, writeMore);
         show.tasks((await centre.tasks()).items, answerTask);
       }
-      say(told.length > 0 ? 'sent' : 'nothing-waits');
+      say(wordFor(told));
     } else {
       say(signedIn === false ? 'sign-in-first' : 'no-network');
     }
@@ -79,6 +82,11 @@ async function sync() {
     syncing = false;
   }
   await home();
+}
+
+function wordFor(told) {
+  if (told.length === 0) return 'nothing-waits';
+  return told.some((one) => one.result === 'refused') ? 'some-came-back' : 'sent';
 }
 
 async function begin(event) {
@@ -91,6 +99,7 @@ async function begin(event) {
     if (!(await look())) return say(signedIn === false ? 'sign-in-first' : 'no-network');
     const made = await keys.begin(pin, centre.makePhone);
     await store.keep('phone', made.phone);
+    if (navigator.storage && navigator.storage.persist) navigator.storage.persist();
     key = made.key;
     form.reset();
     say('begun');

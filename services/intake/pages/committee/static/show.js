@@ -74,14 +74,15 @@ export function queue(items, unlocked, acts) {
   }));
 }
 
-/* What was sent just now: each receipt is shown this once, and conflicts are explained. */
-export function sent(told) {
-  const rows = told.filter((one) => one.result !== 'later').map((one) => {
+/* What was sent just now; an unlocked page shows each receipt, this once. Conflicts are explained. */
+export function sent(told, unlocked) {
+  const rows = told.filter((one) => one.result === 'stored' || one.result === 'repeated').map((one) => {
     const row = made('li', 'row');
     row.dataset.result = one.result;
     row.appendChild(made('strong', '', word(one.kind)));
     row.appendChild(made('span', 'state', word('result-' + one.result)));
-    if (one.receipt) {
+    if (one.receipt && !unlocked) row.appendChild(made('p', 'note', word('receipt-locked')));
+    if (one.receipt && unlocked) {
       row.appendChild(made('p', 'secret-number', digits(one.receipt)));
       row.appendChild(made('p', 'note', word('receipt-once')));
     }
@@ -117,6 +118,6 @@ export function tasks(items, answer) {
 
 /* Leave nothing on the screen that only an unlocked page shows. */
 export function forget() {
-  ['sent', 'reports', 'tasks'].forEach((id) => fill(id, []));
+  ['queue', 'sent', 'reports', 'tasks'].forEach((id) => fill(id, []));
   $('said').textContent = '';
 }
