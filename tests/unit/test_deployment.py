@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
@@ -20,6 +19,9 @@ from services.notification.notifiers import NAMES as NOTIFIERS
 from services.referral.rules import load_rules
 from tests.support.processes import ROOT
 from tests.support.unit_routes import find_routes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEPLOY: Final = ROOT / "deploy"
 CHART: Final = DEPLOY / "helm" / "pashe"
