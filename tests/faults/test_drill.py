@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.attempts import Attempt
+    from tests.faults.truth import Submission
 
 pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -96,6 +97,6 @@ async def test_a_backup_under_load_is_restored_on_a_machine_that_lost_everything
     assert verified
 
 
-def _waits(attempt: Attempt, stored: dict[str, reading.Submission]) -> bool:
+def _waits(attempt: Attempt, stored: dict[str, Submission]) -> bool:
     found = stored.get(attempt.mark)
     return found is not None and found.state == "received"
