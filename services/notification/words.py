@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.notification.carrier import Message
 from services.notification.templates import LANGUAGES
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from services.notification.person_store import PersonNotice
     from services.notification.templates import Templates
+
+
+MOST: Final = 99
+"""The largest count that is said: three digits in a row may be a helpline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +44,14 @@ class Words:
 
 def _values(notice: PersonNotice, public_url: str) -> Mapping[str, str]:
     code = answer_code(notice.referral_id) if notice.referral_id else ""
-    return {"code": code, "url": public_url}
+    return {
+        "code": code,
+        "url": public_url,
+        "count": _count(notice.waiting),
+        "soon": _count(notice.soon),
+    }
+
+
+def _count(number: int | None) -> str:
+    """Return a count as a neutral text may hold it."""
+    return "99+" if (number or 0) > MOST else str(number or 0)

@@ -17,6 +17,9 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
 from services.intake import store as cases
+from services.intake.casework.api_errands import make_member_router
+from services.intake.channels.committee.phones_api import make_phones_router
+from services.intake.channels.committee.sealed import unsealed
 from services.intake.channels.taking import take
 from services.intake.preparing import Message, repeat_key
 from services.intake.reach import matter, shown
@@ -105,15 +108,16 @@ def read_item(value: object) -> ReportItem | AdditionItem:
 
 def make_router(desk: Desk) -> APIRouter:
     """Make the routes of the committee's page."""
-    router = APIRouter(prefix="/intake/v1/committee", tags=["committee"])
+    router = APIRouter(tags=["committee"])
     counter = _Counter(desk)
 
-    @router.post("/batches", response_model=None)
+    @router.post("/intake/v1/committee/batches", response_model=None)
     async def batch(request: Request, caller: _Member) -> JSONResponse:
         """Take a batch; `items` answers each in its order: stored, repeated, refused or later.
 
         A `refused` item has a `reason`; it must be changed before it is sent again. `later` is to
-        be sent again as it is.
+        be sent again as it is. An item may be `{"id", "sealed"}`: a compact JWE of what it would
+        be, to the key of `GET /intake/v1/keys`, with the id as `item` in its protected header.
         """
         desk.committer.check_room()
         body = validate(BatchIn, parse_json(await read_bytes(request)))
@@ -121,7 +125,7 @@ def make_router(desk: Desk) -> APIRouter:
         desk.service.waker.wake()
         return JSONResponse({"items": told}, headers={"Cache-Control": "no-store"})
 
-    @router.get("/reports", response_model=None)
+    @router.get("/intake/v1/committee/reports", response_model=None)
     async def reports(
         caller: _Member,
         after: str | None = None,
@@ -147,6 +151,8 @@ def make_router(desk: Desk) -> APIRouter:
             msgspec.to_builtins(page(items, last)), headers={"Cache-Control": "no-store"}
         )
 
+    router.include_router(make_phones_router(desk))
+    router.include_router(make_member_router(desk.service))
     return router
 
 
@@ -161,7 +167,7 @@ class _Counter:
         """Take an item and say what became of it; nothing that it held is echoed but its id."""
         named = _named(value)
         try:
-            item = read_item(value)
+            item = read_item(unsealed(value, self._desk.seals))
             if isinstance(item, ReportItem):
                 return named | await self._report(item, caller, now())
             return named | await self._addition(item, caller, now())
