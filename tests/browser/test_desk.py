@@ -150,6 +150,10 @@ async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa
     room: Room, page: Page, look: Look
 ) -> None:
     case_id = await room.reported(danger_now=True)
+    await eventually(lambda: room.referrals(case_id), 20, "a referral")
+    page.on("response", lambda r: print("RESP", r.status, r.url[:120]))
+    page.on("pageerror", lambda r: print("ERR", r))
+    page.on("console", lambda r: print("CON", r.text))
     await sign_in(page, room, "coordinator")
     await page.goto(f"{room.stack.origin}/desk")
     await look(page, "desk-queue")
@@ -288,7 +292,7 @@ async def test_a_call_is_kept_as_it_is_typed_and_ends_with_a_secret_number(
     await page.fill('[name="report.persons.0.age:years"]', "১১")
     await page.select_option('[name="report.places.0.pcode"]', SAVAR)
     await page.fill('[name="report.narrative"]', WORDS)
-    await page.wait_for_function("document.querySelector('#kept').textContent !== ''")
+    await eventually(lambda: page.inner_text("#kept"), 20, "the call is kept")
     call_id = await page.input_value('[name="call_id"]')
     await page.click('[name="end"]')
     assert re.search(
