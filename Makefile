@@ -41,7 +41,7 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 .PHONY: test
 test: $(READY) ## Run the tests: unit, contract, integration, faults in their short form
 	@$(SPREAD) tests/unit tests/contract
-	@$(SPREAD) --no-loadscope-reorder tests/integration -m "$(SELECTED)"
+	@$(SPREAD) --no-loadscope-reorder tests/integration tests/browser -m "$(SELECTED)"
 	@$(PYTEST) tests/bench tests/faults -m "$(SELECTED)"
 
 .PHONY: test-ci
@@ -59,6 +59,18 @@ test-unit: $(READY) ## Run the tests that need no process
 .PHONY: test-integration
 test-integration: $(READY) ## Run the tests on a real Kafka and PostgreSQL
 	@$(PYTEST) tests/integration
+
+.PHONY: test-browser
+test-browser: $(READY) ## Walk through the pages in a real Chromium
+	@$(PYTEST) tests/browser
+
+.PHONY: screenshots
+screenshots: $(READY) ## Leave a picture of every page in FOLDER (screenshots), as the tests see them
+	@PASHE_SCREENSHOTS=$(or $(FOLDER),screenshots) $(PYTEST) tests/browser
+
+.PHONY: texts
+texts: $(READY) ## Add texts that no catalogue has yet, take out what nobody says any more
+	@.venv/bin/python -m tests.support.texts
 
 .PHONY: test-keycloak
 test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
@@ -81,6 +93,11 @@ dashboards: $(READY) ## Write Grafana's dashboards anew from deploy/grafana/*.py
 .PHONY: test-independent
 test-independent: $(READY) ## Verify the log with verifiers that are not ours (needs Go)
 	@$(PYTEST) tests/independent -rs
+
+.PHONY: test-deploy
+test-deploy: $(READY) ## Check image, Compose files, chart and gateway with the tools that are there
+	@sh deploy/tools.sh
+	@$(PYTEST) tests/deploy -rs
 
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost

@@ -172,6 +172,17 @@ def set_known(found: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
         found.labels(*labels).set(values.get(labels, 0))
 
 
+def total(name: str, **labels: str) -> float | None:
+    """Return the sum of this process's samples of a name with these labels, None if it has none."""
+    found = [
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return sum(found) if found else None
+
+
 class _Shown:
     """The registry as a process of one service shows it."""
 

@@ -28,13 +28,13 @@ from shared import idempotency, telemetry
 from shared.access import TokenReader
 from shared.broker import make_broker
 from shared.clock import now
-from shared.database import check_role, make_engine, schema_version
+from shared.database import check_role, find_schema, make_engine
 from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal, label_of
 from shared.logs import guard_process
-from shared.migrate import known_revisions
+from shared.migrate import Revisions, revisions_of
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
@@ -99,7 +99,7 @@ class Service:
     timers: list[TimerKind] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     checks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    known: frozenset[str] = frozenset()
+    revisions: Revisions = field(default_factory=Revisions)
     started: bool = False
     kafka_up: bool = False
     refusal: str = ""
@@ -195,8 +195,7 @@ class Service:
         said = False
         while True:
             try:
-                version = await schema_version(self.flow)
-                if version is not None and version in self.known:
+                if self.revisions.run_on(await find_schema(self.flow)):
                     await check_role(self.flow, self.settings.service)
                     await check_role(self.web, self.settings.service)
                     for check in self.checks:
@@ -316,13 +315,13 @@ class Service:
 
     async def readiness(self) -> dict[str, Any]:
         """Say whether the own database answers at a known schema; Kafka is told, never required."""
-        version = None
+        schema = None
         with contextlib.suppress(Exception):  # not ready is the answer
             async with asyncio.timeout(1):
-                version = await schema_version(self.web)
+                schema = await find_schema(self.web)
         return {
-            "ready": self.started and version is not None and version in self.known,
-            "schema": version,
+            "ready": self.started and self.revisions.run_on(schema),
+            "schema": schema.version if schema else None,
             "kafka": self.kafka_up,
             "held": sorted(c.name for c in self.consumers if c.held or c.paused()),
             "time": now().isoformat(),
@@ -446,7 +445,8 @@ def make_service(
     `finds`: it reads topics that come and go.
 
     `flow_size` is how many database connections consumers, timers and use cases share; a process
-    with many consumers wants more, for each takes one while it handles a batch.
+    with many consumers wants more, for each takes one while it handles a batch. `DATABASE_POOL`
+    and `DATABASE_WEB_POOL` set other sizes (DECISIONS 21).
 
     Raises:
         SettingsError: a variable or key is missing or wrong.
@@ -454,8 +454,9 @@ def make_service(
     """
     settings = settings or load_settings(name)
     telemetry.setup(settings)
+    flow_size = settings.pool or flow_size
     flow = make_engine(settings.database_url, size=flow_size, name=f"{name} flow", wait=10)
-    web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
+    web = make_engine(settings.database_web_url, size=settings.web_pool or 8, name=f"{name} web")
     centre = read_key(settings, "tokens.pub") if settings.script_tokens else None
     issuers = Issuers(read_issuers(settings.issuers))
     sessions = None
@@ -474,7 +475,7 @@ def make_service(
         issuers=issuers,
         sessions=sessions,
         tasks=[sessions.run] if sessions else [],
-        known=known_revisions(name),
+        revisions=revisions_of(name),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.platform", "tests.support.spread"]
+pytest_plugins = ["tests.support.platform", "tests.support.spread", "tests.support.whole_stack"]
 
 
 def pytest_sessionstart() -> None:

@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from starlette.requests import Request
+
 CLIENTS: Final = Path(__file__).resolve().parents[2] / "docs" / "clients"
 """The example clients; an installation without the repository has none to show."""
 
@@ -29,8 +31,8 @@ _HEADERS: Final = {
 }
 
 _PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Pashe</title>
+<html lang="{lang}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
 <style>{style}</style>
 {body}
 </html>
@@ -40,6 +42,14 @@ _FRONT: Final = """<h1>Pashe</h1>
 <p>Reports of child trafficking and child labour: taken, referred, followed, remembered.</p>
 <p><a href="/docs">The interfaces of this installation</a></p>"""
 
+_AWAY: Final = """<main>
+<h1>একটু পরে আবার চেষ্টা করুন</h1>
+<p>এই পাতা এখন খোলা যাচ্ছে না। আপনি কোনো ভুল করেননি।</p>
+<p>এখনই বিপদ হলে ফোন করুন: <a href="tel:999">৯৯৯</a>। শিশুদের জন্য <a href="tel:1098">১০৯৮</a>।</p>
+<p lang="en">This page cannot be opened now; it is not your fault. Please try again in a moment.
+In danger, call <a href="tel:999">999</a>; for children, <a href="tel:1098">1098</a>.</p>
+</main>"""
+
 _DOCS: Final = """<h1>Interfaces</h1>
 <h2>Requests and answers: OpenAPI 3.1</h2>
 <ul>{services}</ul>
@@ -48,6 +58,16 @@ _DOCS: Final = """<h1>Interfaces</h1>
 events</a></li></ul>
 {clients}
 <p><a href="/">Back</a></p>"""
+
+
+def for_people(request: Request, told: Response) -> Response:
+    """Return an error as a page where a browser asked for one, with lines that can be called."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return told
+    page = _page(_AWAY, "bn", "…", told.status_code)
+    page.headers["Cache-Control"] = "no-store"
+    page.headers["Retry-After"] = told.headers["retry-after"]
+    return page
 
 
 def show_front() -> Response:
@@ -76,5 +96,6 @@ def _clients() -> list[str]:
     return sorted(file.name for file in CLIENTS.glob("*.py"))
 
 
-def _page(body: str) -> Response:
-    return HTMLResponse(_PAGE.format(style=_STYLE, body=body), headers=_HEADERS)
+def _page(body: str, lang: str = "en", title: str = "Pashe", status: int = 200) -> Response:
+    text = _PAGE.format(style=_STYLE, body=body, lang=lang, title=title)
+    return HTMLResponse(text, status, headers=_HEADERS)

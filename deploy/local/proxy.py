@@ -54,8 +54,18 @@ _HOP: Final = frozenset(
 )
 """Headers of one hop only (RFC 9110, 7.6.1)."""
 
-_INTAKES: Final = ("sign-in", "sign-out")
-"""First segments beside its own name that intake serves."""
+ROOMS: Final = {
+    **dict.fromkeys(("sign-in", "sign-out"), "intake"),
+    **dict.fromkeys(("", "a", "l", "r", "t", "x"), "intake"),
+    **dict.fromkeys(("desk", "committee"), "intake"),
+    **dict.fromkeys(("h", "provider"), "referral"),
+    "operations": "notification",
+    "history": "audit",
+}
+"""Which service serves the pages under a first segment; the empty one is the origin's front."""
+
+SHARED_ROOM: Final = "operations"
+"""Pages of every service: its own under `/operations/<service>`."""
 
 _CLAIMED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip")
 _INSIDE: Final = frozenset({"metrics", "ready"})
@@ -95,22 +105,31 @@ class Proxy:
 
     async def _respond(self, request: Request) -> Response:
         words = [word for word in request.scope["path"].split("/") if word]
-        if words in ([], ["live"]) or words[0] == "docs":
+        room = words[0] if words else ""
+        if (not words and "" not in self._routes) or words == ["live"] or room == "docs":
             return self._own(request, words)
-        base = self._routes.get(words[0])
+        base = self._base_of(words)
         if base is None or _is_inside(words):
             return problem(404, "not-found", "There is nothing here.")
         try:
             upstream = await self._send(request, base)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            return problem(502, "service-away", f"{words[0]} is not there now; try again.")
+            told = problem(502, "service-away", f"{room} is not there now; try again.")
+            return front.for_people(request, told)
         except httpx.TimeoutException:
-            return problem(504, "service-slow", f"{words[0]} did not answer in time.")
+            told = problem(504, "service-slow", f"{room} did not answer in time.")
+            return front.for_people(request, told)
         except httpx.HTTPError:
-            return problem(502, "service-broke-off", f"{words[0]} broke off; ask again.")
+            told = problem(502, "service-broke-off", f"{room} broke off; ask again.")
+            return front.for_people(request, told)
         response = StreamingResponse(_body_of(upstream), upstream.status_code)
         response.raw_headers = _forwardable(upstream.headers.raw)
         return response
+
+    def _base_of(self, words: list[str]) -> str | None:
+        if len(words) > 1 and words[0] == SHARED_ROOM and words[1] in SERVICES:
+            return self._routes.get(words[1])
+        return self._routes.get(words[0] if words else "")
 
     def _own(self, request: Request, words: list[str]) -> Response:
         if request.method not in {"GET", "HEAD"}:
@@ -151,6 +170,8 @@ def _is_inside(words: list[str]) -> bool:
     """Say whether a path is kept inside; dots are refused, since they could lead there."""
     if any(word in {".", ".."} for word in words):
         return True
+    if not words:
+        return False
     return len(words) <= 3 and words[-1].lower() in _INSIDE and words[1:-1] in ([], ["v1"])  # noqa: PLR2004  (service, version, name)
 
 
@@ -230,7 +251,7 @@ def main() -> None:
     """Serve on the listening socket whose file descriptor is the first argument."""
     names = (*SERVICES, ACCOUNTS)
     routes = {name: os.environ.get(f"{name.upper()}_URL", "") for name in names}
-    routes |= dict.fromkeys(_INTAKES, routes["intake"])
+    routes |= {room: routes[service] for room, service in ROOMS.items()}
     listener = socket.socket(fileno=int(sys.argv[1]))
     setup_logs("proxy", "WARNING")
     guard_process()

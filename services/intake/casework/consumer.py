@@ -19,9 +19,11 @@ from services.intake.casework.tasks import (
     after_notice,
     after_parking,
     after_referral,
+    asks_nobody,
     most_urgent,
     was_not_reached,
 )
+from services.intake.contacts.workers_store import without_worker
 from services.intake.figures import count_stage
 from shared.clock import now
 from shared.errors import RecordInvalid
@@ -54,14 +56,18 @@ STAGES: Final = {
 
 @dataclass(slots=True)
 class Desk:
-    """What was locked and read, and what was decided."""
+    """What was locked and read, and what was decided.
+
+    `unmanned`: referrals with a notice to workers whom their provider does not have here.
+    """
 
     facts: dict[UUID, CaseFacts]
     attempts: dict[UUID, dict[UUID, Attempt]]
+    unmanned: set[UUID]
     orders: list[tuple[UUID, Orders]] = field(default_factory=list)
     tracked: dict[UUID, tuple[UUID, Attempt]] = field(default_factory=dict)
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
-    unreached: set[UUID] = field(default_factory=set)
+    unreached: set[tuple[UUID, UUID]] = field(default_factory=set)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
     received: dict[UUID, datetime] = field(default_factory=dict)
     reached: list[tuple[str, str, timedelta]] = field(default_factory=list)
@@ -83,7 +89,16 @@ class DeskHandler:
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Desk:
         """Lock the cases in order of id; read their referrals and who is on duty."""
         ids = sorted({case_id for event in events if (case_id := _case_id(event)) is not None})
-        state = Desk(await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids))
+        facts, attempts = await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids)
+        asked = {
+            about
+            for event in events
+            if isinstance(event.data, NoticeFacts)
+            and asks_nobody(event.data)
+            and (about := event.data.referral_id) is not None
+        }
+        unmanned = await without_worker(conn, asked) if asked else set()
+        state = Desk(facts, attempts, unmanned)
         if any(event.type in STAGES for event in events):
             state.received = await store.received_of(conn, ids)
         return state
@@ -111,9 +126,11 @@ class DeskHandler:
                 state.reached.append((STAGES[event.type], data.urgency, event.time - since))
             self._track(state, case_id, data, stamp)
         elif isinstance(data, NoticeFacts):
+            if asks_nobody(data) and data.referral_id in state.unmanned:
+                return
             orders = after_notice(event.type, data, _urgency(state, case_id))
             if was_not_reached(event.type, data):
-                state.unreached.add(case_id)
+                state.unreached.add((case_id, data.about_event))
         else:
             orders = after_parking(data.consumer, data.cause, _urgency(state, case_id))
         state.orders.append((case_id, orders))
@@ -150,7 +167,7 @@ class DeskHandler:
         await carry_out(conn, orders, by="service:intake.desk", at=self._clock())
         await cases.save_cases(conn, sorted(state.changed.items()))
         if state.unreached:
-            await page_now(conn, PAGE_TIMER, sorted(state.unreached), self._clock())
+            await page_now(conn, PAGE_TIMER, state.unreached, self._clock())
         await self._outbox.append(conn, state.drafts)
         for reached in state.reached:
             count_stage(*reached)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 
 from shared.bodies import read_bytes
 from shared.errors import InvalidBody, MalformedBody
+from shared.multipart import AROUND, InMemory
 from shared.text import is_clean
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from starlette.requests import Request
-
-AROUND: Final = 64 * 1024
-"""Bytes of a form besides its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +23,6 @@ class Form:
 
     receipt: str
     raw: bytes
-
-
-class InMemory(MultiPartParser):
-    """The parser of Starlette, for a body that was read already: it never spools to a disk."""
-
-    def __init__(
-        self,
-        request: Request,
-        body: bytes,
-        *,
-        max_files: int = 1,
-        max_fields: int = 4,
-        max_part_size: int = AROUND,
-    ) -> None:
-        """Take the request for its headers, its body, and bounds of files and fields."""
-        self.spool_max_size = len(body) + 1
-        super().__init__(
-            request.headers,
-            _once(body),
-            max_files=max_files,
-            max_fields=max_fields,
-            max_part_size=max_part_size,
-        )
-
-
-async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
 
 
 async def read_form(request: Request, max_bytes: int) -> Form:

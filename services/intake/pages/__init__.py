@@ -1,0 +1,1 @@
+"""Intake's pages, a folder a room: `docs/pages.md`."""
