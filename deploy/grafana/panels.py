@@ -148,7 +148,11 @@ HELPED: Final = Board(
                     "sum by (reason) (increase(pashe_referral_declines_total[7d]))",
                     "reason",
                 ),
-                _by("Where they are now", "sum by (state) (pashe_referrals_now)", "state"),
+                _by(
+                    "Where they are now",
+                    "sum by (state) (max by (state, need) (pashe_referrals_now))",
+                    "state",
+                ),
                 _by(
                     "Needs most wanted, a week",
                     "topk(10, sum by (need)"
