@@ -118,7 +118,7 @@ def test_an_image_is_built_and_runs_with_nothing_to_write_to() -> None:
     args = ("--build-arg", f"BASE={base}", "--build-arg", "SERVICE=audit")
     built = run(docker, *words, *args, ROOT, within=800, env=os.environ | {"DOCKER_BUILDKIT": "0"})
     assert built.returncode == 0, built.stderr[-2000:]
-    hard = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
+    hard: tuple[str, ...] = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
     hard += ("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100")
     code = "import os, services.audit.main; print(os.getuid()); open('/app/x', 'w')"
     done = run(docker, "run", "--rm", *hard, name, "python", "-c", code)
