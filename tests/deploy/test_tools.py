@@ -118,7 +118,7 @@ def test_an_image_is_built_and_runs_with_nothing_to_write_to() -> None:
     args = ("--build-arg", f"BASE={base}", "--build-arg", "SERVICE=audit")
     built = run(docker, *words, *args, ROOT, within=800, env=os.environ | {"DOCKER_BUILDKIT": "0"})
     assert built.returncode == 0, built.stderr[-2000:]
-    hard = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
+    hard: tuple[str, ...] = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
     hard += ("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100")
     code = "import os, services.audit.main; print(os.getuid()); open('/app/x', 'w')"
     done = run(docker, "run", "--rm", *hard, name, "python", "-c", code)
@@ -140,7 +140,7 @@ def test_helm_finds_nothing_to_warn_of() -> None:
 
 def test_every_pod_is_closed_and_is_told_secrets_by_reference_only() -> None:
     found = pods()
-    assert len(found) == 54
+    assert len(found) == 55
     for name, pod in found.items():
         assert pod["securityContext"]["runAsNonRoot"], name
         assert not pod["automountServiceAccountToken"], name
@@ -172,7 +172,7 @@ def test_each_process_runs_one_thing_is_probed_spread_and_scaled_below_the_parti
     assert {name: len(values) for name, values in run_by.items()} == {
         "INTAKE_CHANNELS": 10,
         "REFERRAL_RULES": 29,
-        "NOTIFICATION_NOTIFIERS": 9,
+        "NOTIFICATION_NOTIFIERS": 10,
     }
     most = [one["spec"]["maxReplicaCount"] for one in found if one["kind"] == "ScaledObject"]
     assert max(most) <= 12
