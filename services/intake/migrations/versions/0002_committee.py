@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0002_committee"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
