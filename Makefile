@@ -80,6 +80,11 @@ test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
 test-independent: $(READY) ## Verify the log with verifiers that are not ours (needs Go)
 	@$(PYTEST) tests/independent -rs
 
+.PHONY: test-deploy
+test-deploy: $(READY) ## Check image, Compose files, chart and gateway with the tools that are there
+	@sh deploy/tools.sh
+	@$(PYTEST) tests/deploy -rs
+
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost
 	@$(PYTEST) tests/faults -s -m long

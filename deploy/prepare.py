@@ -76,7 +76,8 @@ def prepare(folder: Path) -> None:
 def _write_kafka(folder: Path, passwords: Mapping[str, str]) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     broker = Broker(1, KAFKA_AT, _PORT, _CONTROLLER, _DATA)
-    write_private(folder / "server.properties", write_settings(broker, [broker], passwords).encode())
+    settings = write_settings(broker, [broker], passwords)
+    write_private(folder / "server.properties", settings.encode())
     write_private(folder / "users", write_users(passwords).encode())
     admin = (
         "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\n"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Written by `python -m deploy.local.topics_shell` from deploy/topics.toml: do not change it by hand.
+# Written by `python -m deploy.local.topics_shell` from deploy/topics.toml; not by hand.
 set -eu
 bin=${KAFKA_BIN:-/opt/kafka/bin}
 at="--bootstrap-server ${KAFKA_AT:-kafka:9092} --command-config ${ADMIN:-/pashe/admin.properties}"

@@ -190,10 +190,10 @@ class Ledger:
                 for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
             ]
             tree, rows = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
-            new = store.Appending(head.size, fresh, salts, b"".join(commitments), rows)
+            joined = b"".join(commitments)
+            new = store.Appending(head.size, fresh, salts, joined, rows, tree.root)
             await store.append(conn, cluster, new)
             await store.keep_gaps(conn, found)
-            await store.move_head(conn, tree.size, tree.root)
         self._tree = tree
         _tell(fresh, head.size)
         return Appended(len(entries), head.size, fresh)

@@ -24,6 +24,7 @@ from services.referral.exchange import api_fhir
 from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
 from services.referral.pages.desk import routes as desk_pages
+from services.referral.pages.near import api as near
 from services.referral.pages.provider.api import make_router as make_provider_router
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
@@ -137,6 +138,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service))
+    app.include_router(near.make_router(service))
     app.include_router(api_routing.make_router(service, referrals))
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))

@@ -35,7 +35,7 @@ from tests.bench.history_figures import (
     Side,
     figures_of,
 )
-from tests.bench.history_log import PRODUCER, make_events, our_log, write_events
+from tests.bench.history_log import make_events, our_log, write_events
 from tests.bench.history_peers import PeerMissing
 
 __all__ = ["QUICK", "SMOKE", "Plan", "run"]
@@ -215,9 +215,10 @@ async def measure(platform: Platform, folder: Path, plan: Plan, told: Told) -> l
     folder = folder / "history"
     folder.mkdir()
     each = plan.flight + plan.batch
-    events = make_events((plan.rounds + 1) * each + plan.rounds * plan.batch)
-    write_events(events, folder / "events")
     async with our_log(platform.admin, folder) as log:
+        producer = log.producer
+        events = make_events(producer, (plan.rounds + 1) * each + plan.rounds * plan.batch)
+        write_events(producer, events, folder / "events")
         await log.begin()
         with ExitStack() as stack:
             bench = Bench(log, plan, told, platform.postgres, iter(events), folder)
@@ -232,7 +233,7 @@ async def measure(platform: Platform, folder: Path, plan: Plan, told: Told) -> l
             if plan.peers:
                 told.step(0, 1, "building the peers")
                 path = folder / "events"
-                bench.tessera = start(history_peers.tessera(folder, path, PRODUCER.public))
+                bench.tessera = start(history_peers.tessera(folder, path, producer.public))
                 bench.pymerkle = start(history_peers.pymerkle(folder, plan.small))
                 bench.fsck = None if bench.tessera is None else history_peers.build_fsck(folder)
             return figures_of(await bench.run(), plan)

@@ -49,38 +49,40 @@ CHUNK: Final = 50_000
 """Entries loaded at once."""
 
 AT: Final = datetime(2026, 7, 1, 12, tzinfo=UTC)
-PRODUCER: Final = Signer(b"bench of the history, invented..")
 
 
-def make_events(count: int) -> list[Arrival]:
+def make_event(producer: Signer, subject: str, sequence: int, kind: str, offset: int) -> Arrival:
+    """Make a signed event of a case as it comes from Kafka."""
+    facts = CaseFacts(report_id=UUID(int=1), channel="web", upazila="BD302638", age=11)
+    _, value = encode(
+        Draft(CASES, kind, subject, facts, id=new_event_id()),
+        source="/intake",
+        sequence=sequence,
+        at=AT,
+        actor="coordinator:c7",
+        traceparent=None,
+    )
+    headers = headers_of(kind, sequence, (), None, producer.header(value))
+    return Arrival(CASES, 0, offset, subject.encode(), value, tuple(headers))
+
+
+def make_events(producer: Signer, count: int) -> list[Arrival]:
     """Make signed events of cases, in the order in which they would come."""
-    made = []
-    subject = ""
+    made, subject = [], ""
     for number in range(count):
         sequence = number % CASE_LONG + 1
         subject = str(uuid4()) if sequence == 1 else subject
-        facts = CaseFacts(report_id=UUID(int=1), channel="web", upazila="BD302638", age=11)
         kind = "case-created" if sequence == 1 else "case-updated"
-        draft = Draft(CASES, kind, subject, facts, id=new_event_id())
-        _, value = encode(
-            draft,
-            source="/intake",
-            sequence=sequence,
-            at=AT,
-            actor="coordinator:c7",
-            traceparent=None,
-        )
-        headers = headers_of(kind, sequence, (), None, PRODUCER.header(value))
-        made.append(Arrival(CASES, 0, number, subject.encode(), value, tuple(headers)))
+        made.append(make_event(producer, subject, sequence, kind, number))
     return made
 
 
-def write_events(events: list[Arrival], path: Path) -> None:
+def write_events(producer: Signer, events: list[Arrival], path: Path) -> None:
     """Write them for the peer: length (32 bits, big-endian), signature, bytes."""
     with path.open("wb") as file:
         for event in events:
             value = event.value or b""
-            file.write(len(value).to_bytes(4, "big") + PRODUCER.sign(value) + value)
+            file.write(len(value).to_bytes(4, "big") + producer.sign(value) + value)
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class OurLog:
     web: AsyncEngine
     folder: Path
     settings: AuditSettings
+    producer: Signer
     proofs: Proofs
     ledger: Ledger = field(init=False)
 
@@ -124,7 +127,7 @@ class OurLog:
         again and again; commitments, salts, ids, tree and indexes are real.
         """
         conn = await asyncpg.connect(self.database.admin, server_settings={"search_path": "audit"})
-        value = make_events(1)[0].value or b""
+        value = make_event(self.producer, "loaded", 1, "case-updated", 0).value or b""
         try:
             head = await conn.fetchrow("SELECT size FROM log_head")
             async with self.flow.begin() as reading:
@@ -204,15 +207,19 @@ async def _load_chunk(
 async def our_log(server: str, folder: Path) -> AsyncIterator[OurLog]:
     """Make an empty log on a PostgreSQL; the database is dropped at the end."""
     make_keys(folder / "keys", beside_data=False)
-    seed = bytes.fromhex((folder / "keys" / "audit" / "log.key").read_text("ascii"))
-    signers = Signers({"intake": PRODUCER.public})
+    seed, own = (
+        bytes.fromhex((folder / "keys" / name).read_text("ascii"))
+        for name in ("audit/log.key", "intake/signing.key")
+    )
+    producer = Signer(own)
+    signers = Signers({"intake": producer.public})
     settings = AuditSettings(NoteSigner(ORIGIN, seed), signers, folder / "state")
     async with fresh_database(server, "audit") as database:
         urls = database.urls("audit")
         flow = make_engine(urls["DATABASE_URL"], size=3, name="bench history flow")
         web = make_engine(urls["DATABASE_WEB_URL"], size=3, name="bench history web")
         try:
-            yield OurLog(database, flow, web, folder, settings, Proofs(web))
+            yield OurLog(database, flow, web, folder, settings, producer, Proofs(web))
         finally:
             await flow.dispose()
             await web.dispose()

@@ -63,6 +63,7 @@ class Look:
         await self._holds(page, public=public)
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
+            await page.evaluate("scrollTo(0, 0)")
             # By the protocol: the page's own policy lets no script in that is not ours.
             await page.evaluate(AXE)
             found = await page.evaluate(_ASK_AXE)

@@ -1,4 +1,4 @@
-"""A release is rolled out under load: expand the schema, then each service in turn. Nothing is lost.
+"""A release is rolled out under load: expand the schema, then service after service; none is lost.
 
 The stack runs an older release from the history of this repository; then the present one is put in
 its place on disk, the schemas are migrated, and each service is ended once, to come back as the

@@ -869,12 +869,38 @@ async def _latencies(centre: Centre, count: int, pause: float = 0.1) -> list[flo
     return found
 
 
+BY_MAIL = {
+    "decision": "contact",
+    "way": "email",
+    "address": "worker@example.org",
+    "urgency": "T1",
+}
+
+
+@contextlib.asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Run a server that takes connections and never says a word; give its port."""
+    writers = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+        assert writers, "nobody came"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+
+
 async def never(_: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
 ) -> None:
@@ -889,6 +915,16 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
         desk.before, gateway.answer = never, None
         figures["intake hangs"] = await _latencies(centre, 80)
         assert gateway.got
+    desk.before, desk.otherwise = None, BY_MAIL
+    async with silent_server() as port:
+        env = {
+            "EMAIL_HOST": "127.0.0.1",
+            "EMAIL_PORT": str(port),
+            "EMAIL_SECURITY": "none",
+            "EMAIL_FROM": "centre@example.org",
+        }
+        async with running(ground, tmp_path / "mail", gateway, desk, **env) as centre:
+            figures["mail server hangs"] = await _latencies(centre, 80)
     env = {"NOTIFICATION_NOTIFIERS": "webhook"}
     async with running(ground, tmp_path / "webhook", gateway, desk, **env) as centre:
         figures["sms stopped"] = await _latencies(centre, 80)

@@ -50,12 +50,15 @@ async def page_now(
     )
 
 
-async def find_paged(conn: AsyncConnection, case_id: UUID, page: UUID) -> str | None:
-    """Return whom a page was to, None when there is no such page of the case."""
+async def find_paged(conn: AsyncConnection, case_id: UUID, page: UUID | None) -> str | None:
+    """Return whom a page of a case was to, None when nobody was.
+
+    The last page stands for one that is not known: an earlier version asks without saying which.
+    """
     found: str | None = await conn.scalar(
         text(
-            "SELECT detail ->> 'to' FROM case_steps"
-            " WHERE step_id = :p AND case_id = :c AND kind = 'page'"
+            "SELECT detail ->> 'to' FROM case_steps WHERE case_id = :c AND kind = 'page'"
+            " ORDER BY coalesce(step_id = CAST(:p AS uuid), false) DESC, at DESC LIMIT 1"
         ),
         {"p": page, "c": case_id},
     )

@@ -33,7 +33,7 @@ async def reach_on_duty(
     """
     if not await is_unclaimed(conn, case_id, PAGES):
         return _withheld("taken", "T0")
-    person = await find_paged(conn, case_id, page) if page is not None else None
+    person = await find_paged(conn, case_id, page)
     way = await way_of(conn, person, at) if person is not None else None
     return _answer(numbers, way, way.way if way else "", ways, "T0")
 

@@ -56,8 +56,8 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.documentElement.lang = page.documentElement.lang;
       document.body.replaceWith(page.body);
+      document.getElementById("main").focus({ preventScroll: true });
       scrollTo(0, 0);
-      document.getElementById("main").focus();
     } catch {
       say(form); // Nothing that was typed is lost: the page stays as it is.
     } finally {

@@ -71,7 +71,7 @@ def make_router(service: Service, reading: Reading) -> APIRouter:
             entries=[_entry(line) for line in found],
             following=encode_cursor(following) if following else None,
             first=after is not None,
-            log=await reading.overview(caller),
+            log=_state(await reading.overview(caller)),
             whole=caller.role is Role.AUDITOR,
         )
 
@@ -81,7 +81,7 @@ def make_router(service: Service, reading: Reading) -> APIRouter:
 async def _find(
     request: Request, caller: Caller, reading: Reading, wanted: str, status: int = 200
 ) -> Response:
-    log = await reading.overview(caller)
+    log = _state(await reading.overview(caller))
     wrong = [FLAGS[name] for name, count in log["flags"].items() if count]
     values = {"me": caller, "wanted": wanted, "log": log, "wrong": wrong}
     return PAGES.show(request, "find.html", status, **values)
@@ -91,10 +91,18 @@ def _entry(line: dict[str, Any]) -> dict[str, Any]:
     """Add what the template shows of an entry: words, and times that are times."""
     role = line["actor_role"]
     at = line["time"] or line["recorded_at"]
-    return line | {
+    return {"salt": None} | line | {
         "what": EVENTS.get(line["type"], line["type"].replace("-", " ")),
         "who": role if role in ROLES else None,
         "program": PROGRAM,
         "at": datetime.fromisoformat(at),
         "wrong": [FLAGS[name] for name in line["flags"]],
     }
+
+
+def _state(log: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of the log with times that are times."""
+    signed = log["checkpoint"]["signed_at"]
+    at = None if signed is None else datetime.fromisoformat(signed)
+    seen = [each | {"at": datetime.fromisoformat(each["at"])} for each in log["witnesses"]]
+    return log | {"checkpoint": log["checkpoint"] | {"signed_at": at}, "witnesses": seen}

@@ -30,6 +30,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "contact-recorded": N_("A contact, or a try, was written down"),
     "follow-up-due": N_("A follow-up became due"),
     "duty-paged": N_("The person on duty was called"),
+    "digest-due": N_("A supervisor was told how much waits"),
     "case-split": N_("It was divided into several"),
     "cases-linked": N_("It was linked with another"),
     "cases-unlinked": N_("A link with another was undone"),

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from msgspec.structs import replace
 
+from services.intake.casework.rules import rules_on
 from services.intake.channels.web import accept
 from services.intake.pages.public import steps
 from services.intake.pages.public.learning import find_reading, list_readings
@@ -18,6 +19,7 @@ from services.intake.pages.public.told import ABROAD, AGES, HOURS, SEXES, Told, 
 from services.intake.report import ReportIn
 from shared import places
 from shared.bodies import validate
+from shared.clock import now
 from shared.errors import NotFound
 from shared.idempotency import Key
 from shared.pages import headers
@@ -132,7 +134,7 @@ def add_telling(router: APIRouter, room: Room) -> None:
             "receipt.html",
             digits=made["receipt"],
             words=made["words"],
-            on_duty=bool(made.get("on_duty")) and told.danger == "yes",
+            minutes=rules_on(now()).page_within_minutes if made.get("on_duty") else 0,
             told=told,
             lines=lines_now() if told.danger == "yes" else [],
             kept=room.receipts.seal(made["receipt"]),

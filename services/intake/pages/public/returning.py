@@ -90,7 +90,7 @@ class Returning:
         return pages.show(
             request,
             "back.html",
-            status=status["text"][pages.language(request)],  # type: ignore[index]
+            standing=status["text"][pages.language(request)],  # type: ignore[index]
             heard=heard,
             said=said,
             wrong=wrong,

@@ -18,6 +18,12 @@
     ? new Intl.NumberFormat(box.dataset.lang === "bn" ? "bn-BD" : "en", { useGrouping: false }).format(value)
     : value;
 
+  // A day and an hour of Dhaka, as the rest of the page has them.
+  const moment = (at) => {
+    const part = (options) => new Intl.DateTimeFormat(box.dataset.lang === "bn" ? "bn-BD" : "en-GB", { timeZone: "Asia/Dhaka", ...options }).format(at);
+    return `${part({ day: "numeric", month: "long" })} ${part({ year: "numeric" })}, ${part({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" })}`;
+  };
+
   class Broken extends Error {
     constructor(name, values) { super(name); this.told = text(name, values); this.index = values.index; }
   }
@@ -187,8 +193,12 @@
     badge.className = `badge ${kind}`;
     badge.hidden = false;
   };
-  const tell = (sentence, kind, lines = []) => {
+  const head = document.getElementById("proof-badge");
+  const tell = (sentence, kind, lines = [], badge = "") => {
     says.textContent = sentence;
+    head.hidden = !badge;
+    head.firstElementChild.textContent = badge && text(badge);
+    head.firstElementChild.className = `badge ${kind}`;
     box.className = `notice ${kind}`;
     box.dataset.state = kind;
     more.replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
@@ -214,18 +224,17 @@
         const sender = await checkEntry(item, keys, state, rootFrom);
         mark(item, sender ? "proven" : "sender", sender ? "good" : "care");
       }
-      const time = new Intl.DateTimeFormat(box.dataset.lang === "bn" ? "bn-BD" : "en-GB", { dateStyle: "long", timeStyle: "short", timeZone: "Asia/Dhaka" });
       tell(text("holds", { count: items.length, size: state.size, name: state.origin }), "good", [
         text(items.some((item) => item.dataset.salt) ? "bytes" : "places"),
         ...(state.witnesses.length
-          ? state.witnesses.map((each) => text("witness", { name: each.name, time: time.format(each.at) }))
+          ? state.witnesses.map((each) => text("witness", { name: each.name, time: moment(each.at) }))
           : [text("alone")]),
         text(pasted ? "pasted" : "shown"),
         text("limit"),
-      ]);
+      ], "proven");
     } catch (error) {
       const broken = error instanceof Broken;
-      tell(broken ? error.told : text("cannot"), "care", pasted ? [text("pasted")] : []);
+      tell(broken ? error.told : text("cannot"), "care", pasted ? [text("pasted")] : [], broken && error.message !== "waiting" ? "broken" : "open");
       if (broken && error.index !== undefined) mark(items.find((item) => Number(item.dataset.index) === error.index), "broken", "care");
     }
   };
