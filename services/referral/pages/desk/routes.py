@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
-from fastapi.responses import Response  # noqa: TC002  (FastAPI reads the annotation)
+from fastapi.responses import Response
 
 from services.referral import offers_store
 from services.referral.domain import VERBS
