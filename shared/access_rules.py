@@ -215,7 +215,7 @@ def decide(caller: Caller, verb: Verb, matter: Matter, at: datetime) -> Allowed 
     reach = reach_of(caller.role, verb)
     if reach is None:
         return Refused(Why.ROLE)
-    if not _is_member(caller, at):
+    if not is_member(caller, at):
         return Refused(Why.MEMBERSHIP)
     names = names_of(caller, at)
     if reach is Reach.PROVIDER:
@@ -231,7 +231,8 @@ def decide(caller: Caller, verb: Verb, matter: Matter, at: datetime) -> Allowed 
     return Allowed(stub=reach is Reach.STUB)
 
 
-def _is_member(caller: Caller, at: datetime) -> bool:
+def is_member(caller: Caller, at: datetime) -> bool:
+    """Say whether a caller holds, on this day, the membership that the role needs, if any."""
     needed = load_matrix()["membership"].get(caller.role)
     day = at.astimezone(DHAKA).date()
     return needed is None or any(m.kind == needed and m.holds(day) for m in caller.memberships)
@@ -251,7 +252,7 @@ def scope_of(caller: Caller, verb: Verb, at: datetime) -> Scope:
     """
     reach = reach_of(caller.role, verb)
     names = tuple(sorted(names_of(caller, at)))
-    if reach is None or not _is_member(caller, at):
+    if reach is None or not is_member(caller, at):
         return Scope("", names)
     if reach is Reach.PROVIDER:
         return Scope("" if caller.org in (None, EVERYONE) else str(caller.org), names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -30,6 +31,14 @@ CONNECT_TIMEOUT: Final = 3.0
 
 COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
+
+SERVES: Final = "serves code from revision "
+"""Begins the comment on `alembic_version`."""
+
+_SCHEMA: Final = text(
+    "SELECT version_num, obj_description('alembic_version'::regclass, 'pg_class') AS told"
+    " FROM alembic_version"
+)
 
 _TLS_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -216,11 +225,25 @@ async def check_role(engine: AsyncEngine, schema: str) -> None:
         raise SettingsError(message)
 
 
-async def schema_version(engine: AsyncEngine) -> str | None:
-    """Return the Alembic revision the schema is at, or None before the first migration."""
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """At which revision a schema is, and the oldest one whose code still runs on it."""
+
+    version: str
+    serves: str
+
+
+async def find_schema(engine: AsyncEngine) -> Schema | None:
+    """Return what the schema is, or None before the first migration.
+
+    Which code it still serves stands as a comment on Alembic's table: only its owner writes one.
+    """
     async with engine.connect() as conn:
         found = await conn.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
         if not found:
             return None
-        version = await conn.scalar(text("SELECT version_num FROM alembic_version"))
-        return str(version) if version else None
+        row = (await conn.execute(_SCHEMA)).one_or_none()
+        if row is None:
+            return None
+        version = str(row.version_num)
+        return Schema(version, (row.told or "").removeprefix(SERVES) or version)

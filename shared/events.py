@@ -287,8 +287,8 @@ class ProviderEntry(_Data, frozen=True, kw_only=True):
 class NoticeFacts(_Data, frozen=True, kw_only=True):
     """A notice after the event. `state` is sent, delivered, failed, unknown or withheld.
 
-    `recipient` is `provider`, `person` or `reporter`; never who that is. `provider_id` says in
-    `subscription-disabled` whose it was, so that its owner can be told by another way.
+    `recipient` is `provider`, `person`, `reporter` or staff; never who that is. `provider_id` says
+    in `subscription-disabled` whose it was, so that its owner can be told by another way.
     """
 
     notice_id: UUID
@@ -303,6 +303,17 @@ class NoticeFacts(_Data, frozen=True, kw_only=True):
     reason: str | None = None
     provider_id: str | None = None
     test: bool = False
+
+
+class DigestFacts(_Data, frozen=True, kw_only=True):
+    """How much waits for a supervisor (`to`, a pseudonym) at the begin of a shift; nothing at T0.
+
+    `soon`: how much of what is `waiting` is at T1. The subject is an entry of the roster.
+    """
+
+    to: str
+    waiting: int
+    soon: int
 
 
 class HistoryRead(_Data, frozen=True, kw_only=True):
@@ -373,6 +384,7 @@ DATA_TYPES: Final[dict[str, type[_Data]]] = {
     "report-submitted": ReportSubmitted,
     "provider-answered": ProviderAnswered,
     **dict.fromkeys(_CASE_TYPES, CaseFacts),
+    "digest-due": DigestFacts,
     **dict.fromkeys(_REFERRAL_TYPES, ReferralFacts),
     "capacity-changed": CapacityChanged,
     "offer-listed": OfferListed,
@@ -408,7 +420,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 class Draft:
     """An event that a decision wants; the outbox gives it its sequence, bytes and signature.
 
-    `subject` is a case id, or the id of an offer or subscription where no case is concerned.
+    `subject` is a case id, or where no case is concerned the id of an offer, a subscription or an
+    entry of the roster.
     `needs` goes into the header, so that a rule skips cases without its need undecoded. `schema` is
     the `dataschema` of data that is not what `DATA_TYPES` says: what a provider is told.
     """

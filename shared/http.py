@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -133,6 +133,18 @@ _BEFORE_START: Final = ("/live", "/ready", "/metrics", "/openapi.json")
 """Paths that answer before schema, roles and keys were checked; all others answer 503 till then."""
 
 
+_TAKING: Final = ("POST", "PUT")
+"""Methods that bring something."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A fence that is told what was refused inside it."""
+
+    def refused(self, status: int) -> None:
+        """Take the status of an answer, 400 or more, to what was brought."""
+
+
 Fences = dict[str, Callable[["ASGIApp"], "ASGIApp"]]
 """What stands around the paths that begin so."""
 
@@ -164,7 +176,7 @@ class _Watch:
 
         method = scope["method"]
         parent = dict(scope["headers"]).get(b"traceparent", b"").decode("ascii", "replace")
-        with telemetry.span(f"{self._name} {method}", parent or None):
+        with telemetry.span(f"{self._name} {method}", parent or None) as span:
             try:
                 ready = self._service.started or scope["path"].endswith(_BEFORE_START)
                 answer = self._fenced(scope["path"]) if ready else problem(Unavailable())
@@ -174,12 +186,22 @@ class _Watch:
                     raise
                 translated = translate(error)
                 if translated is not error and translated.status >= 500:  # noqa: PLR2004
+                    span.fail(error)
                     _log.error("request-failed", error, status=translated.status)
                 await problem(translated)(scope, receive, watched)
+            if status >= 500:  # noqa: PLR2004  (ours; a trace of it is kept)
+                span.fail(_Unexpected())
         route = self._route or getattr(scope.get("route"), "path", "none")
         seconds, requests = _series(method, route, status)
         seconds.observe(time.perf_counter() - started)
         requests.inc()
+        if status >= 400 and method in _TAKING:  # noqa: PLR2004  (errors begin there)
+            self._tell_refused(scope["path"], status)
+
+    def _tell_refused(self, path: str, status: int) -> None:
+        for begins, fence in self._fences.items():
+            if path.startswith(begins) and isinstance(fence, Telling):
+                fence.refused(status)
 
     def _fenced(self, path: str) -> ASGIApp:
         for begins, fence in self._fences.items():

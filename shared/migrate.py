@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from shared.database import SERVES
+
 if TYPE_CHECKING:
     from alembic.operations import Operations
     from sqlalchemy import Connection
+
+    from shared.database import Schema
 
 _KERNEL_SQL = Path(__file__).with_name("kernel.sql")
 _REACH_SQL = Path(__file__).with_name("reach.sql")
@@ -57,10 +62,44 @@ def head_of(service: str) -> str:
     return head or ""
 
 
-def known_revisions(service: str) -> frozenset[str]:
-    """Return every revision that this code knows for a service."""
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """The schemas that this code knows: all, and the newest, which it needs."""
+
+    head: str = ""
+    known: frozenset[str] = frozenset()
+
+    def run_on(self, schema: Schema | None) -> bool:
+        """Say whether this code runs on a schema (DECISIONS 20).
+
+        That is its own newest, or a later one that still serves code as old as this: while a
+        release is rolled out, the old processes go on serving on the new schema. On an earlier one
+        it waits for the migration.
+        """
+        if schema is None:
+            return False
+        if schema.version in self.known:
+            return schema.version == self.head
+        return schema.serves in self.known
+
+
+def revisions_of(service: str) -> Revisions:
+    """Return the revisions that this code knows for a service."""
     script = ScriptDirectory.from_config(config_of(service))
-    return frozenset(revision.revision for revision in script.walk_revisions())
+    return Revisions(head_of(service), frozenset(one.revision for one in script.walk_revisions()))
+
+
+def serves_of(script: ScriptDirectory) -> str:
+    """Return the oldest revision whose code runs on the newest schema.
+
+    A migration that takes something away (contract) says so by `serves = "REVISION"`, the first
+    whose code does without it; one that only adds (expand) says nothing.
+    """
+    revisions = list(script.walk_revisions())  # the newest first
+    for revision in revisions:
+        if said := getattr(revision.module, "serves", ""):
+            return str(said)
+    return revisions[-1].revision
 
 
 def _upgrade(connection: Connection, service: str) -> None:
@@ -71,6 +110,8 @@ def _upgrade(connection: Connection, service: str) -> None:
     config = config_of(service)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    serves = serves_of(ScriptDirectory.from_config(config))
+    connection.exec_driver_sql(f"COMMENT ON TABLE alembic_version IS '{SERVES}{serves}'")
     connection.commit()
 
 

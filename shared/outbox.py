@@ -18,7 +18,8 @@ from sqlalchemy import text
 
 from shared import events
 from shared.kafka import label_of, place_of
-from shared.telemetry import EVENTS_DECIDED, current_traceparent
+from shared.telemetry import EVENTS_DECIDED, current_traceparent, sampled
+from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,6 +133,8 @@ class Outbox:
             place = (draft.stream, draft.subject)
             tails[place] = sequence = tails.get(place, 0) + 1
             trace = stamp.traceparent or current_traceparent()
+            if getattr(draft.data, "urgency", None) == Urgency.T0:
+                trace = sampled(trace)  # danger now: its trace is kept from here on
             event_id, value = events.encode(
                 draft,
                 source=self._source,

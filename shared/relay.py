@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import zlib
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -290,6 +291,7 @@ class Relay:
         if taken < len(rows):
             self._missed.add(shard)
         telemetry.RELAY_SENT.labels(label_of(topic)).inc(taken)
+        telemetry.RELAY_DELAY.observe(max(0.0, time.time() - rows[0]["created_at"].timestamp()))
         self._acked.extend(rows[:taken])
         self._wake.set()
 

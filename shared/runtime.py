@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.metadata
 import os
+import platform
 import signal
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,13 +28,13 @@ from shared import idempotency, telemetry
 from shared.access import TokenReader
 from shared.broker import make_broker
 from shared.clock import now
-from shared.database import check_role, make_engine, schema_version
+from shared.database import check_role, find_schema, make_engine
 from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
-from shared.kafka import PARTITIONS, find_refusal
+from shared.kafka import PARTITIONS, find_refusal, label_of
 from shared.logs import guard_process
-from shared.migrate import known_revisions
+from shared.migrate import Revisions, revisions_of
 from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from faststream.kafka import KafkaBroker
+    from sqlalchemy import QueuePool
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from shared.consumer import DurableConsumer
@@ -61,6 +64,9 @@ ALONE: Final = 10
 
 LOOK: Final = 5.0
 """Seconds between looks at lag and gauges."""
+
+TURN: Final = 0.5
+"""Seconds between looks at how late the event loop turns."""
 
 CHECK: Final = "--check"
 CHECK_WITHIN: Final = 300.0
@@ -93,7 +99,7 @@ class Service:
     timers: list[TimerKind] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     checks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    known: frozenset[str] = frozenset()
+    revisions: Revisions = field(default_factory=Revisions)
     started: bool = False
     kafka_up: bool = False
     refusal: str = ""
@@ -105,11 +111,13 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve HTTP at once; start the rest when the database is there; end all in order."""
+        self.show_from_start()
         starting = asyncio.create_task(self._start(), name="start")
+        turning = asyncio.create_task(_watch_loop(), name="loop")
         try:
             yield
         finally:
-            await _end([starting])
+            await _end([starting, turning])
             await _end(self._own)
             for consumer in self.consumers:
                 consumer.stop()
@@ -161,6 +169,7 @@ class Service:
             asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
+            asyncio.create_task(_forever(self._read_figures), name="figures"),
         ]
         if self.timers:
             loop = TimerLoop(self.flow, self.timers, wake=self.waker.wake)
@@ -186,8 +195,7 @@ class Service:
         said = False
         while True:
             try:
-                version = await schema_version(self.flow)
-                if version is not None and version in self.known:
+                if self.revisions.run_on(await find_schema(self.flow)):
                     await check_role(self.flow, self.settings.service)
                     await check_role(self.web, self.settings.service)
                     for check in self.checks:
@@ -244,6 +252,7 @@ class Service:
             if not self.kafka_up:
                 continue
             ends = await _end_offsets(self.settings.kafka, places)
+            telemetry.KAFKA_UP.set(ends is not None)
             if ends is None:
                 still.clear()
                 continue
@@ -254,6 +263,7 @@ class Service:
                 if _stands_still(consumer, progress, ends, still):
                     _log.error("consumer-stalled", consumer=consumer.name)
                     os._exit(70)  # restarted by whoever supervises; nothing uncommitted is lost
+            telemetry.LAG.done()
 
     async def _keep_house(self) -> None:
         """Make tomorrow's partitions, drop old ones, forget old answers; hourly."""
@@ -268,38 +278,63 @@ class Service:
             else:
                 await asyncio.sleep(3600)
 
-    async def refresh_gauges(self) -> None:
-        """Read outbox depth and parked records for `/metrics`; keep old values if that fails."""
-        with contextlib.suppress(Exception):  # metrics stay visible when the database is down
-            async with asyncio.timeout(1), self.flow.connect() as conn:
-                row = (
-                    await conn.execute(
-                        text(
-                            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS unsent,"
-                            " (SELECT extract(epoch FROM now() - min(created_at)) FROM outbox"
-                            "   WHERE sent_at IS NULL) AS oldest,"
-                            " (SELECT count(*) FROM parked WHERE state = 'waiting') AS parked"
-                        )
-                    )
-                ).one()
+    async def _read_figures(self) -> None:
+        """Read outbox depth and parked records every few seconds; a scrape never waits for it."""
+        while True:
+            async with asyncio.timeout(LOOK), self.flow.connect() as conn:
+                row = (await conn.execute(_FIGURES)).one()
             telemetry.OUTBOX_UNSENT.set(row.unsent)
             telemetry.OUTBOX_OLDEST.set(float(row.oldest or 0))
             telemetry.PARKED_WAITING.set(row.parked)
+            telemetry.PARKED_OLDEST.set(float(row.parked_oldest or 0))
+            telemetry.KERNEL.done()
+            await asyncio.sleep(LOOK)
+
+    def show_from_start(self) -> None:
+        """Make the series whose labels this process knows, and the readings it will take."""
+        version = importlib.metadata.version("pashe")
+        facts = {"service": self.settings.service, "version": version}
+        telemetry.BUILD.info(facts | {"python": platform.python_version()})
+        telemetry.KERNEL.expect()
+        if self.consumers:
+            telemetry.LAG.expect()
+        for name, engine in (("flow", self.flow), ("web", self.web)):
+            pool = cast("QueuePool", engine.pool)
+            telemetry.POOL.labels(name, "used").set_function(pool.checkedout)
+            telemetry.POOL.labels(name, "size").set_function(pool.size)
+        for consumer in self.consumers:
+            for outcome in ("handled", "skipped", "duplicate", "parked"):
+                telemetry.CONSUMED.labels(consumer.name, outcome)
+            telemetry.CONSUMER_HELD.labels(consumer.name)
+            telemetry.COMMIT_FAILURES.labels(consumer.name)
+        for kind in self.timers:
+            for outcome in ("fired", "failed"):
+                telemetry.TIMERS_FIRED.labels(kind.kind, outcome)
+        for topic in self.owns:
+            telemetry.RELAY_SENT.labels(label_of(topic))
 
     async def readiness(self) -> dict[str, Any]:
         """Say whether the own database answers at a known schema; Kafka is told, never required."""
-        version = None
+        schema = None
         with contextlib.suppress(Exception):  # not ready is the answer
             async with asyncio.timeout(1):
-                version = await schema_version(self.web)
+                schema = await find_schema(self.web)
         return {
-            "ready": self.started and version is not None and version in self.known,
-            "schema": version,
+            "ready": self.started and self.revisions.run_on(schema),
+            "schema": schema.version if schema else None,
             "kafka": self.kafka_up,
             "held": sorted(c.name for c in self.consumers if c.held or c.paused()),
             "time": now().isoformat(),
         }
 
+
+_FIGURES: Final = text(
+    "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS unsent,"
+    " (SELECT extract(epoch FROM now() - min(created_at)) FROM outbox"
+    "   WHERE sent_at IS NULL) AS oldest, count(*) AS parked,"
+    " extract(epoch FROM now() - min(parked_at)) AS parked_oldest"
+    " FROM parked WHERE state = 'waiting'"
+)
 
 _Marks = dict[tuple[str, TopicPartition], tuple[int | None, float]]
 
@@ -310,14 +345,13 @@ def _stands_still(
     ends: dict[TopicPartition, int],
     still: _Marks,
 ) -> bool:
-    """Set the lag gauges; say whether a partition has waiting records and has not moved.
+    """Set the gauges of lag; say whether a partition has waiting records and has not moved.
 
     A consumer that holds because the world is down, and a partition that waits for a newer version,
     stand still for a reason that a restart does not cure. Under a backlog a partition waits for its
     turn among the others.
     """
     clock = asyncio.get_running_loop().time()
-    lags = dict.fromkeys(consumer.topics, 0)
     excused = consumer.paused()
     ages = []
     for place, end in ends.items():
@@ -327,15 +361,14 @@ def _stands_still(
             continue
         position = progress[place]
         lag = max(0, end - position) if position is not None else min(end, 1)
-        lags[place.topic] += lag
+        series = telemetry.CONSUMER_LAG.labels(consumer.name, place.topic, place.partition)
+        series.set(lag)
         before = still.get(mark)
         waits = consumer.held or place in excused
         if lag == 0 or waits or before is None or before[0] != position:
             still[mark] = (position, clock)
         if lag and not waits:
             ages.append(clock - still[mark][1])
-    for topic, lag in lags.items():
-        telemetry.CONSUMER_LAG.labels(consumer.name, topic).set(lag)
     return bool(ages) and (min(ages) > STALL or max(ages) > STALL * ALONE)
 
 
@@ -352,6 +385,15 @@ async def _end_offsets(
     finally:
         with contextlib.suppress(Exception):  # it only looked
             await client.stop()
+
+
+async def _watch_loop() -> None:
+    """Measure how late the event loop turns."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = clock() + TURN
+        await asyncio.sleep(TURN)
+        telemetry.LOOP_LAG.observe(max(0.0, clock() - due))
 
 
 def settle_memory() -> None:
@@ -403,7 +445,8 @@ def make_service(
     `finds`: it reads topics that come and go.
 
     `flow_size` is how many database connections consumers, timers and use cases share; a process
-    with many consumers wants more, for each takes one while it handles a batch.
+    with many consumers wants more, for each takes one while it handles a batch. `DATABASE_POOL`
+    and `DATABASE_WEB_POOL` set other sizes (DECISIONS 21).
 
     Raises:
         SettingsError: a variable or key is missing or wrong.
@@ -411,8 +454,9 @@ def make_service(
     """
     settings = settings or load_settings(name)
     telemetry.setup(settings)
+    flow_size = settings.pool or flow_size
     flow = make_engine(settings.database_url, size=flow_size, name=f"{name} flow", wait=10)
-    web = make_engine(settings.database_web_url, size=8, name=f"{name} web")
+    web = make_engine(settings.database_web_url, size=settings.web_pool or 8, name=f"{name} web")
     centre = read_key(settings, "tokens.pub") if settings.script_tokens else None
     issuers = Issuers(read_issuers(settings.issuers))
     sessions = None
@@ -431,7 +475,7 @@ def make_service(
         issuers=issuers,
         sessions=sessions,
         tasks=[sessions.run] if sessions else [],
-        known=known_revisions(name),
+        revisions=revisions_of(name),
     )
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every service process is told; addresses are URLs or host:port, times are seconds."""
+    """What every service process is told; addresses are URLs or host:port, times are seconds.
+
+    `pool` and `web_pool` bound its database connections; 0 means what the service finds right.
+    """
 
     service: str
     database_url: str
@@ -37,6 +40,8 @@ class Settings:
     allow_loopback: bool
     issuers: Path | None = None
     script_tokens: bool = True
+    pool: int = 0
+    web_pool: int = 0
 
 
 _ONLY = {
@@ -96,6 +101,8 @@ def load_settings(service: str, env: Mapping[str, str] | None = None) -> Setting
         allow_loopback=source.get("NOTIFICATION_ALLOW_LOOPBACK") == "1",
         issuers=Path(source["PASHE_ISSUERS"]) if source.get("PASHE_ISSUERS") else None,
         script_tokens=source.get("PASHE_SCRIPT_TOKENS", "") != "off",
+        pool=int(number("DATABASE_POOL", "0", int)),
+        web_pool=int(number("DATABASE_WEB_POOL", "0", int)),
     )
 
 

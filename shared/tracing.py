@@ -1,13 +1,17 @@
 """Traces: one from the channel to the audit entry, by the W3C `traceparent` that the outbox stores.
 
 Whether a trace is sampled is decided once, where it begins. One that is not costs no span at all:
-only its `traceparent` goes along, so that nobody downstream begins another.
+only its `traceparent` goes along, so that nobody downstream begins another. Two things are kept all
+the same: a span that ends with an error, alone, and a trace from the moment on when it turns out to
+be about danger now (`keep`).
 """
 
 from __future__ import annotations
 
 import random
 import re
+import threading
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Self
 
@@ -38,8 +42,9 @@ _tracer: Final = trace.get_tracer("pashe")
 _ratio = 1.0
 """Of all traces that begin here, how many are sampled."""
 
-_unsampled: Final[ContextVar[str | None]] = ContextVar("pashe_unsampled", default=None)
-"""The `traceparent` of the trace we are in, if it is one that is not sampled."""
+_passing: Final[ContextVar[str | None]] = ContextVar("pashe_passing", default=None)
+"""The `traceparent` of the trace we are in, if it has no span of ours: one that is not sampled, or
+that is sampled from a moment on (`keep`)."""
 
 _PARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(?:-.*)?"
@@ -49,7 +54,7 @@ _PARENT: Final = re.compile(
 def setup(settings: Settings) -> None:
     """Send spans, redacted, to the collector if one is named. Once a process."""
     global _ratio  # noqa: PLW0603  (once a process)
-    _ratio = settings.trace_ratio
+    _ratio = settings.trace_ratio if settings.otlp_endpoint else 0.0  # nobody to send them to
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"pashe-{settings.service}"}),
         sampler=ParentBased(ALWAYS_ON),  # a span is only begun in a trace that is sampled
@@ -63,16 +68,34 @@ def setup(settings: Settings) -> None:
 
 
 def flush_spans(timeout_ms: int = 1000) -> None:
-    """Send what spans are left, for at most `timeout_ms`; called at the end of a process."""
+    """Send what spans are left, for at most `timeout_ms`; called at the end of a process.
+
+    The library's own flush waits for a collector that hangs as long as there are batches.
+    """
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        provider.force_flush(timeout_ms)
+        flush = threading.Thread(target=provider.force_flush, args=(timeout_ms,), daemon=True)
+        flush.start()
+        flush.join(timeout_ms / 1000)
+
+
+def keep() -> None:
+    """Sample the present trace from now on, whatever was decided.
+
+    What went before is gone, but for the span of the block we are in.
+    """
+    _passing.set(sampled(_passing.get()))
+
+
+def sampled(traceparent: str | None) -> str | None:
+    """Return the `traceparent` of the same trace, sampled."""
+    return f"{traceparent[:-2]}01" if traceparent else traceparent
 
 
 def current_traceparent() -> str | None:
     """Return the W3C `traceparent` of the present trace, or None outside of one."""
-    if (unsampled := _unsampled.get()) is not None:
-        return unsampled
+    if (passing := _passing.get()) is not None:
+        return passing
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
@@ -90,7 +113,7 @@ class span:  # noqa: N801  (used as a statement)
     Attributes are names and counts, never about a person.
     """
 
-    __slots__ = ("_attributes", "_inner", "_name", "_parent", "_span", "_tokens")
+    __slots__ = ("_attributes", "_failed", "_name", "_parent", "_since", "_span", "_tokens")
 
     def __init__(self, name: str, traceparent: str | None = None, **attributes: str | int) -> None:
         """Name the span, its parent if it is not the present span, and its attributes."""
@@ -98,19 +121,28 @@ class span:  # noqa: N801  (used as a statement)
         self._parent = traceparent
         self._attributes = attributes
         self._span: Span | None = None
+        self._since = 0
+        self._failed: BaseException | None = None
         self._tokens: tuple[Token[str | None], Token[Context] | None]
 
     def __enter__(self) -> Self:
         """Begin it, unless its trace is not sampled."""
         parent = _PARENT.fullmatch(self._parent) if self._parent else None
         if (unsampled := _unsampled_of(parent)) is not None:
-            self._tokens = _unsampled.set(unsampled), None
+            self._since = time.time_ns()
+            self._tokens = _passing.set(unsampled), None
             return self
-        above = _propagator.extract({"traceparent": parent[0]}) if parent else None
+        above = None
+        if (told := parent[0] if parent else _passing.get()) is not None:
+            above = _propagator.extract({"traceparent": told})
         self._span = _tracer.start_span(self._name, above, attributes=self._attributes)
         within = trace.set_span_in_context(self._span, above)
-        self._tokens = _unsampled.set(None), otel_context.attach(within)
+        self._tokens = _passing.set(None), otel_context.attach(within)
         return self
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the span as failed by an error that does not leave the block."""
+        self._failed = error
 
     def __exit__(
         self,
@@ -120,13 +152,23 @@ class span:  # noqa: N801  (used as a statement)
     ) -> None:
         """End it; of an error only its type is kept."""
         before, attached = self._tokens
+        error = error or self._failed
         if attached is not None:
             otel_context.detach(attached)
-        _unsampled.reset(before)
+        elif error is not None or str(_passing.get()).endswith("1"):
+            self._span = self._late()
+        _passing.reset(before)
         if self._span is not None:
             if error is not None:
                 self._span.set_status(Status(StatusCode.ERROR, describe(error)))
             self._span.end()
+
+    def _late(self) -> Span:
+        """Make the span of a block that had none, below whatever its trace has."""
+        above = _propagator.extract({"traceparent": sampled(_passing.get()) or ""})
+        return _tracer.start_span(
+            self._name, above, attributes=self._attributes, start_time=self._since
+        )
 
 
 def _unsampled_of(parent: re.Match[str] | None) -> str | None:
@@ -136,9 +178,11 @@ def _unsampled_of(parent: re.Match[str] | None) -> str | None:
     """
     if parent is not None:
         return None if int(parent[2], 16) & 1 else f"00-{parent[1]}-00"
-    present = _unsampled.get()
-    if present is not None or trace.get_current_span().get_span_context().is_valid:
-        return present
+    present = _passing.get()
+    if present is not None:
+        return None if present.endswith("1") else present
+    if trace.get_current_span().get_span_context().is_valid:
+        return None
     if random.random() < _ratio:
         return None
     ids = f"{random.getrandbits(192) or 1:048x}"  # no secret

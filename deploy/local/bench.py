@@ -46,7 +46,9 @@ CLIENT: Final = "client"
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="intake, consumer, chain, latency, isolation; without: all"),
+    typer.Argument(
+        help="intake, consumer, routing, history, chain, latency, isolation; without: all"
+    ),
 ]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 

@@ -167,10 +167,14 @@ def _show(told: dict[str, Any]) -> None:
         for one in told["problems"]:
             table.add_row(_where(one), one["field"], one["wrong"], one["expected"])
         _OUT.print(table)
-        _OUT.print(f"{told['problem_count']} problems, {len(told['problems'])} named.")
+        count, named = told["problem_count"], len(told["problems"])
+        first = "" if count == named else f"; the first {named} are named"
+        _OUT.print(f"{count} {'problem' if count == 1 else 'problems'}{first}.")
     for note in told["notes"]:
-        seen = f"{note['count']} times, first in {_where(note['first']) or 'the file'}"
-        _OUT.print(f"note: {note['field']} ({seen}): {note['what']}. {note['then']}.")
+        where = _where(note["first"]) or "the file"
+        times = "once" if note["count"] == 1 else f"{note['count']} times, first"
+        seen = "" if note["field"] == where else f" ({times} in {where})"
+        _OUT.print(f"note: {note['field']}{seen}: {note['what']}. {note['then']}.")
     if told["problem_count"]:
         _OUT.print("Nothing was taken.")
         return
@@ -187,6 +191,8 @@ def _show_changes(changes: dict[str, Any]) -> None:
     for one in changes["offers_told"]:
         if one["what"] != "new":
             _OUT.print(f"  offer {one['offer_id']} {one['what']}: {', '.join(one['fields'])}")
+    if changes["offers"].get("to confirm"):
+        _OUT.print("Nobody is sent to those to confirm until a person makes them active again.")
     if changes["absent_services"]:
         _OUT.print(f"{changes['absent_services']} services that came earlier are not in it: kept.")
 

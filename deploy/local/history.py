@@ -103,6 +103,13 @@ def proof(
     console.print(f"Wrote {out}. Check it anywhere: pashe audit verify {out} --keys {pinned}")
 
 
+@app.command("pin", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def pin(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Keep the checkpoint of each day of a log, and compare: --url, --folder (see --help)."""
+    argv = [sys.executable, "-m", "services.audit.pin", *(words or [])]
+    os.execv(sys.executable, argv)  # noqa: S606  (it ends as the program does)
+
+
 @app.command("witness", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def witness(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Witness logs of others, from a folder of its own: --folder, --name, --log (see --help)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -16,17 +17,18 @@ from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from services.audit.checkpoint import VerifierKey
+    from services.audit.daily import Daily
     from services.audit.proofs import Proofs
     from services.audit.reading import Reading
     from shared.runtime import Service
 
 _MOST = 2**62
-_SEES = (Role.AUDITOR, Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
+SEES = (Role.AUDITOR, Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS)
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOW = {"Cache-Control": "no-cache"}
 _NO_STORE = {"Cache-Control": "no-store"}
 
-Staff = Annotated[Caller, Depends(require(*_SEES))]
+Staff = Annotated[Caller, Depends(require(*SEES))]
 Auditor = Annotated[Caller, Depends(require(Role.AUDITOR))]
 Subject = Annotated[str, Path(pattern=r"^[!-~]{1,200}$")]
 Language = Literal["bn", "en"]
@@ -35,7 +37,8 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Size = Annotated[int | None, Query(ge=0, lt=_MOST)]
 
 
-def _page_of(after: str | None) -> Page:
+def page_of(after: str | None) -> Page:
+    """Return which page of a list a cursor names. Raises `InvalidBody`."""
     match decode_cursor(after):
         case None:
             return Page()
@@ -58,7 +61,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
         case_id: Subject, caller: Staff, after: str | None = None, limit: Limit = 500
     ) -> Response:
         """List every entry about a case in order; reading it is itself an event of the case."""
-        items, following = await reading.history(caller, case_id, _page_of(after), limit)
+        items, following = await reading.history(caller, case_id, page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 
@@ -79,7 +82,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
     @router.get("/entries", response_model=None)
     async def entries(caller: Staff, after: str | None = None, limit: Limit = 200) -> Response:
         """List the entries of the whole log in order."""
-        items, following = await reading.entries(caller, _page_of(after), limit)
+        items, following = await reading.entries(caller, page_of(after), limit)
         service.waker.wake()
         return JSONResponse(page(items, following), headers=_NO_STORE)
 
@@ -113,7 +116,7 @@ def make_router(service: Service, reading: Reading, proofs: Proofs) -> APIRouter
     return router
 
 
-def make_public_router(proofs: Proofs, key: VerifierKey, keys: str) -> APIRouter:
+def make_public_router(proofs: Proofs, daily: Daily, key: VerifierKey, keys: str) -> APIRouter:
     """Make the routes of the published log (C2SP tlog-tiles): no token, cacheable.
 
     `keys` is what a verifier of proof files must trust, line by line.
@@ -136,6 +139,18 @@ def make_public_router(proofs: Proofs, key: VerifierKey, keys: str) -> APIRouter
     async def every_key() -> Response:
         """Read the public keys of log, witnesses and services; pin them."""
         return Response(keys, media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/daily", response_model=None)
+    async def days() -> Response:
+        """List the days that have a checkpoint of their own, newest first, one a line."""
+        found = "".join(f"{day}\n" for day in await daily.days())
+        return Response(found, media_type="text/plain; charset=utf-8", headers=_NOW)
+
+    @router.get("/daily/{day}", response_model=None)
+    async def of_day(day: date) -> Response:
+        """Read the checkpoint of a day as a signed note; it never changes."""
+        note = await daily.note(day)
+        return Response(note, media_type="text/plain; charset=utf-8", headers=_FOR_EVER)
 
     @router.get("/tile/{path:path}", response_model=None)
     async def tile(path: str) -> Response:

@@ -5,17 +5,14 @@ Nothing here refuses a record. What cannot be read is an entry too, flagged, wit
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NewType
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.audit.flags import NOT_FOLLOWED, Flag
+from shared import signing
 from shared.events import (
     ACCESSES,
     CASES,
@@ -154,24 +151,19 @@ class Signers:
             ValueError: one is not a key.
 
         """
+        if any(len(raw) != signing.PUBLIC for raw in keys.values()):
+            raise ValueError("not a key")
         self.keys = dict(keys)
-        self._keys = {n: Ed25519PublicKey.from_public_bytes(raw) for n, raw in keys.items()}
 
     def judge(self, entry: Entry) -> int:
-        """Say what is wrong with the proof of origin of a readable entry; about 110 µs."""
+        """Say what is wrong with the proof of origin of a readable entry; about 60 µs."""
         arrival = entry.arrival
         source = (entry.source or "").removeprefix("/")
         found = 0 if OWNERS.get(arrival.stream) == source else int(Flag.WRONG_OWNER)
         told = next((value for name, value in arrival.headers if name == "signature"), None)
         if told is None:
             return found | Flag.UNSIGNED
-        key = self._keys.get(source)
-        try:
-            raw = base64.urlsafe_b64decode(told + b"=" * (-len(told) % 4))
-            if key is None:
-                return found | Flag.BAD_SIGNATURE
-            key.verify(raw, arrival.value or b"")
-        except (InvalidSignature, binascii.Error, ValueError):
+        if not signing.verify_header(self.keys.get(source, b""), arrival.value or b"", told):
             return found | Flag.BAD_SIGNATURE
         return found
 

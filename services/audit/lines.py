@@ -60,6 +60,13 @@ async def count_flags(conn: AsyncConnection) -> dict[int, int]:
     return {row.flags: row.n for row in rows}
 
 
+async def list_witnesses(conn: AsyncConnection) -> Sequence[Row[Any]]:
+    """Return the last cosignature of each witness: name, size of the log, when."""
+    return (
+        await conn.execute(text("SELECT witness, size, at FROM cosigned ORDER BY witness"))
+    ).all()
+
+
 async def list_gaps(conn: AsyncConnection, n: int) -> Sequence[Row[Any]]:
     """Return at most `n` open gaps, oldest first."""
     rows = await conn.execute(

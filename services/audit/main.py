@@ -6,9 +6,11 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
-from services.audit import api
+from services.audit import api, operations
 from services.audit.consumers import AuditConsumer
+from services.audit.daily import Daily
 from services.audit.outside import OutsideCheckpoint
+from services.audit.pages import history
 from services.audit.proofs import Proofs
 from services.audit.reading import Reading
 from services.audit.sequencer import Sequencer
@@ -20,6 +22,7 @@ from services.audit.witness.asking import Asking
 from shared import runtime, telemetry
 from shared.events import ACCESSES
 from shared.http import make_app
+from shared.operations.part import make_part_router
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -75,7 +78,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     asking = Asking(service.flow, own.witnesses)
     folder = own.state_dir / "monitor"
     watching = Watching(service.flow, folder, own.signer.vkey, own.witnesses)
-    service.tasks += [sequencer.run, erase, asking.run, watching.run]
+    publishing = Daily(service.flow, witnessed=any(each.url for each in own.witnesses))
+    service.tasks += [sequencer.run, erase, asking.run, watching.run, publishing.run]
     app = make_app(
         service,
         "Pashe audit",
@@ -83,8 +87,11 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     proofs = Proofs(service.web)
     app.include_router(api.make_router(service, service.reading, proofs))
-    app.include_router(api.make_public_router(proofs, own.signer.vkey, own.trusted))
+    daily = Daily(service.web)
+    app.include_router(api.make_public_router(proofs, daily, own.signer.vkey, own.trusted))
     app.include_router(make_router(own.witness))
+    app.include_router(history.make_router(service, service.reading))
+    app.include_router(make_part_router(service, operations.look))
     return service, app
 
 

@@ -75,6 +75,26 @@ class Reading:
                 await self._tell(conn, caller, subject, what)
         return _page(rows, caller, until, n)
 
+    async def proven(
+        self, caller: Caller, subject: str, page: Page, n: int
+    ) -> tuple[list[dict[str, Any]], list[int] | None]:
+        """Return what `history` does, each line with what its proof needs.
+
+        That is the commitment, and for an auditor the exact bytes, the salt and the signature.
+        """
+        async with transaction(self._engine, STAFF) as conn:
+            until = page.until or (await store.load_head(conn)).size
+            if await refused_of(conn, caller, [subject], now()):
+                return [], None
+            rows = await lines.list_history(conn, subject, page.start, until, n)
+            if rows:
+                kind = "proof" if caller.role is Role.AUDITOR else "history"
+                await self._tell(conn, caller, subject, f"{kind} {rows[0].idx}-{rows[-1].idx}")
+        whole = caller.role is Role.AUDITOR
+        more = [_bytes(r) if whole else {"commitment": r.commitment.hex()} for r in rows]
+        found, following = _page(rows, caller, until, n)
+        return [line | told for line, told in zip(found, more, strict=True)], following
+
     async def entries(
         self, caller: Caller, page: Page, n: int
     ) -> tuple[list[dict[str, Any]], list[int] | None]:
@@ -155,6 +175,7 @@ class Reading:
             flags = await lines.count_flags(conn)
             opened, closed = await lines.count_gaps(conn)
             gaps = await lines.list_gaps(conn, 50)
+            witnesses = await lines.list_witnesses(conn)
             hidden = await refused_of(conn, caller, (row.subject for row in gaps), now())
         counts = {
             name: sum(n for flagged, n in flags.items() if flagged & flag)
@@ -174,8 +195,12 @@ class Reading:
             "checkpoint": {
                 "size": max(head.checkpoint_size, 0),
                 "age_seconds": age,
+                "signed_at": None if head.signed_at is None else rfc3339(head.signed_at),
                 "note": head.checkpoint,
             },
+            "witnesses": [
+                {"name": row.witness, "size": row.size, "at": rfc3339(row.at)} for row in witnesses
+            ],
         }
 
     async def trouble(self) -> str | None:

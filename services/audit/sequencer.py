@@ -133,6 +133,8 @@ class Sequencer:
                 signed = await self._ledger.sign()
                 if signed is not None:
                     telemetry.AUDIT_SIGNED.set(signed.size)
+                telemetry.AUDIT_COVERED.set_to_current_time()
+                telemetry.SIGNING.done()
             except OSError as error:
                 self._log.error("checkpoint-late", error)
             except Exception as error:

@@ -14,6 +14,7 @@ from services.audit.domain import SALT_BYTES, Entry
 from services.audit.flags import ALARMS, Flag, names_of
 from services.audit.merkle import Range
 from shared import telemetry
+from shared.clock import now
 from shared.database import Blame, blame
 from shared.errors import SettingsError
 from shared.telemetry import Log
@@ -54,7 +55,7 @@ class Appended:
 
 
 async def judge(signers: domain.Signers, entries: Sequence[Entry]) -> None:
-    """Check the signatures off the event loop; OpenSSL lets two threads work at once."""
+    """Check the signatures off the event loop; libsodium lets two threads work at once."""
 
     def some(part: Sequence[Entry]) -> None:
         for entry in part:
@@ -132,6 +133,8 @@ class Ledger:
             self._epoch = await store.take_turn(conn)
         self._tree, self._signed = tree, head.checkpoint_size
         telemetry.AUDIT_SIZE.set(tree.size)
+        telemetry.AUDIT_SIGNED.set(head.checkpoint_size)
+        telemetry.SIGNING.done()
         return tree.size
 
     async def append(self, cluster: str, arrivals: Sequence[Arrival]) -> Appended:
@@ -187,10 +190,10 @@ class Ledger:
                 for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
             ]
             tree, rows = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
-            new = store.Appending(head.size, fresh, salts, b"".join(commitments), rows)
+            joined = b"".join(commitments)
+            new = store.Appending(head.size, fresh, salts, joined, rows, tree.root)
             await store.append(conn, cluster, new)
             await store.keep_gaps(conn, found)
-            await store.move_head(conn, tree.size, tree.root)
         self._tree = tree
         _tell(fresh, head.size)
         return Appended(len(entries), head.size, fresh)
@@ -249,6 +252,8 @@ class Ledger:
 def _tell(entries: Sequence[Entry], start: int) -> None:
     """Count, alarm, and end each event's trace with its place in the log."""
     telemetry.AUDIT_SIZE.set(start + len(entries))
+    if times := [entry.time for entry in entries if entry.time is not None]:
+        telemetry.AUDIT_DELAY.observe(max(0.0, (now() - min(times)).total_seconds()))
     counts = Counter(name for entry in entries if entry.flags for name in names_of(entry.flags))
     for name, count in counts.items():
         telemetry.AUDIT_FLAGS.labels(name).inc(count)

@@ -20,32 +20,33 @@ if TYPE_CHECKING:
 
 _READ_HEAD = text("SELECT * FROM log_head")
 _LOCK_HEAD = text("SELECT * FROM log_head FOR UPDATE")
-_ENTRIES = text("""
-INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject,
-  type, source, sequence, time, actor, traceparent, flags)
-SELECT CAST(:start AS bigint) + n - 1,
-  substr(CAST(:commitments AS bytea), CAST(n * 32 - 31 AS integer), 32), event_id,
-  CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor,
-  traceparent, flags
-FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]),
-  CAST(:offsets AS bigint[]), CAST(:subjects AS text[]), CAST(:types AS text[]),
-  CAST(:sources AS text[]), CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]),
-  CAST(:actors AS text[]), CAST(:traces AS text[]), CAST(:flags AS integer[]))
-  WITH ORDINALITY AS t (event_id, stream, partition, o, subject, type, source, sequence, time,
-  actor, traceparent, flags, n)
-""")
-_BYTES = text("""
-INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
-SELECT CAST(:start AS bigint) + n - 1,
-  substr(CAST(:salts AS bytea), CAST(n * 32 - 31 AS integer), 32), value, signature, key, headers
-FROM unnest(CAST(:values AS bytea[]), CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]),
-  CAST(:headers AS bytea[])) WITH ORDINALITY AS t (value, signature, key, headers, n)
-""")
-_NODES = text("""
-INSERT INTO nodes (level, idx, hash)
-SELECT level, first + n, substr(hashes, CAST(n * 32 + 1 AS integer), 32)
-FROM unnest(CAST(:levels AS smallint[]), CAST(:firsts AS bigint[]), CAST(:hashes AS bytea[]))
-  AS r (level, first, hashes), generate_series(0, length(hashes) / 32 - 1) AS n
+_APPEND = text("""
+WITH entry AS (
+  INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject,
+    type, source, sequence, time, actor, traceparent, flags)
+  SELECT CAST(:start AS bigint) + n - 1,
+    substr(CAST(:commitments AS bytea), CAST(n * 32 - 31 AS integer), 32), event_id,
+    CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor,
+    traceparent, flags
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]),
+    CAST(:offsets AS bigint[]), CAST(:subjects AS text[]), CAST(:types AS text[]),
+    CAST(:sources AS text[]), CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]),
+    CAST(:actors AS text[]), CAST(:traces AS text[]), CAST(:flags AS integer[]))
+    WITH ORDINALITY AS t (event_id, stream, partition, o, subject, type, source, sequence, time,
+    actor, traceparent, flags, n)
+), held AS (
+  INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
+  SELECT CAST(:start AS bigint) + n - 1,
+    substr(CAST(:salts AS bytea), CAST(n * 32 - 31 AS integer), 32), value, signature, key, headers
+  FROM unnest(CAST(:values AS bytea[]), CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]),
+    CAST(:headers AS bytea[])) WITH ORDINALITY AS t (value, signature, key, headers, n)
+), node AS (
+  INSERT INTO nodes (level, idx, hash)
+  SELECT level, first + n, substr(hashes, CAST(n * 32 + 1 AS integer), 32)
+  FROM unnest(CAST(:levels AS smallint[]), CAST(:firsts AS bigint[]), CAST(:hashes AS bytea[]))
+    AS r (level, first, hashes), generate_series(0, length(hashes) / 32 - 1) AS n
+)
+UPDATE log_head SET size = :size, root = :root
 """)
 _HEADS = text("""
 SELECT c.stream, c.subject, h.sequence
@@ -85,13 +86,17 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Appending:
-    """New entries from index `start` on, their salts and commitments (32 bytes each, joined)."""
+    """New entries from index `start` on, their salts and commitments (32 bytes each, joined).
+
+    `root` is that of the tree with them, `nodes` are its new perfect subtrees.
+    """
 
     start: int
     entries: Sequence[Entry]
     salts: bytes
     commitments: bytes
     nodes: Sequence[Row]
+    root: bytes
 
 
 async def load_head(conn: AsyncConnection, *, lock: bool = False) -> Head:
@@ -119,11 +124,6 @@ async def keep_key(conn: AsyncConnection, vkey: str) -> str:
         text("UPDATE log_head SET vkey = coalesce(vkey, :v) RETURNING vkey"), {"v": vkey}
     )
     return str(found)
-
-
-async def move_head(conn: AsyncConnection, size: int, root: bytes) -> None:
-    """Store the new size and root; the caller holds the lock of the head."""
-    await conn.execute(text("UPDATE log_head SET size = :s, root = :r"), {"s": size, "r": root})
 
 
 async def keep_checkpoint(conn: AsyncConnection, note: str, size: int) -> None:
@@ -205,11 +205,15 @@ def _courses(entries: Sequence[Entry]) -> dict[str, list[object]]:
 
 
 async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
-    """Insert entries, their bytes and the new nodes of the tree."""
+    """Insert entries, their bytes and the new nodes of the tree, and move the head behind them.
+
+    One statement: each more is a round trip for which everything that waits for the log waits. The
+    caller holds the lock of the head.
+    """
     entries = new.entries
     flagged = any(entry.flags for entry in entries)  # else the shorter arrays count as nulls
     await conn.execute(
-        _ENTRIES,
+        _APPEND,
         {
             "cluster": cluster,
             "start": new.start,
@@ -226,28 +230,18 @@ async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
             "actors": [e.actor for e in entries],
             "traces": [e.traceparent for e in entries],
             "flags": [int(e.flags) for e in entries],
-        },
-    )
-    await conn.execute(
-        _BYTES,
-        {
-            "start": new.start,
             "salts": new.salts,
             "values": [e.arrival.value for e in entries],
             "signatures": [_signature(e) for e in entries],
             "keys": [e.arrival.key if e.flags else None for e in entries] if flagged else [],
             "headers": [_headers(e) if e.flags else None for e in entries] if flagged else [],
+            "levels": [row.level for row in new.nodes],
+            "firsts": [row.first for row in new.nodes],
+            "hashes": [b"".join(row.hashes) for row in new.nodes],
+            "size": new.start + len(entries),
+            "root": new.root,
         },
     )
-    if new.nodes:
-        await conn.execute(
-            _NODES,
-            {
-                "levels": [row.level for row in new.nodes],
-                "firsts": [row.first for row in new.nodes],
-                "hashes": [b"".join(row.hashes) for row in new.nodes],
-            },
-        )
 
 
 def _signature(entry: Entry) -> bytes | None:

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from services.audit.merkle import HASH_SIZE
+from services.audit.merkle import HASH_SIZE, Place, node_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 HEIGHT: Final = 8
 """Levels of the tree in one tile."""
@@ -141,3 +141,29 @@ def decode_bundle(raw: bytes, width: int) -> list[bytes]:
     if len(entries) != width:
         raise TileInvalid("an entry bundle has the wrong number of entries")
     return entries
+
+
+def read_places(size: int, fetch: Callable[[Tile], bytes]) -> Callable[[Place], bytes]:
+    """Return a reader of perfect subtrees of a log of `size` entries that asks for hash tiles.
+
+    `fetch` gives the bytes of a tile; each is asked for once. What it gives is not believed by
+    anybody: a proof made of it leads to the signed root, or it does not.
+
+    The reader raises TileInvalid for a tile that is none.
+    """
+    known: dict[Tile, list[bytes]] = {}
+
+    def read(place: Place) -> bytes:
+        level, rest = divmod(place[0], HEIGHT)
+        first, count = place[1] << rest, 1 << rest
+        index = first // WIDTH
+        width = min(WIDTH, (size >> (HEIGHT * level)) - index * WIDTH)
+        tile = Tile(level, index, width)
+        if tile not in known:
+            known[tile] = decode_hashes(fetch(tile), width)
+        row = known[tile][first % WIDTH : first % WIDTH + count]
+        while len(row) > 1:
+            row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
+        return row[0]
+
+    return read

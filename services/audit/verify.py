@@ -135,7 +135,13 @@ def load_known(folder: Path) -> Known | None:
     return Known(key, before)
 
 
-def _keep(folder: Path, name: str, content: bytes) -> None:
+def keep_state(folder: Path, name: str, content: bytes) -> None:
+    """Put a file of the state in the place of another, on disk before this returns.
+
+    Raises:
+        CannotTell: it cannot be written.
+
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fresh = folder / f"{name}.new"
@@ -152,6 +158,35 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
 # --- The command ---------------------------------------------------------------------------------
 
 
+def pin_key(fetcher: Fetcher, folder: Path, say: Callable[[str], None]) -> Known:
+    """Return what the folder remembers, after comparing its key with the one that is shown.
+
+    At first use the key that is shown is pinned.
+
+    Raises:
+        HistoryBroken: the log shows another key.
+        CannotTell: the log shows none, or the folder cannot be believed.
+
+    """
+    known = load_known(folder)
+    try:
+        shown = checkpoint.parse_vkey(fetcher.fetch("key").decode("utf-8", "replace"))
+    except NoteInvalid:
+        raise CannotTell("the log shows no verifier key") from None
+    if known is None:
+        keep_state(folder, "key", f"{shown}\n".encode())
+        say(f"First use: the key of {shown.name} is pinned. Compare it with one you got elsewhere:")
+        say(f"  {shown}")
+        return Known(shown)
+    if known.key != shown:
+        message = (
+            f"THE KEY OF THE LOG HAS CHANGED. Pinned: {known.key}. Shown: {shown}. Do not believe"
+            " this log before somebody you trust explains it"
+        )
+        raise HistoryBroken(message)
+    return known
+
+
 def verify_log(origin: str, folder: Path, say: Callable[[str], None]) -> None:
     """Verify the log at an origin against itself and against what the folder remembers.
 
@@ -160,27 +195,12 @@ def verify_log(origin: str, folder: Path, say: Callable[[str], None]) -> None:
         CannotTell: no answer.
 
     """
-    known = load_known(folder)
     fetcher = Fetcher(origin)
-    try:
-        shown = checkpoint.parse_vkey(fetcher.fetch("key").decode("utf-8", "replace"))
-    except NoteInvalid:
-        raise CannotTell("the log shows no verifier key") from None
-    if known is None:
-        _keep(folder, "key", f"{shown}\n".encode())
-        say(f"First use: the key of {shown.name} is pinned. Compare it with one you got elsewhere:")
-        say(f"  {shown}")
-        known = Known(shown)
-    elif known.key != shown:
-        message = (
-            f"THE KEY OF THE LOG HAS CHANGED. Pinned: {known.key}. Shown: {shown}. Do not believe"
-            " this log before somebody you trust explains it"
-        )
-        raise HistoryBroken(message)
+    known = pin_key(fetcher, folder, say)
     note = fetcher.fetch("checkpoint")
     told = open_log(note, known.key, known.checkpoint)
     recompute(told, known.checkpoint, fetcher.bundles(told.size, say))
-    _keep(folder, "checkpoint", note)
+    keep_state(folder, "checkpoint", note)
     say(f"{told.size:,} entries lead to the signed root {told.root.hex()}.")
     if known.checkpoint is None:
         say("There was no earlier checkpoint to compare with; this one is kept.")

@@ -141,4 +141,5 @@ class Watching:
         for kind in Kind:
             telemetry.AUDIT_FINDINGS.labels(str(kind)).set(counts[kind])
         telemetry.AUDIT_WALKED.set(time.time())
+        telemetry.WALKING.done()
         return found

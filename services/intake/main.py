@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from services.intake import api, channels, daily
+from services.intake import api, channels, daily, figures, operations
 from services.intake.casework import api as desk_api
-from services.intake.casework import api_duty, api_help, api_kin, api_stages, api_ties, api_work
+from services.intake.casework import (
+    api_duty,
+    api_errands,
+    api_help,
+    api_kin,
+    api_stages,
+    api_ties,
+    api_work,
+)
 from services.intake.casework.consumer import DeskHandler
 from services.intake.casework.desk import put_on_desk
+from services.intake.casework.digest import Digest
 from services.intake.casework.due import Due
 from services.intake.casework.families import Families
 from services.intake.casework.numbers import Numbers
@@ -43,7 +52,10 @@ from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk
+from services.intake.pages import disclosure as disclosure_pages
+from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
 from services.intake.reading import read
@@ -62,6 +74,7 @@ from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
 from shared.http import make_app
+from shared.operations.part import make_part_router
 from shared.settings import read_key
 from shared.sms import load_sms_settings, make_gateway
 
@@ -73,9 +86,6 @@ if TYPE_CHECKING:
 
 SWEEP = 1.0
 """Seconds between looks for submissions that nobody opened."""
-
-MEASURE = 5.0
-"""Seconds between readings of what waits for a person."""
 
 
 async def warm() -> None:
@@ -157,6 +167,9 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     app.fences |= opened.fences
     for router in opened.routers:
         app.include_router(router)
+    if "web" in chosen:
+        door = replace(desk, committer=committer.door("web"))
+        app.include_router(public.make_router(door, Reporters(vault, service.outbox)))
 
 
 def _add_cases(ground: _Ground, app: App) -> None:
@@ -198,11 +211,10 @@ def _add_cases(ground: _Ground, app: App) -> None:
             await asyncio.sleep(SWEEP)
 
     async def measure() -> None:
-        while True:
-            await intake.measure(now())
-            await asyncio.sleep(MEASURE)
+        await figures.watch(service.flow)
 
     stages, pager = Stages(vault, service.outbox), Pager(service.outbox)
+    digest = Digest(service.outbox)
     visits = Visits(stages, pager)
     service.timers += [
         *Due(service.outbox).timers(),
@@ -211,6 +223,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         expiry.make_timer(service.outbox),
         make_blanker(),
         daily.make_timer(erasures),
+        digest.timer(),
+        figures.make_timer(),
         Rotation(vault, ground.provider).timer(),
     ]
 
@@ -220,8 +234,14 @@ def _add_cases(ground: _Ground, app: App) -> None:
     async def keep_list() -> None:
         await listing.keep_list(service.flow)
 
-    service.checks += [catch_up, lambda: daily.begin(service.flow, now())]
+    service.checks += [
+        catch_up,
+        lambda: daily.begin(service.flow, now()),
+        lambda: digest.begin(service.flow),
+        lambda: figures.begin(service.flow, now()),
+    ]
     service.tasks += [sweep, measure, keep_list]
+    figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     search = Search(service.outbox, secrets, LookUps(secrets.index))
     rooms = (
@@ -237,6 +257,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
+        api_errands.make_giving_router(service, stages),
         media_api.make_keeping_router(service, Keeping(vault, reporters), secrets),
         media_api.make_opening_router(service, Opening(vault, service.outbox, reporters)),
         contacts_api.make_router(service, vault, service.outbox, secrets, numbers),
@@ -246,6 +267,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_search.make_search_router(service, search),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
+        disclosure_pages.make_router(service, disclosures),
+        committee_pages.make_router(),
+        make_part_router(service, operations.look),
         *desk.make_routers(service),
     )
     for router in rooms:

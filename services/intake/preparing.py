@@ -17,7 +17,7 @@ from services.intake.naming import provider_key, rename_persons
 from services.intake.receipts import Receipt, sign_receipt
 from services.intake.submissions import OPEN_AFTER, Prepared
 from shared import places, telemetry
-from shared.access_rules import owner_of
+from shared.access_rules import is_member, owner_of
 from shared.clock import new_case_id, new_event_id, now, rfc3339
 from shared.events import SUBMISSIONS, Draft, ReportSubmitted
 from shared.vocabulary import supports_in
@@ -117,7 +117,7 @@ def prepare(
         channel=channel,
         case_ids=case_ids,
         report={**_coarse(body), **besides.facts},
-        entitled=caller is not None,
+        entitled=caller is not None and is_member(caller, received_at),
         received_at=received_at,
         test=report.test,
     )

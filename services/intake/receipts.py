@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from shared.signing import Signer
-from shared.text import ascii_digits
+from shared.text import ascii_digits, normalise
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,7 +85,7 @@ def parse_receipt(text: str) -> Receipt | None:
     if plain.isascii() and plain.isdigit() and len(plain) == DIGITS + 2:
         number, check = int(plain[:DIGITS]), int(plain[DIGITS:])
         return Receipt(number) if _check(number) == check else None
-    words = text.split()
+    words = normalise(text).split()
     if len(words) != WORDS:
         return None
     positions = {word: i for i, word in enumerate(_word_list())}

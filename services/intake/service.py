@@ -105,6 +105,8 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     cases = open_cases(submission, reading, stamp.at)
     if submission_id in state.excluded:
         cases = excluding(cases, state.excluded[submission_id])
+    if any(facts.urgency == Urgency.T0 for _, facts, _ in cases):
+        telemetry.keep_trace()
     for case_id, facts, draft in cases:
         done = _first_step(case_id, facts, submission)
         state.facts[case_id] = done.facts
@@ -199,16 +201,6 @@ class Intake:
                 await self._outbox.append(conn, told)
         return len(calls)
 
-    async def measure(self, at: datetime) -> None:
-        """Read from the database what waits for a person: Kafka or not (DECISIONS 15)."""
-        async with self._flow.connect() as conn:
-            waiting = await store.count_waiting(conn, at)
-        telemetry.T0_UNSEEN.set(waiting.t0_unseen)
-        telemetry.UNOPENED.set(waiting.unopened)
-        telemetry.TASKS_OPEN.clear()
-        for labels, count in waiting.tasks.items():
-            telemetry.TASKS_OPEN.labels(*labels).set(count)
-
     async def load(self, conn: AsyncConnection, submissions: Sequence[UUID]) -> Opening:
         """Lock submissions that are not open yet, and the cases that their texts may be about."""
         unopened = await store.lock_unopened(conn, submissions)
@@ -242,6 +234,11 @@ class Intake:
         await carry_out(conn, state.orders, by="service:intake.opener", at=at)
         await Pager(self._outbox).look(conn, state.orders, at)
         await self._outbox.append(conn, state.drafts)
+        for submission_id, (_, opened) in state.opened.items():
+            told = state.unopened[submission_id].submission
+            if opened and not told.test:
+                waited = (at - told.received_at).total_seconds()
+                telemetry.TIME_TO_CASE.labels(told.channel).observe(max(0.0, waited))
 
     async def triage_in(
         self,

@@ -352,39 +352,3 @@ async def subject_of(conn: AsyncConnection, case_id: UUID, recipient: str) -> Su
         return None
     subject_id, owner, kind, ref, wrapped, commitment, kek = row
     return Subject(subject_id, owner, kind, ref, bytes(wrapped), bytes(commitment), bytes(kek))
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits for a person now; `t0_unseen` is an age in seconds, 0 when there is none."""
-
-    t0_unseen: float
-    unopened: int
-    tasks: dict[tuple[str, str], int]
-
-
-async def count_waiting(conn: AsyncConnection, at: datetime) -> Waiting:
-    """Count what waits for a person; test traffic counts nowhere (SAFETY 30)."""
-    unseen = await conn.scalar(
-        text(
-            "SELECT coalesce(extract(epoch FROM :at - min(s.received_at)), 0) FROM cases c"
-            " JOIN submissions s USING (submission_id) WHERE c.facts ->> 'urgency' = 'T0'"
-            " AND c.status = 'open' AND s.seen_at IS NULL AND NOT s.test"
-        ),
-        {"at": at},
-    )
-    unopened = await conn.scalar(
-        text("SELECT count(*) FROM submissions WHERE state = 'received' AND open_at <= :at"),
-        {"at": at},
-    )
-    tasks = await conn.execute(
-        text(
-            "SELECT kind, coalesce(urgency, 'none') AS urgency, count(*) AS n FROM tasks"
-            " WHERE state <> 'done' GROUP BY 1, 2"
-        )
-    )
-    return Waiting(
-        float(unseen or 0),
-        int(unopened or 0),
-        {(row.kind, row.urgency): row.n for row in tasks},
-    )

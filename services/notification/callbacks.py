@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 
 from services.notification.hearing import (
     EXTERNAL,
@@ -40,6 +40,9 @@ LIMIT = 256 * 1024
 
 MOST_FIELDS = 100
 
+LONGEST_CHALLENGE = 200
+"""Signs of WhatsApp's challenge that are said back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
@@ -51,6 +54,7 @@ class Proofs:
     twilio: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
     whatsapp: str = field(default="", repr=False)
+    agreed: str = field(default="", repr=False)
 
     def check_twilio(
         self, url: str, signature: str | None, form: Iterable[tuple[str, str]]
@@ -76,11 +80,24 @@ class Proofs:
         if not is_secret(f"sha256={digest}", signature):
             raise Forbidden("the signature does not fit")
 
+    def check_agreed(self, mode: str, said: str) -> None:
+        """Check the word with which WhatsApp asks whether this is the address it was told of."""
+        if not self.agreed:
+            raise NotFound
+        if mode != "subscribe" or not is_secret(self.agreed, said):
+            raise Forbidden("this is not the agreed word")
+
 
 def load_proofs(env: Mapping[str, str] | None = None) -> Proofs:
-    """Read `TWILIO_AUTH_TOKEN`, `SMS_CALLBACK_SECRET` and `WHATSAPP_APP_SECRET`."""
+    """Read `TWILIO_AUTH_TOKEN`, `SMS_CALLBACK_SECRET`, `WHATSAPP_APP_SECRET` and …`_VERIFY_TOKEN`.
+
+    The last is the word that is agreed with WhatsApp when it is told of our address.
+    """
     source = os.environ if env is None else env
-    names = ("TWILIO_AUTH_TOKEN", "SMS_CALLBACK_SECRET", "WHATSAPP_APP_SECRET")
+    names = (
+        *("TWILIO_AUTH_TOKEN", "SMS_CALLBACK_SECRET"),
+        *("WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"),
+    )
     return Proofs(*(source.get(name, "") for name in names))
 
 
@@ -89,7 +106,9 @@ def make_callbacks(service: Service, deliveries: Deliveries, proofs: Proofs) -> 
     router = APIRouter(prefix="/notification/callbacks", tags=["callbacks"])
 
     async def hear(found: Iterable[Heard]) -> Response:
-        known = [await deliveries.hear(one.notice_id, one.fate, one.reason) for one in found]
+        known = [
+            await deliveries.hear(one.notice_id, one.fate, one.way, one.reason) for one in found
+        ]
         if any(known):
             service.waker.wake()
         return Response(status_code=204)
@@ -117,6 +136,13 @@ def make_callbacks(service: Service, deliveries: Deliveries, proofs: Proofs) -> 
             raise NotFound
         told = request.scope["query_string"] or await read_bytes(request, LIMIT)
         return await hear(hear_external(status, dict(_fields(told))))
+
+    @router.get("/whatsapp", response_model=None)
+    async def agree(request: Request) -> Response:
+        """Say that this is the address that WhatsApp was told of, to whoever knows the word."""
+        asked = request.query_params
+        proofs.check_agreed(asked.get("hub.mode", ""), asked.get("hub.verify_token", ""))
+        return PlainTextResponse(asked.get("hub.challenge", "")[:LONGEST_CHALLENGE])
 
     @router.post("/whatsapp", status_code=204, response_model=None)
     async def whatsapp(request: Request) -> Response:

@@ -115,6 +115,7 @@ class IntakeContacts:
             "purpose": notice.template,
             "notice_id": str(notice.id),
             "referral_id": str(notice.referral_id) if notice.referral_id else None,
+            "event_id": str(notice.event_id),
             "ways": list(ways),
         }
         try:

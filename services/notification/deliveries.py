@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from services.notification import person_fates
 from services.notification.domain import NoticeState
 from services.notification.facts import person_draft
+from services.notification.policy import WAYS
 from shared import telemetry
 from shared.outbox import Stamp
 from shared.sms import Fate
@@ -47,12 +48,18 @@ class Deliveries:
         self._outbox = outbox
         self._clock = clock
 
-    async def hear(self, notice_id: UUID, fate: Fate, reason: str | None = None) -> bool:
-        """Store what became of a notice; False when it is none of ours, or that was known."""
+    async def hear(self, notice_id: UUID, fate: Fate, way: str, reason: str | None = None) -> bool:
+        """Store what became of a notice that went by a way.
+
+        False when it is none of ours, that was known, or it was given to another way since.
+        """
         at = self._clock()
+        notifiers = [name for name, one in WAYS.items() if one == way]
         why = (reason or UNDELIVERED) if fate is Fate.FAILED else None
         async with self._engine.begin() as conn:
-            notice = await person_fates.note_fate(conn, notice_id, STATES[fate], why, at)
+            notice = await person_fates.note_fate(
+                conn, notice_id, STATES[fate], why, at, notifiers=notifiers
+            )
             if notice is None:
                 return False
             await tell(conn, self._outbox, notice, at)

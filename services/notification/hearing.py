@@ -45,17 +45,18 @@ _NO_SUCH_CONTACT: Final = 131026
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of one notice; `reason` only when it failed."""
+    """What became of one notice that went by `way`; `reason` only when it failed."""
 
     notice_id: UUID
     fate: Fate
     reason: str | None = None
+    way: str = "sms"
 
 
 def hear_twilio(query: Mapping[str, str], form: Mapping[str, str]) -> list[Heard]:
     """Read a status of a message or of a call; which notice it is stands in our own URL."""
-    notice_id = _uuid(query.get("notice"))
-    if "CallStatus" in form:
+    notice_id, way = _uuid(query.get("notice")), "call" if "CallStatus" in form else "sms"
+    if way == "call":
         fate = CALLS.get(form["CallStatus"])
     else:
         fate = twilio.FATES.get(form.get("MessageStatus", ""))
@@ -64,7 +65,7 @@ def hear_twilio(query: Mapping[str, str], form: Mapping[str, str]) -> list[Heard
     reason = None
     if fate is Fate.FAILED:
         reason = twilio.fault_of(form.get("ErrorCode"), form.get("CallStatus", "undelivered"))
-    return [Heard(notice_id, fate, reason)]
+    return [Heard(notice_id, fate, reason, way)]
 
 
 def hear_infobip(body: Any) -> list[Heard]:  # noqa: ANN401  (any JSON value)
@@ -111,7 +112,7 @@ def _whatsapp(status: Mapping[str, Any]) -> Heard | None:
         return None
     codes = {error.get("code") for error in _items(status, "errors")}
     reason = BAD_NUMBER if _NO_SUCH_CONTACT in codes else "undelivered"
-    return Heard(notice_id, fate, reason if fate is Fate.FAILED else None)
+    return Heard(notice_id, fate, reason if fate is Fate.FAILED else None, "whatsapp")
 
 
 def _items(value: Any, name: str | None = None) -> list[dict[str, Any]]:  # noqa: ANN401  (any JSON value)

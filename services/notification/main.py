@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.notification import api
+from services.notification import api, operations
 from services.notification.callbacks import load_proofs, make_callbacks
 from services.notification.consumers import make_cases, make_consumer
 from services.notification.deliveries import Deliveries
@@ -17,13 +17,14 @@ from services.notification.seal import Sealer
 from services.notification.service import Subscriptions
 from services.notification.settings import load_settings
 from services.notification.webhook_worker import CONNECTIONS
-from shared import erasure_list, runtime
+from shared import erasure_list, runtime, telemetry
 from shared.clock import now
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import NOTICES
 from shared.http import make_app
 from shared.kafka import PROVIDER_TOPICS
+from shared.operations.part import make_part_router
 from shared.settings import read_key
 
 if TYPE_CHECKING:
@@ -68,9 +69,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     dispatch = Dispatch(service.flow, service.outbox, settings, service.settings.replica, now)
 
+    telemetry.NOTIFYING.expect()
+
     async def measure() -> None:
         while True:
             await dispatch.measure()
+            telemetry.NOTIFYING.done()
             await asyncio.sleep(MEASURE)
 
     async def keep_house() -> None:
@@ -96,6 +100,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_documents(service.settings.public_url))
     deliveries = Deliveries(service.flow, service.outbox, now)
     app.include_router(make_callbacks(service, deliveries, load_proofs()))
+    app.include_router(make_part_router(service, operations.look, host=True))
     return service, app
 
 

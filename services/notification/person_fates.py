@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.notification.person_store import COLUMNS, PersonNotice, notice_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -20,17 +20,34 @@ if TYPE_CHECKING:
 _NOTE: Final = text(
     "UPDATE person_notices n SET state = :state, reason = :reason, ended_at = :at,"  # noqa: S608
     " ask_at = NULL, due_at = NULL, lease = NULL, leased_until = NULL WHERE notice_id = :id"
+    " AND notifier = ANY(CAST(:notifiers AS text[]))"
     " AND state IN ('in_flight', 'sent', 'unknown') AND state <> :state"
     f" RETURNING {COLUMNS}"
 )
 
 
 async def note_fate(
-    conn: AsyncConnection, notice_id: UUID, state: NoticeState, reason: str | None, at: datetime
+    conn: AsyncConnection,
+    notice_id: UUID,
+    state: NoticeState,
+    reason: str | None,
+    at: datetime,
+    *,
+    notifiers: Collection[str],
 ) -> PersonNotice | None:
-    """Store what a gateway says of a notice; return it, None when it is not ours or was known."""
+    """Store what a gateway says of a notice that one of its notifiers has.
+
+    Return it; None when it is not ours, was known, or is with a notifier of another way by now.
+    """
     rows = await conn.execute(
-        _NOTE, {"id": notice_id, "state": str(state), "reason": reason, "at": at}
+        _NOTE,
+        {
+            "id": notice_id,
+            "state": str(state),
+            "reason": reason,
+            "at": at,
+            "notifiers": sorted(notifiers),
+        },
     )
     row = rows.first()
     return None if row is None else notice_from(row)
@@ -110,11 +127,11 @@ async def hand_over(conn: AsyncConnection, notice_id: UUID, lease: UUID, to: str
 
 
 async def drop(conn: AsyncConnection, notice_id: UUID, lease: UUID) -> None:
-    """Delete a leased notice that was not begun."""
+    """Delete a leased notice that was never begun, by no notifier."""
     await conn.execute(
         text(
             "DELETE FROM person_notices WHERE notice_id = :id AND lease = :lease"
-            " AND state = 'waiting'"
+            " AND state = 'waiting' AND attempt = 0"
         ),
         {"id": notice_id, "lease": lease},
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from services.notification.contacts import IntakeContacts
+from services.notification.crew import Crew
 from services.notification.deliveries import Deliveries
 from services.notification.limits import load_limits
 from services.notification.planning import PersonHandler
@@ -21,13 +21,44 @@ from shared.errors import SettingsError
 from shared.events import REFERRALS
 from shared.settings import read_key
 from shared.sms import Asks
+from shared.telemetry import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from services.notification.carrier import Carrier
     from services.notification.notifiers import Desk
 
-LOOK: Final = 1.0
-"""Seconds between looks of a notifier that has no way to send: what is given to it is withheld."""
+LOOK: Final = timedelta(seconds=1)
+"""Time between looks of a notifier that has no way to send."""
+
+_log = Log("withholder")
+
+
+class Withholder(Crew):
+    """Serves a notifier that has no way to send: what is given to it is withheld.
+
+    What it had in flight when it still had one is unknown, as after any death.
+    """
+
+    def __init__(self, sending: Sending, wake_relay: Callable[[], None]) -> None:
+        """Take what claims and settles, and what a commit wakes."""
+        super().__init__(_log, wake_relay, chores=LOOK, grace=timedelta())
+        self._sending = sending
+        self._wake = wake_relay
+
+    async def free_mine(self) -> None:
+        """Free what waits; what this replica had in flight is unknown."""
+        await self._sending.free_mine()
+
+    async def fill(self) -> None:
+        """Begin nothing."""
+
+    async def do_chores(self) -> None:
+        """Give up what dead replicas left in flight, and withhold what waits."""
+        await self._sending.give_up()
+        if await self._sending.withhold_given():
+            self._wake()
 
 
 class PersonNotifier:
@@ -76,6 +107,7 @@ class PersonNotifier:
         )
         self._teller: Teller | None = None
         if carrier is None:
+            self._withholder = Withholder(self._sending, service.waker.wake)
             return
         intake = service.settings.urls["intake"]
         if not intake:
@@ -100,8 +132,4 @@ class PersonNotifier:
 
     async def run(self) -> None:
         """Send until cancelled; without a carrier withhold what others gave it to send."""
-        if self._teller is not None:
-            await self._teller.run()
-        while True:
-            await self._sending.withhold_given()
-            await asyncio.sleep(LOOK)
+        await (self._teller or self._withholder).run()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class PersonNotice:
     """One notice to a person, or to staff about a case: then it is of no referral.
 
+    A digest is of no case: `case_id` is the entry of the roster, `waiting` and `soon` its counts.
     `attempt` counts sends, `tries` what was put off. Times are UTC.
     """
 
@@ -51,12 +52,14 @@ class PersonNotice:
     traceparent: str | None = None
     attempt: int = 0
     tries: int = 0
+    waiting: int | None = None
+    soon: int | None = None
 
 
 COLUMNS: Final = (
     "n.notice_id, n.notifier, n.recipient, n.case_id, n.referral_id, n.event_id, n.type,"
     " n.happened_at, n.template, n.state, n.useful_until, n.test, n.reason, n.traceparent,"
-    " n.attempt, n.tries"
+    " n.attempt, n.tries, n.waiting, n.soon"
 )
 """The columns of `person_notices n` that `notice_from` reads."""
 
@@ -80,21 +83,23 @@ def notice_from(row: Row[Any]) -> PersonNotice:
         traceparent=row.traceparent,
         attempt=row.attempt,
         tries=row.tries,
+        waiting=row.waiting,
+        soon=row.soon,
     )
 
 
 _INSERT: Final = text(
     "INSERT INTO person_notices (notice_id, notifier, recipient, case_id, referral_id, event_id,"
-    " type, happened_at, template, state, reason, useful_until, test, traceparent, created_at,"
-    " due_at, ended_at)"
-    " SELECT i, m, p, c, r, e, y, h, x, z, w, u, t, k, CAST(:at AS timestamptz),"
+    " type, happened_at, template, state, reason, useful_until, test, traceparent, waiting, soon,"
+    " created_at, due_at, ended_at)"
+    " SELECT i, m, p, c, r, e, y, h, x, z, w, u, t, k, a, s, CAST(:at AS timestamptz),"
     " CASE WHEN z = 'waiting' THEN CAST(:at AS timestamptz) END,"
     " CASE WHEN z = 'waiting' THEN NULL ELSE CAST(:at AS timestamptz) END"
     " FROM unnest(CAST(:i AS uuid[]), CAST(:m AS text[]), CAST(:p AS text[]), CAST(:c AS uuid[]),"
     " CAST(:r AS uuid[]), CAST(:e AS uuid[]), CAST(:y AS text[]), CAST(:h AS timestamptz[]),"
     " CAST(:x AS text[]), CAST(:z AS text[]), CAST(:w AS text[]), CAST(:u AS timestamptz[]),"
-    " CAST(:t AS boolean[]), CAST(:k AS text[]))"
-    " WITH ORDINALITY AS v (i, m, p, c, r, e, y, h, x, z, w, u, t, k, o) ORDER BY o"
+    " CAST(:t AS boolean[]), CAST(:k AS text[]), CAST(:a AS integer[]), CAST(:s AS integer[]))"
+    " WITH ORDINALITY AS v (i, m, p, c, r, e, y, h, x, z, w, u, t, k, a, s, o) ORDER BY o"
 )
 
 
@@ -118,6 +123,8 @@ async def insert(conn: AsyncConnection, notices: Sequence[PersonNotice], at: dat
             "u": [n.useful_until for n in notices],
             "t": [n.test for n in notices],
             "k": [n.traceparent for n in notices],
+            "a": [n.waiting for n in notices],
+            "s": [n.soon for n in notices],
         },
     )
 

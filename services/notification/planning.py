@@ -14,6 +14,7 @@ from services.notification.policy import Reason, plan
 from shared import telemetry
 from shared.clock import new_event_id, now
 from shared.errors import RecordInvalid
+from shared.events import DigestFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +67,10 @@ class PersonHandler:
 
     def decide(self, state: Planning, event: Event, stamp: Stamp) -> None:
         """Decide who is to be told, and who is not and why."""
-        facts: ReferralFacts | CaseFacts = event.data
+        facts: ReferralFacts | CaseFacts | DigestFacts = event.data
+        digest = facts if isinstance(facts, DigestFacts) else None
+        urgency = None if isinstance(facts, DigestFacts) else facts.urgency
+        test = False if isinstance(facts, DigestFacts) else facts.test
         try:
             case_id = UUID(event.subject)
         except ValueError:
@@ -74,10 +78,10 @@ class PersonHandler:
         for planned in plan(
             self._policy,
             event.type,
-            facts.urgency,
+            urgency,
             event.time,
             stamp.at,
-            test=facts.test,
+            test=test,
             notifier=self._notifier,
         ):
             reason = planned.reason
@@ -95,9 +99,11 @@ class PersonHandler:
                 template=planned.template,
                 state=NoticeState.WITHHELD if reason else NoticeState.WAITING,
                 useful_until=planned.useful_until,
-                test=facts.test,
+                test=test,
                 reason=str(reason) if reason else None,
                 traceparent=stamp.traceparent or event.traceparent,
+                waiting=digest.waiting if digest else None,
+                soon=digest.soon if digest else None,
             )
             state.notices.append(notice)
             if reason:

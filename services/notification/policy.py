@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 class Recipient(StrEnum):
     """Who may be meant by a row. A committee is none: it is told by people alone.
 
-    `on_duty` is staff: whoever was paged about a case; `provider` are the workers that a referral
-    waits for. Those are no notices to a person of the case.
+    `on_duty` is staff: whoever was paged about a case; `supervisor` too: whoever hears how much
+    waits; `provider` are the workers that a referral waits for. Those are no notices to a person of
+    the case.
     """
 
     PERSON = "person"
     REPORTER = "reporter"
     ON_DUTY = "on_duty"
+    SUPERVISOR = "supervisor"
     PROVIDER = "provider"
 
 
@@ -63,6 +65,7 @@ WAYS: Final = {
     "sms": "sms",
     "page": "sms",
     "provider": "sms",
+    "digest": "sms",
     "whatsapp": "whatsapp",
     "voice": "call",
     "push": "push",
@@ -77,6 +80,7 @@ _RELATIONS: Final = {
     Recipient.PERSON: "self",
     Recipient.REPORTER: "unknown",
     Recipient.ON_DUTY: "staff",
+    Recipient.SUPERVISOR: "staff",
     Recipient.PROVIDER: "staff",
 }
 """What is known here of a recipient's relation to the person; who they are, only intake knows."""

@@ -183,13 +183,13 @@ class Sending:
         since = forgotten if forgotten > self._began else None
         await self._withhold_unserved(Reason.UNSERVED, None, since)
 
-    async def withhold_given(self) -> None:
-        """Withhold all that waits for this notifier: it has no way to send."""
-        await self._withhold_unserved(Reason.NO_GATEWAY, self._notifier, None)
+    async def withhold_given(self) -> int:
+        """Withhold all that waits for this notifier, which has no way to send; return how many."""
+        return await self._withhold_unserved(Reason.NO_GATEWAY, self._notifier, None)
 
     async def _withhold_unserved(
         self, reason: Reason, notifier: str | None, forgotten: datetime | None
-    ) -> None:
+    ) -> int:
         at = self._clock()
         async with self._engine.begin() as conn:
             found = await person_fates.withhold_unserved(
@@ -202,6 +202,7 @@ class Sending:
             )
             for notice in found:
                 await tell(conn, self._outbox, notice, at)
+        return len(found)
 
     async def forget_marks(self) -> None:
         """Blank the marks of recipients that are no longer needed."""

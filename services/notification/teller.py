@@ -123,7 +123,7 @@ class Teller(Crew):
             case Away(why=why):
                 _log.warning("intake-away", notice=notice.id, why=why, tries=notice.tries)
                 await self.stored(lambda: self._sending.put_off(job))
-            case Denied(reason=reason) if _is_moot(notice.recipient, reason):
+            case Denied(reason=reason) if _is_moot(notice, reason):
                 await self.stored(lambda: self._sending.drop(job))
             case Denied(reason=reason):
                 await self.stored(lambda: self._sending.withhold(job, reason))
@@ -200,7 +200,8 @@ class Teller(Crew):
         question = Question(str(notice.id), since, self._words.texts(notice), number)
         fate = await self._carrier.ask(question)
         if fate is not None:
-            await self.stored(lambda: self._deliveries.hear(notice.id, fate))
+            way = WAYS[self._sending.notifier]
+            await self.stored(lambda: self._deliveries.hear(notice.id, fate, way))
             self._wake_relay()
 
     async def _send(self, job: Job, address: str, message: Message) -> Outcome:
@@ -223,6 +224,11 @@ class Teller(Crew):
         return outcome
 
 
-def _is_moot(recipient: Recipient, reason: Reason) -> bool:
-    """Say whether a notice is none after all: nobody was meant, or nothing is asked of them now."""
-    return recipient is Recipient.PROVIDER and reason in (Reason.NO_WORKER, Reason.TAKEN)
+def _is_moot(notice: PersonNotice, reason: Reason) -> bool:
+    """Say whether a notice is none after all: nobody was meant, or nothing is asked of them now.
+
+    One of which something was tried is never forgotten: its end is an event.
+    """
+    untried = notice.attempt == 0
+    to_provider = notice.recipient is Recipient.PROVIDER
+    return untried and to_provider and reason in (Reason.NO_WORKER, Reason.TAKEN)

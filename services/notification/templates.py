@@ -33,7 +33,8 @@ LANGUAGES: Final = ("bn", "en")
 
 LONGEST: Final[Mapping[str, str]] = {
     "code": "8888",
-    "count": "99999",
+    "count": "99+",
+    "soon": "99+",
     "url": "https://" + "w" * 63 + "." + "w" * 63 + ".example.org",
 }
 """The places that a text may have, each with the longest value that comes there."""

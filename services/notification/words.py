@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.notification.carrier import Message
 from services.notification.templates import LANGUAGES
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from services.notification.templates import Templates
 
 
+MOST: Final = 99
+"""The largest count that is said: three digits in a row may be a helpline."""
+
+_BANGLA: Final = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """Makes messages; `public_url` is where the centre is seen by providers."""
@@ -25,7 +31,7 @@ class Words:
 
     def message(self, notice: PersonNotice, template: str, language: str) -> Message:
         """Return what is said in a language."""
-        values = _values(notice, self.public_url)
+        values = self._values(notice, language)
         letter = None
         if self.templates.is_letter(template):
             letter = self.templates.letter(template, language, values)
@@ -34,10 +40,21 @@ class Words:
 
     def texts(self, notice: PersonNotice) -> frozenset[str]:
         """Return what a notice may have said."""
-        values = _values(notice, self.public_url)
-        return frozenset(self.templates.text(notice.template, one, values) for one in LANGUAGES)
+        return frozenset(
+            self.templates.text(notice.template, one, self._values(notice, one))
+            for one in LANGUAGES
+        )
+
+    def _values(self, notice: PersonNotice, language: str) -> Mapping[str, str]:
+        return {
+            "code": answer_code(notice.referral_id) if notice.referral_id else "",
+            "url": self.public_url,
+            "count": render_count(notice.waiting, language),
+            "soon": render_count(notice.soon, language),
+        }
 
 
-def _values(notice: PersonNotice, public_url: str) -> Mapping[str, str]:
-    code = answer_code(notice.referral_id) if notice.referral_id else ""
-    return {"code": code, "url": public_url}
+def render_count(number: int | None, language: str) -> str:
+    """Render a count as a neutral text may hold it, in the digits of its language."""
+    said = f"{MOST}+" if (number or 0) > MOST else str(number or 0)
+    return said.translate(_BANGLA) if language == "bn" else said

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import parse_qsl
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.referral import pages, store
+from services.referral import store
 from services.referral.api import actor_of, json_of
 from services.referral.domain import Actor, Order, held
 from services.referral.links import (
@@ -22,13 +21,15 @@ from services.referral.links import (
     save_link,
     use_link,
 )
-from shared import places
+from services.referral.pages.provider import HERE, words
+from services.referral.pages.provider.words import NO
 from shared.access import Caller, require
 from shared.access_rules import Verb
 from shared.bodies import read_bytes
 from shared.clock import now, rfc3339
 from shared.errors import Conflict, Forbidden, NotFound
-from shared.vocabulary import Reason, ReferralState, Role
+from shared.pages.pages import Pages
+from shared.vocabulary import ReferralState, Role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,22 +42,6 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 1024
 """Bytes of an answer's form."""
-
-_DHAKA: Final = ZoneInfo("Asia/Dhaka")
-
-REASONS: Final = (
-    (Reason.NO_CAPACITY, "জায়গা নেই", "No place"),
-    (Reason.OUT_OF_AREA, "আমাদের এলাকার বাইরে", "Outside our area"),
-    (Reason.NOT_ELIGIBLE_AGE, "এই বয়সের জন্য নয়", "Not for this age"),
-    (Reason.NOT_ELIGIBLE_SEX, "ছেলে বা মেয়ের জন্য নয়", "Not for this sex"),
-    (Reason.SERVICE_NOT_OFFERED, "এই সেবা দিই না", "We do not offer this"),
-    (Reason.INSUFFICIENT_INFORMATION, "আরও জানা দরকার", "We need to know more"),
-    (Reason.UNSAFE_TO_SERVE, "নিরাপদ নয়", "Not safe"),
-    (Reason.CONFLICT_OF_INTEREST, "আমাদের চেনা কেউ জড়িত", "We know somebody involved"),
-)
-"""Reasons of a no that a link offers: code, Bangla, English."""
-
-_SEXES: Final = {"female": "নারী · female", "male": "পুরুষ · male", "hijra": "হিজড়া · hijra"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +119,7 @@ _NAME: Final = f"{Role.PROVIDER_WORKER}:link"
 def make_router(service: Service, links: Links) -> APIRouter:
     """Make the routes of links."""
     router = APIRouter(tags=["links"])
+    pages = Pages("referral", HERE)
 
     @router.post("/referral/v1/referrals/{referral_id}/link", status_code=201, response_model=None)
     async def make(
@@ -149,12 +135,8 @@ def make_router(service: Service, links: Links) -> APIRouter:
         told = {"url": f"{service.settings.public_url}/referral/a/{link}"}
         return json_of(told | {"expires_at": rfc3339(until)}, {"Cache-Control": "no-store"}, 201)
 
-    @router.get("/referral/a/style.css", include_in_schema=False, response_model=None)
-    async def style() -> Response:
-        return pages.style()
-
     @router.get("/referral/a/{link}", response_model=None)
-    async def look(link: str) -> Response:
+    async def look(request: Request, link: str) -> Response:
         """Show what is asked of the provider, and two buttons; a neutral page for any other link.
 
         Looking uses nothing up: what reads messages ahead may look too.
@@ -163,8 +145,8 @@ def make_router(service: Service, links: Links) -> APIRouter:
             async with service.flow.begin() as conn:
                 found = await links.open(conn, link, now())
         except NotFound:
-            return pages.show("gone", 404)
-        return pages.show("answer", facts=facts_of(found), reasons=REASONS)
+            return pages.show(request, "link-gone.html", 404)
+        return pages.show(request, "link.html", one=found, no=NO, at=now(), words=words)
 
     @router.post("/referral/a/{link}", response_model=None)
     async def answer(request: Request, link: str) -> Response:
@@ -178,9 +160,9 @@ def make_router(service: Service, links: Links) -> APIRouter:
             Conflict,
             Forbidden,
         ):  # answered, withdrawn or named since: nothing is told
-            return pages.show("gone", 404)
+            return pages.show(request, "link-gone.html", 404)
         service.waker.wake()
-        return pages.show("thanks")
+        return pages.show(request, "link-thanks.html")
 
     return router
 
@@ -190,30 +172,6 @@ def order_in(form: dict[str, str]) -> Order | None:
     match form.get("answer"), form.get("reason"):
         case "accept", _:
             return Order("accept")
-        case "decline", reason if reason in {str(code) for code, _, _ in REASONS}:
+        case "decline", reason if reason in set(map(str, NO)):
             return Order("decline", reason=reason)
     return None
-
-
-def facts_of(referral: Referral) -> list[tuple[str, str, Any]]:
-    """Return what a provider must know to answer: Bangla, English, value; nothing that names."""
-    told = referral.summary
-    place = places.find(told.place_now) if told.place_now else None
-    by = referral.respond_by
-    lines: list[tuple[str, str, Any]] = [
-        ("কী দরকার", "Need", referral.need.replace("_", " ")),
-        ("কত জন", "How many", referral.places_needed),
-        ("বয়স", "Age", told.age_band),
-        ("মানুষটি", "Sex", _SEXES.get(told.sex, "জানা নেই · unknown")),
-    ]
-    if place is not None:
-        lines.append(("কোথায়", "Where", f"{place.name_bn} · {place.name_en}"))
-    if told.languages:
-        lines.append(("ভাষা", "Languages", ", ".join(told.languages)))
-    if told.support:
-        lines.append(("বিশেষ দরকার", "Support", ", ".join(told.support).replace("_", " ")))
-    if by is not None:
-        lines.append(
-            ("উত্তর দিন এর আগে", "Answer before", f"{by.astimezone(_DHAKA):%d-%m-%Y %H:%M}")
-        )
-    return lines

@@ -40,8 +40,18 @@ async def expire_later(
     if told_at is None:
         await cancel(conn, STALE, offer_id)
         return
-    due = told_at + policy_on(at.date()).stale_after + AFTER
-    await schedule_many(conn, STALE, {offer_id: (due, {})}, set_at=at)
+    await expire_all_later(conn, {offer_id: told_at}, at)
+
+
+async def expire_all_later(
+    conn: AsyncConnection, told: Mapping[str, datetime], at: datetime
+) -> None:
+    """Set the timers of many offers for places told then; what is stale already fires at once."""
+    after = policy_on(at.date()).stale_after + AFTER
+    due: dict[str, tuple[datetime, dict[str, Any]]] = {
+        offer_id: (told_at + after, {}) for offer_id, told_at in told.items()
+    }
+    await schedule_many(conn, STALE, due, set_at=at)
 
 
 def make_timer(outbox: Outbox, clock: Clock) -> TimerKind:

@@ -50,3 +50,4 @@ async def measure(conn: AsyncConnection, at: datetime) -> None:
     waiting = sum(here[ReferralState.WAITING, need] for need in Need)
     telemetry.REFERRALS_WAITING.set(waiting)
     telemetry.WITHDRAWALS_UNACKNOWLEDGED.set(unacknowledged or 0)
+    telemetry.FUNNEL.done()

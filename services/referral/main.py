@@ -7,7 +7,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.referral import api, api_directory, api_links, api_routing, freshness, funnel, stream
+from services.referral import (
+    api,
+    api_directory,
+    api_links,
+    api_routing,
+    freshness,
+    funnel,
+    operations,
+    stream,
+)
 from services.referral.consumers import CaseProjection, NeedRule
 from services.referral.deadlines import make_timers
 from services.referral.erasure_store import erase_again
@@ -15,18 +24,21 @@ from services.referral.exchange import api_fhir
 from services.referral.exchange.hsds import api as api_hsds
 from services.referral.links import LinkSigner
 from services.referral.pages.desk import routes as desk_pages
+from services.referral.pages.near import api as near
+from services.referral.pages.provider.api import make_router as make_provider_router
 from services.referral.records_store import refresh_records
 from services.referral.remarks import RemarkSeal
 from services.referral.rules import load_rules
 from services.referral.service import Referrals
 from services.referral.sms_answers import SmsAnswers
-from shared import erasure_list, runtime
+from shared import erasure_list, runtime, telemetry
 from shared.clock import now
 from shared.consumer import DurableConsumer
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS, SUBMISSIONS
 from shared.http import make_app
+from shared.operations.part import make_part_router
 from shared.parked import tell_of_parked
 from shared.settings import read_key
 
@@ -104,6 +116,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     service.timers.append(freshness.make_timer(service.outbox, now))
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 
+    telemetry.FUNNEL.expect()
+
     async def count() -> None:
         while True:
             async with service.flow.connect() as conn:
@@ -124,11 +138,14 @@ def build() -> tuple[runtime.Service, FastAPI]:
     )
     app.include_router(api.make_router(service, referrals, bell))
     app.include_router(api_directory.make_router(service))
+    app.include_router(near.make_router(service))
     app.include_router(api_routing.make_router(service, referrals))
     links = api_links.Links(referrals, LinkSigner(read_key(service.settings, "seal.key")))
     app.include_router(api_links.make_router(service, links))
     app.include_router(api_fhir.make_router(service, referrals))
     app.include_router(api_hsds.make_router(service))
+    app.include_router(make_provider_router(service, referrals))
+    app.include_router(make_part_router(service, operations.look))
     app.include_router(desk_pages.make_router(service))
     return service, app
 

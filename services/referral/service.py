@@ -25,6 +25,7 @@ from shared.clock import now
 from shared.database import transaction
 from shared.errors import Conflict, NotFound
 from shared.outbox import Stamp
+from shared.vocabulary import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -281,7 +282,24 @@ def _count(steps: Iterable[Step]) -> None:
         if step.type == "referral-escalated" and told is not None:
             telemetry.ESCALATIONS.labels(told.silence, told.to).inc()
         elif step.type not in _UNMOVED:
-            telemetry.REFERRAL_STATES.labels(referral.state, referral.need).inc()
+            _count_state(referral, step.type)
+
+
+def _count_state(referral: Referral, event: str) -> None:
+    """Count that a referral reached its state; test traffic counts nowhere (SAFETY 30)."""
+    if referral.test:
+        return
+    state = referral.state
+    telemetry.REFERRAL_STATES.labels(state, referral.need).inc()
+    telemetry.REFERRALS_BY_URGENCY.labels(state, referral.urgency).inc()
+    division = telemetry.division_of(referral.summary.place_now)
+    telemetry.REFERRALS_BY_DIVISION.labels(state, division).inc()
+    if event == "referral-declined":
+        known = referral.reason if referral.reason in _REASONS else Reason.OTHER
+        telemetry.DECLINED.labels(known).inc()
+
+
+_REASONS: Final = frozenset(Reason)
 
 
 def _sees(referral: Referral, actor: Actor) -> bool:

@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from shared.places import find
+from shared.places import ancestors, district_of, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +86,14 @@ def show_time(value: datetime, language: Language) -> str:
 
 def _here(value: datetime) -> datetime:
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(DHAKA)
+
+
+def show_whole_place(pcode: str, language: Language) -> str:
+    """Return a place with what it lies in, up to its district: `কেরাণীগঞ্জ, ঢাকা`."""
+    district = district_of(pcode)
+    chain = ancestors(pcode)
+    named = chain[: chain.index(district) + 1] if district else chain[:1]
+    return ", ".join(show_place(code, language) for code in named)
 
 
 def show_place(pcode: str | None, language: Language) -> str:

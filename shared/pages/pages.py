@@ -36,6 +36,7 @@ from shared.pages.languages import (
     show_date,
     show_place,
     show_time,
+    show_whole_place,
 )
 from shared.pages.words import word
 from shared.telemetry import Log
@@ -92,6 +93,7 @@ class Pages:
             "date": partial(show_date, language=language),
             "time": partial(show_time, language=language),
             "place": partial(show_place, language=language),
+            "whole_place": partial(show_whole_place, language=language),
             "word": partial(word, texts),
         }
         made.globals |= {
@@ -106,7 +108,8 @@ class Pages:
 
     def language(self, request: Request) -> Language:
         """Return the language to answer in: the address's, then the cookie's, then Bangla."""
-        asked = language_of(request.query_params.get("lang"))
+        asked = getattr(request.state, "language", None)
+        asked = asked or language_of(request.query_params.get("lang"))
         if asked is None and not self.public:
             asked = language_of(request.cookies.get(COOKIE))
         return asked or "bn"

@@ -56,7 +56,10 @@ class Fate(StrEnum):
 
 
 class Asks(StrEnum):
-    """What a gateway can be asked by: nothing, the message's own key, or the number and text."""
+    """What a message is found by: nothing, its own key, or its number and text.
+
+    A number is compared here, and never stands in what a gateway is asked.
+    """
 
     NOTHING = "nothing"
     KEY = "key"

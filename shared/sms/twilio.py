@@ -1,7 +1,8 @@
-"""Twilio's messages: sent by a form, told of by a signed callback, and found again by the number.
+"""Twilio's messages: sent by a form, told of by a signed callback, and found again in its list.
 
 A message has no key of ours at Twilio, so the callback's URL carries it, and a message that may
-have been sent is looked for among the newest to that number with that text.
+have been sent is looked for among the newest of the account: which of them went to that number with
+that text is found here, for a number in a URL would stand in the logs of whoever passes it on.
 """
 
 from __future__ import annotations
@@ -54,7 +55,12 @@ SKEW: Final = timedelta(minutes=1)
 LATEST: Final = timedelta(minutes=5)
 """How long after its beginning a message of ours may have been made at Twilio."""
 
-_NEWEST: Final = 50
+OLDEST: Final = timedelta(hours=1)
+"""A message made so long before the one that is looked for ends the looking."""
+
+PAGE: Final = 25
+PAGES: Final = 8
+"""Messages of one answer, which stays whole at that, and answers that one question may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +115,27 @@ class Twilio:
         return found.outcome() if isinstance(found, Lost) else _judge(found)
 
     async def ask(self, question: Question) -> Fate | None:
-        """Look for the message among the newest to its number."""
-        query = urlencode({"To": question.number, "PageSize": _NEWEST})
-        found = await self._wire.ask(
-            lambda: Call("GET", f"{self._url}?{query}", authorization=self._authorization)
-        )
-        if isinstance(found, Lost) or not found.good:
-            return None
-        told = found.json()
-        messages = told.get("messages") if isinstance(told, dict) else None
-        for message in messages if isinstance(messages, list) else ():
-            if isinstance(message, dict) and _is_meant(message, question):
-                return FATES.get(str(message.get("status")))
+        """Look for the message among the newest, page by page, until they are older than it."""
+        url = f"{self._url}?PageSize={PAGE}"
+        for _ in range(PAGES):
+            messages, after = await self._list(url)
+            for message in messages:
+                if _is_meant(message, question):
+                    return FATES.get(str(message.get("status")))
+            if after is None or any(_is_older(message, question.since) for message in messages):
+                return None
+            url = after
         return None
+
+    async def _list(self, url: str) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the messages of a page, newest first, and where the next one is; only here."""
+        found = await self._wire.ask(lambda: Call("GET", url, authorization=self._authorization))
+        told = None if isinstance(found, Lost) or not found.good else found.json()
+        if not isinstance(told, dict) or not isinstance(told.get("messages"), list):
+            return [], None
+        after = f"{self._settings.url}{told.get('next_page_uri')}"
+        messages = [message for message in told["messages"] if isinstance(message, dict)]
+        return messages, after if after.startswith(f"{self._url}?") else None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -149,19 +163,29 @@ def _judge(answer: Answer) -> Outcome:
     return Sent(told["sid"], answer.status)
 
 
-def _is_meant(message: dict[str, Any], question: Question) -> bool:
+def _made_at(message: dict[str, Any]) -> datetime | None:
     try:
         made = parsedate_to_datetime(str(message.get("date_created")))
     except ValueError:
-        return False
+        return None
+    return made if made.tzinfo is not None else None
+
+
+def _is_older(message: dict[str, Any], since: datetime) -> bool:
+    """Say whether a message was made so long before that one asked for is on no later page.
+
+    The list is by when they were sent, which may be a while after they were made.
+    """
+    made = _made_at(message)
+    return made is not None and made < since - OLDEST
+
+
+def _is_meant(message: dict[str, Any], question: Question) -> bool:
+    made = _made_at(message)
     return (
         str(message.get("direction", "")).startswith("outbound")
         and message.get("to") == question.number
         and message.get("body") in question.texts
-        and made.tzinfo is not None
-        and _in_time(made, question.since)
+        and made is not None
+        and question.since - SKEW <= made <= question.since + LATEST
     )
-
-
-def _in_time(made: datetime, since: datetime) -> bool:
-    return since - SKEW <= made <= since + LATEST

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.topics import provision_topics
-from tests.bench import chain, consumer, intake, isolation, latency, routing
+from tests.bench import chain, consumer, history, intake, isolation, latency, routing
 from tests.bench.servers import Platform
 from tests.bench.telling import Told
 from tests.support.platform import embedded
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.bench.figures import Figure
 
-NAMES: Final = ("intake", "consumer", "routing", "chain", "latency", "isolation")
+NAMES: Final = ("intake", "consumer", "routing", "history", "chain", "latency", "isolation")
 """The benches, in the order in which they run."""
 
 TRACED: Final = "0.01"
@@ -65,7 +65,7 @@ def run_all(
         for figure in figures:
             told.figure(figure)
 
-    alone: list[str] = [name for name in ("intake", "consumer", "routing") if name in names]
+    alone: list[str] = [name for name in NAMES[:4] if name in names]
     if alone:
         say({"event": "start", "text": "PostgreSQL and Kafka"})
         with platform() as running:
@@ -98,6 +98,9 @@ def _alone(
         return intake.run(running, folder, plan, Told(name, say))
     if name == "routing":
         return routing.run(running, routing.QUICK if quick else routing.Plan(), Told(name, say))
+    if name == "history":
+        plan_of = history.QUICK if quick else history.Plan()
+        return history.run(running, folder, plan_of, Told(name, say))
     return consumer.run(running, consumer.QUICK if quick else consumer.Plan(), Told(name, say))
 
 

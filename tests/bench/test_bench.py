@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench import chain, consumer, intake, isolation, latency, routing
+from tests.bench import chain, consumer, history, intake, isolation, latency, routing
 from tests.bench.servers import Platform
 from tests.bench.suite import NAMES, run_all
 from tests.bench.telling import Told, lines
@@ -38,6 +38,13 @@ def test_intake_and_its_peer_take_reports(postgres_admin_dsn: str, tmp_path: Pat
 def test_a_decision_is_measured_on_real_rows(postgres_admin_dsn: str) -> None:
     platform = Platform(postgres_admin_dsn, "nowhere:1")
     seen(routing.run(platform, routing.SMOKE, Told("routing")), 1)
+
+
+def test_the_history_is_appended_proven_and_verified(
+    postgres_admin_dsn: str, tmp_path: Path
+) -> None:
+    platform = Platform(postgres_admin_dsn, "nowhere:1")
+    seen(history.run(platform, tmp_path, history.SMOKE, Told("history")), 10)
 
 
 def test_both_consumers_read_every_record(kafka_bootstrap: str) -> None:

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
@@ -17,9 +18,11 @@ from playwright.async_api import async_playwright
 from tests.browser.look import Look
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from playwright.async_api import Browser, BrowserContext, Page
+
+    from tests.support.stack import Stack
 
 MISSING = "no Chromium here: apt-get install chromium fonts-noto-core, or set PASHE_CHROMIUM"
 
@@ -65,6 +68,13 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
     return await context.new_page()
+
+
+@pytest.fixture
+def http(whole_stack: Stack) -> Iterator[httpx.Client]:
+    """Whoever asks the origin without a browser."""
+    with httpx.Client(base_url=whole_stack.origin, timeout=30) as client:
+        yield client
 
 
 @pytest.fixture

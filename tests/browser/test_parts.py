@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import FastAPI, Request
-from starlette.responses import Response
 
 from shared.access import Caller
 from shared.pages.pages import Pages
@@ -17,6 +16,7 @@ from tests.browser.serving import serving
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
+    from starlette.responses import Response
 
     from tests.browser.look import Look
 
@@ -31,7 +31,7 @@ async def test_the_parts_of_all_pages_are_fit_to_be_used(
     pages = Pages("lab", tmp_path, public=public)
     app, router = FastAPI(), pages.router()
 
-    @router.get("/")
+    @router.get("/", response_model=None)
     async def show(request: Request) -> Response:
         at, me = datetime(2026, 11, 29, 8, 5, tzinfo=UTC), Caller("a", Role.COORDINATOR)
         return pages.show(request, "parts.html", at=at, me=None if public else me)

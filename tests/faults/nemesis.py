@@ -82,9 +82,10 @@ class Nemesis:
                 under_way[part] = group.create_task(self._record(what, part))
 
     async def _record(self, what: str, part: str) -> None:
-        self.faults.append(await self._strike(what, part))
+        self.faults.append(await self.strike(what, part))
 
-    async def _strike(self, what: str, part: str) -> Fault:
+    async def strike(self, what: str, part: str) -> Fault:
+        """Strike one part, and wait until it is back."""
         pid = await asyncio.to_thread(self.stack.pid, part)
         at = time.monotonic()
         victims = (pid, *_backends(part, pid))

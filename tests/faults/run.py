@@ -26,7 +26,7 @@ from tests.support.receiver import Receiver
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.faults.truth import Truth
     from tests.support.stack import Stack
@@ -136,6 +136,20 @@ async def settle(stack: Stack, log: Log, cast: Cast) -> bool:
 
 async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> Result:
     """Run load and nemesis against a running stack, and judge what is left."""
+    rng = random.Random(seed)
+    nemesis = Nemesis(stack, plan.rounds(rng), rng, plan.between)
+
+    async def strike() -> list[Fault]:
+        await nemesis.run()
+        return nemesis.faults
+
+    return await under_load(stack, seed, strike, rate, limit)
+
+
+async def under_load(
+    stack: Stack, seed: int, trouble: Callable[[], Awaitable[list[Fault]]], rate: float, limit: int
+) -> Result:
+    """Run load against a running stack until the trouble has passed, and judge what is left."""
     log = Log()
     limits = httpx.Limits(max_connections=200)
     started = time.monotonic()
@@ -144,10 +158,8 @@ async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> R
         load = Load(caller, random.Random(seed), rate, limit)
         providers = await scout(load)
         async with listening(caller, providers, seed) as cast:
-            rng = random.Random(seed)
-            nemesis = Nemesis(stack, plan.rounds(rng), rng, plan.between)
             working = asyncio.create_task(load.run())
-            await nemesis.run()
+            faults = await trouble()
             load.stopping.set()
             await working
             settled = await settle(stack, log, cast)
@@ -158,4 +170,4 @@ async def run(stack: Stack, seed: int, plan: Plan, rate: float, limit: int) -> R
             truth = reading.unsettled(truth)
     seconds = time.monotonic() - started
     log.save(stack.home / "attempts.jsonl")
-    return Result(seed, seconds, log.attempts, nemesis.faults, truth, check(log.attempts, truth))
+    return Result(seed, seconds, log.attempts, faults, truth, check(log.attempts, truth))

@@ -89,6 +89,11 @@ BODIES: Final[dict[str, Any]] = {
     "feedback": {"helped": "yes"},
     "visits": {"who": "somebody-1", "expected_back": "2999-01-01T00:00:00Z"},
     "visit-back": {"visit_id": UNKNOWN},
+    "committee-tasks": {
+        "member": "somebody-1",
+        "kind": "accompany",
+        "at": "2999-01-01T00:00:00Z",
+    },
     "open": {"reason": "review"},
     "original": {"reason": "court"},
     "erase": {"asked_by": "person", "identity_check": "document"},

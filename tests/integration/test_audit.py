@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -31,6 +31,7 @@ from deploy.local.ports import Ports
 from deploy.local.topics import provision
 from services.audit import merkle, nodes, tiles
 from services.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, parse_vkey
+from services.audit.daily import Daily
 from services.audit.domain import Arrival, Signers, commitment_of
 from services.audit.flags import names_of
 from services.audit.outside import NAME, OutsideCheckpoint
@@ -491,6 +492,25 @@ async def _roll_back(log: Log, size: int) -> None:
     tree, _ = merkle.extend(merkle.Range(), [merkle.leaf_hash(r["commitment"]) for r in rows])
     await conn.execute("UPDATE log_head SET size = $1, root = $2", size, tree.root)
     await conn.close()
+
+
+async def test_each_day_has_one_checkpoint_that_never_changes(log: Log) -> None:
+    daily, at = Daily(log.flow), datetime(2026, 7, 1, 19, tzinfo=UTC)
+    ledger = await log.begin()
+    assert not await daily.publish(at)  # nothing is signed yet
+    for sequence, publishes in ((1, True), (2, False)):
+        await ledger.append("k", [log.maker.event("case", sequence)])
+        await ledger.sign()
+        assert await daily.publish(at) is publishes
+    await daily.publish(at + timedelta(days=1))
+    shown = Daily(log.web)
+    days = await shown.days()
+    assert [str(day) for day in days] == ["2026-07-03", "2026-07-02"]  # of Dhaka
+    key = NoteSigner(ORIGIN, log.seed).vkey
+    sizes = [open_checkpoint((await shown.note(day)).encode(), key).size for day in days]
+    assert sizes == [2, 1]
+    with pytest.raises(NotFound):
+        await shown.note(at.date())
 
 
 async def test_a_database_behind_the_outside_checkpoint_refuses_to_sign(log: Log) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from services.intake.committer import LOOK_UP, Committer
+from services.intake.committer import LOOK_UP, MAX_QUEUE, Committer
 from services.intake.preparing import prepare
 from services.intake.report import ReportIn
 from services.intake.submissions import SubmissionStore
@@ -175,3 +176,34 @@ async def test_a_connection_that_was_lost_while_idle_costs_nobody_an_answer(
 
     await eventually(ended, 10, "the end of the connection")
     assert await counter.together(after) == [after.answer]
+
+
+async def test_a_database_that_stands_still_sheds_what_is_too_much_and_keeps_what_was_taken(
+    counter: Counter,
+) -> None:
+    """Backpressure: so many wait and no more; who is refused is so before the body is read."""
+    taken = [counter.prepare() for _ in range(20)]
+    filler = [replace(taken[0], size=0) for _ in range(MAX_QUEUE - len(taken))]
+    conn = await asyncpg.connect(counter.room.database.urls("intake")["DATABASE_OWNER_URL"])
+    try:
+        held = conn.transaction()
+        await held.start()
+        await conn.execute("LOCK TABLE intake.submissions IN ACCESS EXCLUSIVE MODE")
+        waiting = [asyncio.create_task(counter.committer.commit(one)) for one in taken]
+        rest = [asyncio.create_task(counter.committer.commit(one)) for one in filler]
+        await asyncio.sleep(0)  # all of them are in the queue
+        with pytest.raises(Unavailable):
+            counter.committer.check_room()
+        for one in rest:
+            one.cancel()
+        running = asyncio.create_task(counter.committer.run())
+        await held.rollback()
+        try:
+            assert await asyncio.gather(*waiting) == [one.answer for one in taken]
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        counter.committer.check_room()
+        assert all(await counter.stored(*taken))
+    finally:
+        await conn.close()

@@ -7,6 +7,7 @@ import json
 import resource
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -155,17 +156,51 @@ async def test_a_second_package_tells_what_changes(office: Office) -> None:
     told = await taken(office, files)
     found = {(o["offer_id"], o["what"]): o["fields"] for o in told["changes"]["offers_told"]}
     assert found == {
-        (HOME, "changed"): ["min_age", "accepting"],
+        (HOME, "to confirm"): ["min_age", "accepting"],
         (COUNSEL, "left alone"): ["area_level", "area_pcode", "min_age"],
     }
     home = await offer(office, HOME)
-    assert (home["min_age"], home["accepting"], home["enrolment"]) == (8, False, "active")
+    assert (home["min_age"], home["accepting"], home["enrolment"]) == (8, False, "listed")
     assert (await offer(office, COUNSEL))["area_pcode"] == "BD30260038"
     told = await taken(office, files, overwrite=True)
-    assert told["changes"]["offers"] == {"same": 2, "changed": 1}
+    assert told["changes"]["offers"] == {"same": 2, "to confirm": 1}
     counsel = await offer(office, COUNSEL)
     assert (counsel["area_pcode"], counsel["min_age"]) == ("BD3026", 5)
-    assert (counsel["enrolment"], counsel["reach"]) == ("active", "system")
+    assert (counsel["enrolment"], counsel["reach"]) == ("listed", "system")
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "cells", "enrolment"),
+    [
+        ("services.csv", 2, {"maximum_age": "30"}, "listed"),
+        ("service_areas.csv", 2, {"extent": "BD30"}, "listed"),
+        ("service_areas.csv", 2, {"extent": "BD3033"}, "listed"),
+        ("services.csv", 2, {"status": "inactive"}, "active"),
+        ("schedules.csv", 4, {"byday": "SU"}, "active"),
+    ],
+)
+async def test_an_active_offer_that_a_package_moves_or_widens_waits_for_a_person(
+    office: Office, file: str, row: int, cells: dict[str, str], enrolment: str
+) -> None:
+    await taken(office, example())
+    async with office.engine.begin() as conn:
+        await conn.execute(text("UPDATE offers SET enrolment = 'active'"))
+    told = await taken(office, changed(file, row, **cells))
+    what = "to confirm" if enrolment == "listed" else "changed"
+    assert told["changes"]["offers"] == {what: 1, "same": 2}
+    assert (await offer(office, HOME))["enrolment"] == enrolment
+    again = await taken(office, changed(file, row, **cells))
+    assert again["changes"]["offers"] == {"same": 3}
+    events = await rows(office, "SELECT value FROM outbox WHERE type = 'offer-listed' ORDER BY id")
+    assert json.loads(events[-1][0])["data"]["enrolment"] == enrolment
+
+
+async def test_a_package_that_opens_what_a_person_closed_waits_for_a_person(office: Office) -> None:
+    await taken(office, example())
+    await edit(office, HOME, enrolment="active", reach="system", accepting=False)
+    told = await taken(office, example(), overwrite=True)
+    assert told["changes"]["offers"] == {"to confirm": 1, "same": 2}
+    assert (await offer(office, HOME))["enrolment"] == "listed"
 
 
 async def test_what_a_service_no_longer_says_is_closed_and_what_is_missing_is_counted(
@@ -200,6 +235,21 @@ async def test_newer_free_places_count_and_older_ones_do_not(office: Office) -> 
         await taken(office, changed("service_capacities.csv", 2, **row))
         assert (await offer(office, HOME))["places_free"] == seen
     assert (await offer(office, HOME))["capacity_at"] == STAMP.at  # never later than it was told
+
+
+async def test_free_places_of_a_package_grow_old_like_any_others(office: Office) -> None:
+    counted = datetime(2026, 11, 25, 4, 40, tzinfo=UTC)
+    stamp = Stamp(counted + timedelta(hours=1), "supervisor:test")
+    async for _ in take(office.engine, office.referrals.outbox, packed(example()), stamp):
+        pass
+    office.now = counted
+    assert await office.later(timedelta(days=7)) == 0
+    assert await office.later(timedelta(seconds=2)) == 1
+    [(value,)] = await rows(
+        office, "SELECT value FROM outbox WHERE type = 'capacity-changed' ORDER BY id DESC LIMIT 1"
+    )
+    told = json.loads(value)["data"]
+    assert (told["offer_id"], told["stale"], told["places_free"]) == (HOME, True, None)
 
 
 async def test_the_directory_is_given_back_with_what_never_was_hsds(

@@ -9,11 +9,20 @@ import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from services.intake.casework.digest import KIND as DIGEST
+from services.intake.casework.paging import PAGE_TIMER
+from services.intake.casework.paging_store import page_now
+from services.intake.casework.store import open_tasks
+from services.intake.casework.tasks import SUPERVISOR, Task
+from services.notification.templates import load_templates
+from shared.access import service_token
+from shared.database import make_engine
+from shared.timers import schedule
 from shared.vocabulary import Role
 from tests.support.people import Desk
 from tests.support.processes import Child
@@ -23,6 +32,8 @@ from tests.support.wait import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from tests.support.stack import Stack
 
@@ -98,6 +109,111 @@ async def test_a_page_is_a_neutral_sms_and_who_cannot_be_reached_is_passed_over(
     )
     (row,) = notices.json()["items"]
     assert (row["recipient"], row["notifier"], row["referral_id"]) == ("on_duty", "page", None)
+
+
+async def test_a_page_that_fails_late_or_twice_pages_nobody_more(desk: Desk) -> None:
+    numbers, district = (number(), number()), "BD2012"
+    people = (
+        {"person": "coordinator:by-call", "district": district, "way": "call"},
+        {"person": "coordinator:by-sms", "district": district, "way": "sms"},
+        {"person": "coordinator:at-desk", "district": district},
+    )
+    entries = [
+        one | ({"number": numbers[n]} if n < len(numbers) else {}) for n, one in enumerate(people)
+    ]
+    with on_duty(desk, *entries):
+        case_id = await in_danger(desk, district)
+        await eventually(lambda: len(desk.texts(numbers[1])) == 1, 30, "the page by SMS")
+        steps = [s for s in desk.work(case_id)["steps"] if s["kind"] == "page"]
+        first, second = (UUID(step["step_id"]) for step in steps)
+        assert [meant(desk, case_id, page) for page in (first, second)] == list(numbers)
+
+        engine = make_engine(desk.stack.environment("intake")["DATABASE_URL"], size=1, name="late")
+        try:
+            for _ in range(2):  # the first page failed already: it is told again, and late
+                assert await pages_next(engine, case_id, first) is False
+            assert pages(desk, case_id) == ["coordinator:by-call", "coordinator:by-sms"]
+            assert await pages_next(engine, case_id, second) is True
+        finally:
+            await engine.dispose()
+        await eventually(lambda: len(pages(desk, case_id)) == 3, 30, "the third page")
+    assert pages(desk, case_id)[-1] == "coordinator:at-desk"
+
+
+async def test_a_supervisor_hears_once_a_shift_how_much_waits_and_nothing_at_t0(
+    desk: Desk,
+) -> None:
+    mine, other, district = number(), number(), "BD2013"
+    entry = {"level": "supervisor", "district": district, "way": "call"}
+    people = (
+        entry | {"person": "supervisor:has-two", "number": mine},
+        entry | {"person": "supervisor:has-one", "number": other},
+        entry | {"person": "supervisor:elsewhere", "number": other, "district": "BD2022"},
+        entry | {"person": "supervisor:has-two", "number": mine},
+        {"level": "supervisor", "district": district, "person": "supervisor:at-desk"},
+    )
+    places = [{"role": "home", "pcode": district}]
+    case_id, _ = await desk.report(
+        persons=[{"ref": "a"}], places=places, exclude={"providers": ["has-one"]}
+    )
+    assert desk.facts(case_id)["district"] == district
+    waits = [
+        Task("reassign", urgency="T1", level=SUPERVISOR),
+        Task("reassign", UUID(int=1), "T3", SUPERVISOR),
+        Task("reassign", UUID(int=2), "T0", SUPERVISOR),
+        Task("triage", urgency="T1"),
+    ]
+    engine = make_engine(desk.stack.environment("intake")["DATABASE_URL"], size=1, name="digest")
+    with on_duty(desk, *people):
+        try:
+            async with engine.begin() as conn:
+                named = [(UUID(case_id), task, None) for task in waits]
+                await open_tasks(conn, named, datetime.now(UTC))
+                await schedule(conn, DIGEST, "intake", datetime.now(UTC))
+
+            async def is_set_again() -> bool:
+                async with engine.connect() as conn:
+                    due = await conn.exec_driver_sql(
+                        "SELECT due_at FROM timers WHERE kind = $1", (DIGEST,)
+                    )
+                    return bool((row := due.first()) and row.due_at > datetime.now(UTC))
+
+            await eventually(is_set_again, 30, "the next shift")
+        finally:
+            await engine.dispose()
+        words = {"count": "২", "soon": "১"}
+        text = load_templates().text("digest", "bn", words)
+        await eventually(lambda: desk.texts(mine) == [text], 30, "the digest")
+    assert desk.texts(other) == []
+
+
+async def pages_next(engine: AsyncEngine, case_id: str, page: UUID) -> bool:
+    """Hear that a page was not sent; say whether the next one goes out at once."""
+    async with engine.begin() as conn:
+        await page_now(conn, PAGE_TIMER, [(UUID(case_id), page)], datetime.now(UTC))
+        late = await conn.exec_driver_sql(
+            "SELECT due_at > now() FROM timers WHERE kind = $1 AND subject = $2",
+            (PAGE_TIMER, case_id),
+        )
+        return not late.scalar_one()
+
+
+def meant(desk: Desk, case_id: str, page: UUID) -> str | None:
+    """Return the number that a page goes to, as notification is told it."""
+    keys = desk.stack.home / "keys" / "notification"
+    seed = bytes.fromhex((keys / "signing.key").read_text().strip())
+    body = {
+        "case_id": case_id,
+        "recipient": "on_duty",
+        "purpose": "look_now",
+        "notice_id": str(uuid4()),
+        "event_id": str(page),
+        "ways": ["sms", "call"],
+    }
+    head = {"authorization": f"Bearer {service_token(seed, 'notification')}"}
+    answer = desk.http.post("/intake/v1/contacts/resolve", json=body, headers=head)
+    found: str | None = answer.raise_for_status().json().get("number")
+    return found
 
 
 async def test_who_took_it_is_not_paged_any_more(desk: Desk) -> None:

@@ -56,7 +56,7 @@ async def test_a_link_shows_what_is_asked_and_answers_once(callers: Callers) -> 
         assert page.status_code == 200
     for hidden in (NAME, PHONE, STORY, referral["case_id"], referral["referral_id"]):
         assert hidden not in page.text
-    assert "বয়স" in page.text
+    assert "বছর" in page.text
     assert page.headers["cache-control"] == "no-store"
     assert "unsafe-inline" not in page.headers["content-security-policy"]
 

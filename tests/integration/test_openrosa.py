@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from services.intake.channels.openrosa.instances import MOST_BYTES, MOST_LEVELS
 from services.intake.media.rules import rules_on
 from shared import places
 from shared.clock import now
+from shared.membership import Membership
 from shared.vocabulary import Role
 from tests.support.collect import Collect, message_of
 from tests.support.javarosa import Filled, fill
@@ -59,6 +61,7 @@ class Member:
         try:
             rows = await conn.fetch(
                 "SELECT submission_id, message_id, report::text AS report, case_ids, actor,"
+                " entitled,"
                 " (SELECT count(*) FROM attachments a WHERE a.submission_id = s.submission_id)"
                 " AS files FROM submissions s WHERE channel = 'openrosa' AND actor = $1"
                 " ORDER BY seq",
@@ -234,6 +237,43 @@ async def test_an_instance_with_another_content_is_refused_and_of_another_member
     assert other.app.send(instance("three", own=own), {})[0].status_code == 201
     (one,) = await member.stored()
     assert one["files"] == 0
+
+
+async def test_after_an_erasure_the_same_form_is_nothing_new_and_another_is_never_lost(
+    member: Member, whole_stack: Stack
+) -> None:
+    own = f"uuid:{uuid4()}"
+    assert member.app.send(instance("one", own=own), {})[0].status_code == 201
+    (one,) = await member.stored()
+    await member.case(one)
+    asked = {"asked_by": "person", "identity_check": "call_back"}
+    path = f"/intake/v1/cases/{one['case_ids'][0]}/erase"
+    coordinator = whole_stack.bearer(Role.COORDINATOR)
+    for by, status in ((coordinator, 202), (member.desk, 200)):
+        assert member.http.post(path, json=asked, headers=by).status_code == status
+    (again,) = member.app.send(instance("one", own=own), {})
+    assert again.status_code == 202  # so the app deletes it
+    (other,) = member.app.send(instance("two", own=own), {})
+    assert other.status_code == 409
+    (late,) = member.app.send(instance("one", own=own), {"1.jpg": picture()})
+    assert late.status_code == 409
+    (left,) = await member.stored()
+    assert left["files"] == 0
+    assert set(left["report"]) == {"form"}
+
+
+async def test_whose_membership_has_ended_makes_no_login_and_what_they_send_a_person_releases(
+    member: Member, whole_stack: Stack
+) -> None:
+    yesterday = (now() - timedelta(days=2)).date()
+    ended = [Membership("ctc_member", "BD3026", None, yesterday)]
+    bearer = whole_stack.bearer(Role.COMMITTEE_MEMBER, subject=member.subject, memberships=ended)
+    assert member.http.post(LOGINS, headers=bearer).status_code == 403
+    for headers, word in ((member.bearer, "held"), (bearer, "ended")):
+        files = {"xml_submission_file": ("f.xml", instance(word))}
+        answer = member.http.post(f"{ROSA}/submission", files=files, headers=headers)
+        assert answer.status_code == 201  # never lost
+    assert [one["entitled"] for one in await member.stored()] == [True, False]
 
 
 async def test_what_is_too_large_or_a_film_never_costs_the_report(member: Member) -> None:

@@ -18,17 +18,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
 
 from services.notification import person_store
+from services.notification.deliveries import Deliveries
 from services.notification.limits import Limits, load_limits
+from services.notification.person_notifier import Withholder
+from services.notification.sending import Sending
 from shared.access import TokenReader
 from shared.database import make_engine
+from shared.outbox import Outbox
 from shared.signing import Signer
+from shared.sms import Fate
 from shared.sms.infobip import Infobip, InfobipSettings
 from shared.vocabulary import Role
 from tests.support.notices import (
@@ -143,7 +148,11 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
 ) -> None:
     case_id = str(uuid4())
-    env = {"NOTIFICATION_NOTIFIERS": "sms", "SMS_CALLBACK_SECRET": "proof"}
+    env = {
+        "NOTIFICATION_NOTIFIERS": "sms",
+        "SMS_CALLBACK_SECRET": "proof",
+        "WHATSAPP_VERIFY_TOKEN": "the agreed word",
+    }
     async with running(ground, tmp_path / "log", gateway, desk, **env) as centre:
         event = accepted(case_id)
         await publish(centre, event)
@@ -160,6 +169,7 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
             "purpose": "news",
             "notice_id": notice_id,
             "referral_id": json.loads(event["value"])["data"]["referral_id"],
+            "event_id": event["id"],
             "ways": ["sms", "whatsapp"],
         }
         headers = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if line)
@@ -200,7 +210,17 @@ async def test_a_person_gets_one_neutral_text_and_nothing_of_it_names_anyone(
             codes.append(
                 (await line.post(f"{back}/external/proof/failed", data=stranger)).status_code
             )
+            asked = {
+                "hub.mode": "subscribe",
+                "hub.verify_token": "the agreed word",
+                "hub.challenge": "1158201444",
+            }
+            agreed = await line.get(f"{back}/whatsapp", params=asked)
+            guess = await line.get(f"{back}/whatsapp", params=asked | {"hub.verify_token": "x"})
         assert codes == [403, 404, 404, 204, 204, 204, 204, 204]
+        assert (agreed.status_code, agreed.text) == (200, "1158201444")
+        assert agreed.headers["content-type"].startswith("text/plain")
+        assert (guess.status_code, "1158201444" in guess.text) == (403, False)
         await becomes(centre, case_id, ("notice-sent", "sent"), ("notice-delivered", "delivered"))
 
         conn = await asyncpg.connect(ground.admin)
@@ -694,6 +714,50 @@ async def test_a_provider_gets_its_code_or_the_other_way_or_is_none_of_ours(
     assert re.search(r"\b\d{4}\b", text)
     assert len(trial.gateway.texts_to(trial.desk.number(refused))) == 1
 
+    trial.desk.answers[refused] = {"decision": "withheld", "reason": "no-worker"}
+    trial.notifier = "email"
+    trial.start("b")  # it was tried by SMS, so its end is never forgotten
+    await trial.become([ids[1]], ("withheld", "no-worker", 1))
+
+
+async def test_what_a_gateway_says_late_is_not_said_of_the_way_that_has_it_since(
+    trial: Trial,
+) -> None:
+    trial.notifier = "email"
+    [notice] = await trial.add(str(uuid4()), template="answer_asked")
+    async with trial.engine.begin() as conn:
+        await conn.exec_driver_sql("UPDATE person_notices SET state = 'sent', attempt = 2")
+    deliveries = Deliveries(trial.engine, Outbox("notification", Signer(b"s" * 32)), trial.clock)
+    assert await deliveries.hear(UUID(notice), Fate.FAILED, "sms", "undelivered") is False
+    await trial.become([notice], ("sent", None, 2))
+    assert await deliveries.hear(UUID(notice), Fate.FAILED, "email") is True
+    await trial.become([notice], ("failed", "undelivered", 2))
+
+
+async def test_a_notifier_that_lost_its_carrier_ends_what_it_had_in_flight(trial: Trial) -> None:
+    trial.notifier = "voice"
+    mine, left, waits = await trial.add(*(str(uuid4()) for _ in range(3)))
+    async with trial.engine.begin() as conn:
+        for notice, holder, lease in ((mine, "a", "1 hour"), (left, "dead", "0 s")):
+            await conn.exec_driver_sql(
+                "UPDATE person_notices SET state = 'in_flight', in_flight_at = now(), attempt = 1,"
+                " holder = $2, leased_until = now() + CAST($3 AS text)::interval"
+                " WHERE notice_id = CAST($1 AS uuid)",
+                (notice, holder, lease),
+            )
+    sending = Sending(
+        trial.engine,
+        Outbox("notification", Signer(b"s" * 32)),
+        "voice",
+        "a",
+        timedelta(),
+        clock=trial.clock,
+        limits=trial.limits,
+    )
+    trial.tasks.append(asyncio.create_task(Withholder(sending, lambda: None).run()))
+    unknown = ("unknown", "interrupted", 1)
+    await trial.become([mine, left, waits], unknown, unknown, ("withheld", "no-gateway", 0))
+
 
 # --- kill -9 around the send ----------------------------------------------------------------------
 
@@ -805,12 +869,38 @@ async def _latencies(centre: Centre, count: int, pause: float = 0.1) -> list[flo
     return found
 
 
+BY_MAIL = {
+    "decision": "contact",
+    "way": "email",
+    "address": "worker@example.org",
+    "urgency": "T1",
+}
+
+
+@contextlib.asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Run a server that takes connections and never says a word; give its port."""
+    writers = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+        assert writers, "nobody came"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+
+
 async def never(_: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
     ground: Ground, gateway: Gateway, desk: Desk, tmp_path: Path
 ) -> None:
@@ -825,6 +915,16 @@ async def test_a_gateway_that_hangs_or_a_stopped_sms_notifier_delays_no_webhook(
         desk.before, gateway.answer = never, None
         figures["intake hangs"] = await _latencies(centre, 80)
         assert gateway.got
+    desk.before, desk.otherwise = None, BY_MAIL
+    async with silent_server() as port:
+        env = {
+            "EMAIL_HOST": "127.0.0.1",
+            "EMAIL_PORT": str(port),
+            "EMAIL_SECURITY": "none",
+            "EMAIL_FROM": "centre@example.org",
+        }
+        async with running(ground, tmp_path / "mail", gateway, desk, **env) as centre:
+            figures["mail server hangs"] = await _latencies(centre, 80)
     env = {"NOTIFICATION_NOTIFIERS": "webhook"}
     async with running(ground, tmp_path / "webhook", gateway, desk, **env) as centre:
         figures["sms stopped"] = await _latencies(centre, 80)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -86,6 +87,43 @@ def _write(teller: Teller, words: str) -> None:
         assert answer.status_code == status, answer.text
     query = {"hub.mode": "subscribe", "hub.verify_token": NAME, "hub.challenge": TOLD}
     teller.fails("GET", WHATSAPP, 403, params=query)
+
+
+def browse(teller: Teller) -> None:
+    """Tell on the public page to the end, come back, and do all of it wrong as well."""
+    kept = _kept(teller.say("GET", "/t").text)
+    said: tuple[tuple[str, dict[str, str]], ...] = (
+        ("who", {"who": "self"}),
+        ("where", {"place": f"{NAME} {BANGLA}"}),
+        ("what", {"words": f"{TOLD} {CALLED}", "concern": "child_labour"}),
+        ("agree", {"agreed": "yes", "contact": "call"}),
+        ("contact", {"number": PERSON, "ask_for": NAME, "agreed_word": TOLD}),
+    )
+    for step, fields in said:
+        page = teller.say("POST", "/t", data={"step": step, "kept": kept, "go": "next", **fields})
+        assert page.is_success, page.text
+        kept = _kept(page.text)
+    sent = teller.say("POST", "/t", data={"step": "review", "kept": kept, "go": "send"})
+    assert sent.is_success, sent.text
+    receipt = {"kept": _kept(sent.text)}
+    assert teller.say("POST", "/r/words", data=receipt | {"words": f"{TOLD} {BANGLA}"}).is_success
+    call = receipt | {"number": PERSON, "ask_for": NAME}
+    assert teller.say("POST", "/r/call", data=call).is_success
+    harm = receipt | {"helped": "harmed", "text": f"{TOLD} {CALLED}"}
+    assert teller.say("POST", "/r/feedback", data=harm).is_success
+    file = {"file": (f"{NAME}.jpg", picture())}
+    assert teller.say("POST", "/r/file", data=receipt, files=file).is_success
+    teller.fails("POST", "/t", 410, data={"step": NAME, "kept": TOLD, "words": CALLED})
+    teller.fails("POST", "/t", 404, data={"step": NAME, "kept": kept, "words": CALLED})
+    teller.fails("POST", "/r", 422, data={"number": f"{NAME} {PERSON}"})
+    teller.fails("POST", "/r/words", 400, json={NAME: TOLD})
+    teller.fails("GET", f"/l/{NAME}", 422)
+
+
+def _kept(page: str) -> str:
+    found = re.search(r'name="kept" value="([^"]+)"', page)
+    assert found, page
+    return found[1]
 
 
 def fill(teller: Teller) -> None:

@@ -74,7 +74,8 @@ class World:
         self.teller.receipts()
         send_files(self.teller)
         self.teller.mistakes()
-        for say in (canary_ways.talk, canary_ways.fill, canary_ways.capture, canary_ways.files):
+        ways = canary_ways
+        for say in (ways.browse, ways.talk, ways.fill, ways.capture, ways.files):
             say(self.teller)
         await canary_ways.partner(self)
         await self.casework()

@@ -39,7 +39,7 @@ from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, CaseFacts, Draft, Event, encode, headers_of
 from shared.http import make_app
 from shared.kafka import PARTITIONS, partition_of
-from shared.migrate import create_kernel
+from shared.migrate import Revisions, create_kernel
 from shared.outbox import Outbox, Stamp
 from shared.signing import Signer
 from tests.support.wait import eventually
@@ -426,7 +426,7 @@ def _new_batch(producer: Any) -> Any:
 def main() -> None:
     """Run the lab as a service process: `LAB_CONSUMER` names its group, `LAB_RELAY=1` relays."""
     schema, topic = os.environ["LAB_SCHEMA"], os.environ["LAB_TOPIC"]
-    known = {"known_revisions": lambda _: frozenset({REVISION})}
+    known = {"revisions_of": lambda _: Revisions(REVISION, frozenset({REVISION}))}
     vars(runtime).update(known)  # the lab has no Alembic scripts
     service = runtime.make_service(schema, owns=(topic,) if os.environ.get("LAB_RELAY") else ())
     if group := os.environ.get("LAB_CONSUMER"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "notices.md"
 
-EXAMPLES: Final = {"code": "4821", "count": "12", "url": "https://centre.example.org"}
+EXAMPLES: Final = {"code": "4821", "count": "12", "soon": "3", "url": "https://centre.example.org"}
 """What stands in the places of the previews."""
 
 _HEAD: Final = """\
@@ -48,6 +48,7 @@ _WHO: Final = {
     "person": "the person",
     "reporter": "the reporter",
     "on_duty": "whoever is on duty",
+    "supervisor": "a supervisor on duty",
     "provider": "the provider's workers",
 }
 _FOR: Final = {

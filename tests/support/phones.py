@@ -106,10 +106,14 @@ class Gateway(_Server):
 
 @dataclass(slots=True)
 class Desk(_Server):
-    """Plays `POST /intake/v1/contacts/resolve`: everybody has a number unless told otherwise."""
+    """Plays `POST /intake/v1/contacts/resolve`: everybody has a number unless told otherwise.
+
+    `answers` are for a case, `otherwise` is for all of which none is told.
+    """
 
     numbers: dict[str, str] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    otherwise: dict[str, Any] | None = None
     before: Callable[[dict[str, Any]], Awaitable[None]] | None = None
     down: bool = False
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -143,5 +147,5 @@ class Desk(_Server):
         return said(
             200,
             "content-type: application/json",
-            body=json.dumps(self.answers.get(case_id, contact)),
+            body=json.dumps(self.answers.get(case_id, self.otherwise or contact)),
         )

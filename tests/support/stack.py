@@ -60,11 +60,14 @@ class StackError(Exception):
 
 @dataclass(slots=True)
 class Stack:
-    """A running stack. `env` are further variables that its services get."""
+    """A running stack. `env` are further variables that its services get; `code` is another
+    checkout that it runs from.
+    """
 
     home: Path
     port: int = field(default_factory=free_port)
     env: dict[str, str] = field(default_factory=dict)
+    code: Path | None = None
 
     @property
     def origin(self) -> str:
@@ -82,6 +85,7 @@ class Stack:
         done = subprocess.run(
             [*PASHE, *words],
             env=environment,
+            cwd=self.code,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -18,6 +18,12 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 SHARED: Final = ROOT / "shared" / "pages"
 KEYWORDS: Final = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 
+HEADER: Final = (
+    b'msgid ""\nmsgstr ""\n"Language: bn\\n"\n"Content-Type: text/plain; charset=utf-8\\n"\n'
+    b'"Plural-Forms: nplurals=2; plural=(n > 1);\\n"\n\n'
+)
+"""No dates and no names in it: two branches that add texts would differ there each time."""
+
 Id = str | tuple[str, ...]
 
 
@@ -100,10 +106,11 @@ def main() -> None:
             catalogue.delete(text)
         for text in sorted(new - set(room.has()), key=str):
             catalogue.add(text)
-        if gone or new:
+        if gone or new or not room.file.read_bytes().startswith(HEADER):
             room.file.parent.mkdir(exist_ok=True)
             with room.file.open("wb") as opened:
-                write_po(opened, catalogue, width=0, omit_header=False, ignore_obsolete=True)
+                opened.write(HEADER)
+                write_po(opened, catalogue, width=0, omit_header=True, ignore_obsolete=True)
         print(f"{room.name}: {len(new)} to translate, {len(gone)} taken out")
 
 

@@ -41,6 +41,7 @@ def whole_stack(
         "WHATSAPP_TOKEN": "a bearer token",
         "WHATSAPP_PHONE_NUMBER_ID": "10",
         "WHATSAPP_GRAPH_URL": graph.url,
+        "INTAKE_LEAVE_TO": f"{graph.url}/weather",
     }
     with Stack(home, env=env) as running:
         yield running

@@ -27,6 +27,7 @@ from services.intake.casework.course import (
     reopen,
     verify,
 )
+from services.intake.casework.digest import next_digest, who_gets_one
 from services.intake.casework.kin import Found, link, split, unlink
 from services.intake.casework.paging import next_on_duty, page, pages
 from services.intake.casework.risk import (
@@ -298,6 +299,31 @@ def test_the_next_on_duty_is_of_the_place_unpaged_and_without_a_conflict() -> No
     assert next_on_duty([duty(f"d{n}") for n in range(9)], case, ["d0", "d1", "d2"], 2) is None
 
 
+def test_a_digest_is_due_at_the_next_of_its_hours_in_dhaka() -> None:
+    nine, seventeen = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (3, 11))
+    second = timedelta(seconds=1)
+    assert next_digest(nine - second, (17, 9)) == nine
+    assert next_digest(nine, (17, 9)) == seventeen
+    assert next_digest(seventeen, (9, 17)) == nine + timedelta(days=1)
+    assert next_digest(nine + timedelta(hours=16), (9,)) == nine + timedelta(days=1)
+
+
+def test_a_supervisor_gets_one_digest_and_of_all_districts_when_on_duty_for_all() -> None:
+    def entry(
+        person: str, district: str | None, way: str = "sms", level: str = "supervisor"
+    ) -> Duty:
+        return Duty(person, level, district, AT, AT + timedelta(hours=8), way)
+
+    roster = [
+        (UUID(int=1), entry("a", "BD3026")),
+        (UUID(int=2), entry("a", None)),
+        (UUID(int=3), entry("b", "BD3026", "desk")),
+        (UUID(int=4), entry("c", None, level="coordinator")),
+        (UUID(int=5), entry("d", "BD3026", "push")),
+    ]
+    assert [key.int for key, _ in who_gets_one(roster)] == [2, 5]
+
+
 def test_only_t0_that_nobody_saw_pages() -> None:
     def order(kind: str, urgency: str) -> Orders:
         return Orders((Task(kind, urgency=urgency),))
@@ -306,7 +332,7 @@ def test_only_t0_that_nobody_saw_pages() -> None:
     assert not pages(order("triage", "T1"), facts())
     assert not pages(order("release", "T0"), facts())
     assert not pages(order("triage", "T0"), facts(test=True))
-    step = page(CASE, facts(), None, 1).data.step  # type: ignore[attr-defined]
+    step = page(CASE, facts(), None, 1, uuid4()).data.step  # type: ignore[attr-defined]
     assert (step.kind, step.to) == ("nobody_on_duty", None)
 
 

@@ -20,6 +20,7 @@ from services.intake.casework.tasks import (
     after_notice,
     after_parking,
     after_referral,
+    asks_nobody,
     most_urgent,
     was_not_reached,
 )
@@ -201,18 +202,68 @@ def test_a_page_that_reached_nobody_lets_the_next_be_paged(
     assert opened(after_notice(event, notice, "T0")) == expected
 
 
-def test_a_notice_to_a_provider_or_a_reporter_is_no_task() -> None:
-    for recipient in ("provider", "reporter"):
-        notice = NoticeFacts(
-            notice_id=uuid4(),
-            notifier="sms",
-            about_event=uuid4(),
-            about_type="referral-accepted",
-            state="withheld",
-            recipient=recipient,
-            reason="no-safe-contact",
+def test_a_notice_to_a_reporter_is_no_task() -> None:
+    notice = _notice("withheld", "no-safe-contact", recipient="reporter")
+    assert not after_notice("notice-withheld", notice, "T0")
+
+
+@pytest.mark.parametrize("urgency", ["T0", "T1", "T2", None])
+@pytest.mark.parametrize(
+    ("event", "state", "reason", "is_task"),
+    [
+        ("notice-withheld", "withheld", "no-gateway", True),
+        ("notice-withheld", "withheld", "no-worker", True),
+        ("notice-withheld", "withheld", "subscription-disabled", True),
+        ("notice-failed", "failed", "exhausted", True),
+        ("notice-failed", "unknown", "timeout", True),
+        ("notice-withheld", "withheld", "test", False),
+        ("notice-withheld", "withheld", "taken", False),
+        ("notice-withheld", "withheld", "conflict", False),
+        ("notice-withheld", "withheld", "subscription-deleted", False),
+    ],
+)
+def test_a_provider_that_was_not_told_has_an_owner_where_it_burns(
+    event: str, state: str, reason: str, urgency: str | None, *, is_task: bool
+) -> None:
+    for about in ("referral-assigned", "referral-withdrawn", "referral-accepted"):
+        notice = provider_notice(state, reason, about_type=about)
+        found = after_notice(event, notice, urgency)
+        wanted = is_task and urgency in ("T0", "T1") and about != "referral-accepted"
+        assert [(t.kind, t.about, t.detail) for t in found.opens] == (
+            [("provider_not_told", REFERRAL, reason)] if wanted else []
         )
-        assert not after_notice("notice-withheld", notice, "T0")
+    tested = provider_notice(state, reason, about_type="referral-assigned", test=True)
+    assert not after_notice(event, tested, urgency)
+
+
+def provider_notice(state: str, reason: str | None = None, **more: Any) -> NoticeFacts:
+    known: dict[str, Any] = {"about_type": "referral-assigned", "recipient": "provider"} | more
+    return NoticeFacts(
+        notice_id=uuid4(),
+        notifier="provider",
+        about_event=uuid4(),
+        state=state,
+        referral_id=REFERRAL,
+        reason=reason,
+        **known,
+    )
+
+
+def test_a_provider_that_was_told_after_all_or_acts_ends_the_task() -> None:
+    for state in ("sent", "delivered"):
+        found = after_notice(f"notice-{state}", provider_notice(state), "T1")
+        assert found.ends == (("provider_not_told", REFERRAL),)
+    assert "provider_not_told" in ended(after_referral("referral-accepted", referral("accepted")))
+    assert "provider_not_told" in ended(after_referral("referral-expired", referral("expired")))
+    for event, state in (("referral-assigned", "assigned"), ("referral-withdrawn", "withdrawn")):
+        assert "provider_not_told" not in ended(after_referral(event, referral(state)))
+
+
+def test_only_what_ended_before_anybody_was_asked_may_be_about_no_worker() -> None:
+    assert asks_nobody(provider_notice("withheld", "no-gateway"))
+    assert not asks_nobody(provider_notice("withheld", "no-worker"))
+    assert not asks_nobody(provider_notice("withheld", "no-gateway", subscription_id=uuid4()))
+    assert not asks_nobody(_notice("withheld", "no-gateway"))
 
 
 def test_events_of_a_case() -> None:

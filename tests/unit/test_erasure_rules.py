@@ -71,3 +71,5 @@ def test_a_coarse_report_loses_one_person_or_everything() -> None:
         "concerns": ["child_labour"],
     }
     assert without_person(report, "a", last=True) == {}
+    form = {"version": "1", "content": "00ff"}  # the same form may come once more by an app
+    assert without_person({**report, "form": form}, "a", last=True) == {"form": {"content": "00ff"}}

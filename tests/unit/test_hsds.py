@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from services.referral.exchange.hsds.documents import write_json
 from services.referral.exchange.hsds.graph import Graph
 from services.referral.exchange.hsds.kinds import NUMBERS, kinds
-from services.referral.exchange.hsds.packages import FORMULA, write_package
+from services.referral.exchange.hsds.packing import FORMULA, write_package
 from services.referral.exchange.hsds.reading import read
 from services.referral.exchange.hsds.report import rules
 from shared.text import normalise

@@ -18,7 +18,7 @@ from services.referral.exchange.hsds.documents import write_json
 from services.referral.exchange.hsds.giving import add_offers
 from services.referral.exchange.hsds.graph import Graph
 from services.referral.exchange.hsds.kinds import NUMBERS, kinds
-from services.referral.exchange.hsds.packages import write_package
+from services.referral.exchange.hsds.packing import write_package
 from services.referral.exchange.hsds.reading import read
 from services.referral.exchange.hsds.taking import prepare
 from shared.vocabulary import Enrolment, Need

@@ -96,6 +96,17 @@ def test_rows_that_do_not_fit_and_quotes_that_do_not_close() -> None:
     assert ("units.csv", 5, "", "cells") in problems({**example(), "units.csv": good + lines})
 
 
+def test_of_a_table_that_cannot_be_read_nothing_else_is_told() -> None:
+    files = example()
+    services = str(files["services.csv"])
+    for spoilt, rule in (
+        (services.replace(",", ";"), "heads"),
+        (services.encode("utf-16"), "encoding"),
+        (services.replace('"A safe', '"A" safe'), "quoting"),
+    ):
+        assert [p[3] for p in problems({**files, "services.csv": spoilt})] == [rule]
+
+
 def test_identifiers_twice_are_told_of_with_the_first_row() -> None:
     good = str(example()["services.csv"])
     _, report = graph_of({**example(), "services.csv": good + good.splitlines()[2] + "\n"})
@@ -170,11 +181,11 @@ def test_empty_packages_and_missing_files() -> None:
     assert problems({"services.csv": "id,name,status\n"}) == [("", None, "", "empty")]
     assert problems({"services.csv": ""}) == [("services.csv", 1, "", "heads")]
     assert problems({"readme.txt": "hello"}) == [("", None, "", "empty")]
+    workbook: Files = {"[Content_Types].xml": "<x/>", "xl/workbook.xml": "<x/>"}
+    assert problems(workbook) == [("", None, "", "spreadsheet")]
     files = example()
     del files["units.csv"]
-    found = problems(files)
-    assert ("datapackage.json", None, "unit", "file-missing") in found
-    assert ("service_capacities.csv", 2, "unit_id", "names-nothing") in found
+    assert problems(files) == [("datapackage.json", None, "unit", "file-missing")]
     for bad in ("[]", "{", '{"resources": [{"name": "service"}]}', '{"resources": 7}'):
         found = problems({**example(), "datapackage.json": bad})
         assert found == [("datapackage.json", None, "", "not-a-datapackage")]
@@ -195,7 +206,7 @@ def test_names_of_files_may_be_plural_singular_or_told_in_a_folder() -> None:
     inside |= {"folder/more.csv": "id\n", "__MACOSX/._x": "x"}
     graph, report = graph_of(inside)
     assert (report.count, len(graph)) == (0, len(graph_of(example())[0]))
-    assert ("more", "unknown-table") in report.notes
+    assert (f"file {[*inside].index('folder/more.csv') + 1}", "unknown-table") in report.notes
 
 
 @pytest.mark.parametrize(

@@ -32,15 +32,11 @@ def app(*, started: bool = True) -> FastAPI:
     async def readiness() -> dict[str, Any]:
         return {"ready": False, "kafka": False}
 
-    async def refresh() -> None:
-        return None
-
     service: Any = SimpleNamespace(
         settings=SimpleNamespace(service="lab"),
         tokens=None,
         started=started,
         readiness=readiness,
-        refresh_gauges=refresh,
     )
     made = make_app(service, "lab", "a lab")
 

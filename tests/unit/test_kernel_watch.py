@@ -105,4 +105,4 @@ async def test_a_partition_that_waits_while_another_moves_has_ten_times_as_long(
 
 async def test_the_lag_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     await stalls(monkeypatch, Reader(), [5])
-    assert telemetry.CONSUMER_LAG.labels("lab.watch", "lab")._value.get() == 4
+    assert telemetry.CONSUMER_LAG.labels("lab.watch", "lab", 3)._value.get() == 4

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.referral.api_links import REASONS, facts_of, order_in
+from services.referral.api_links import order_in
 from services.referral.links import LETTERS, LinkSigner
-from services.referral.referral import Summary
+from services.referral.pages.provider.words import NO
 from shared.vocabulary import Reason
-from tests.support.referrals import AT, referral
 
 SIGNER = LinkSigner(b"k" * 32)
 
@@ -45,17 +44,8 @@ def test_a_form_orders_yes_or_no_with_a_reason() -> None:
     yes = order_in({"answer": "accept"})
     assert yes is not None
     assert yes.verb == "accept"
-    for code, _, _ in REASONS:
+    for code in NO:
         no = order_in({"answer": "decline", "reason": str(code)})
         assert no is not None
         assert (no.verb, no.reason) == ("decline", code)
-    assert {code for code, _, _ in REASONS} <= set(Reason)
-
-
-def test_what_is_shown_is_what_a_provider_must_know() -> None:
-    told = Summary(age_band="12-14", sex="female", languages=["rhg"], support=["step_free"])
-    lines = facts_of(referral(summary=told, respond_by=AT, need="legal_aid"))
-    shown = {english: value for _, english, value in lines}
-    assert shown["Need"] == "legal aid"
-    assert shown["Support"] == "step free"
-    assert "Answer before" in shown
+    assert set(NO) <= set(Reason)

@@ -39,8 +39,8 @@ SENT, DELIVERED, FAILED = Fate.SENT, Fate.DELIVERED, Fate.FAILED
         ),
         (QUERY, {"MessageStatus": "failed"}, [Heard(KEY, FAILED, "undelivered")]),
         (QUERY, {"MessageStatus": "of-tomorrow"}, []),
-        (QUERY, {"CallStatus": "completed"}, [Heard(KEY, DELIVERED)]),
-        (QUERY, {"CallStatus": "no-answer"}, [Heard(KEY, FAILED, "no-answer")]),
+        (QUERY, {"CallStatus": "completed"}, [Heard(KEY, DELIVERED, way="call")]),
+        (QUERY, {"CallStatus": "no-answer"}, [Heard(KEY, FAILED, "no-answer", "call")]),
         (QUERY, {"CallStatus": "ringing"}, []),
         (QUERY, {}, []),
         ({}, {"MessageStatus": "delivered"}, []),
@@ -105,7 +105,7 @@ def _whatsapp(*statuses: Any) -> dict[str, Any]:
     [
         (
             _whatsapp({"status": "read", "biz_opaque_callback_data": str(KEY)}),
-            [Heard(KEY, DELIVERED)],
+            [Heard(KEY, DELIVERED, way="whatsapp")],
         ),
         (
             _whatsapp(
@@ -115,11 +115,11 @@ def _whatsapp(*statuses: Any) -> dict[str, Any]:
                     "errors": [{"code": 131026, "title": "x"}],
                 }
             ),
-            [Heard(KEY, FAILED, "bad-number")],
+            [Heard(KEY, FAILED, "bad-number", "whatsapp")],
         ),
         (
             _whatsapp({"status": "failed", "biz_opaque_callback_data": str(KEY), "errors": "x"}),
-            [Heard(KEY, FAILED, "undelivered")],
+            [Heard(KEY, FAILED, "undelivered", "whatsapp")],
         ),
         (_whatsapp({"status": "sent"}, None), []),
         ({"entry": [{"changes": [{"value": {"messages": [{}]}}]}]}, []),
@@ -130,7 +130,7 @@ def test_whatsapp_gives_our_key_back(body: Any, found: list[Heard]) -> None:
     assert hear_whatsapp(body) == found
 
 
-PROOFS = Proofs("of-twilio", "a secret", "of-whatsapp")
+PROOFS = Proofs("of-twilio", "a secret", "of-whatsapp", "agreed")
 URL = f"https://centre.example.org/notification/callbacks/twilio?{urlencode(QUERY)}"
 FORM = {"MessageStatus": "delivered", "To": "+8801712345678"}
 
@@ -169,6 +169,13 @@ def test_a_secret_in_the_path_and_a_signature_over_the_body_are_checked() -> Non
             PROOFS.check_whatsapp(signature, changed)
 
 
+def test_whatsapp_is_answered_when_it_knows_the_agreed_word() -> None:
+    PROOFS.check_agreed("subscribe", "agreed")
+    for mode, said in (("subscribe", "another"), ("subscribe", ""), ("unsubscribe", "agreed")):
+        with pytest.raises(Forbidden):
+            PROOFS.check_agreed(mode, said)
+
+
 def test_a_gateway_that_is_not_set_up_is_not_there() -> None:
     none = load_proofs({})
     with pytest.raises(NotFound):
@@ -177,4 +184,6 @@ def test_a_gateway_that_is_not_set_up_is_not_there() -> None:
         none.check_twilio(URL, "", [])
     with pytest.raises(NotFound):
         none.check_whatsapp("sha256=", b"")
+    with pytest.raises(NotFound):
+        none.check_agreed("subscribe", "")
     assert "of-twilio" not in repr(PROOFS)

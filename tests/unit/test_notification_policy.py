@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -30,6 +31,7 @@ from services.notification.policy import (
 )
 from services.notification.policy_file import TABLE, parse_policy
 from services.notification.templates import LANGUAGES, Audience, load_templates
+from services.notification.words import Words
 from shared.errors import SettingsError
 from shared.events import NoticeFacts
 from shared.sms import Refused, Sent, Unknown
@@ -40,6 +42,21 @@ TEMPLATES = load_templates()
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
 CONTACT = Contact(language="bn", days=(), hours=(), urgency="T1", consent=True)
 UNTIL = AT + timedelta(days=7)
+BANGLA = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
+NOTICE = PersonNotice(
+    id=NoticeId(UUID(int=1)),
+    notifier="sms",
+    recipient=Recipient.PERSON,
+    case_id=UUID(int=2),
+    referral_id=UUID(int=3),
+    event_id=UUID(int=4),
+    type="referral-accepted",
+    happened_at=AT,
+    template="news",
+    state=NoticeState.WAITING,
+    useful_until=UNTIL,
+    test=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +125,36 @@ def test_every_row_that_sends_asks_for_consent_and_safe_contact_and_is_never_for
             assert (row.consent, row.safe_contact, row.hours) == ("given", "given", "safe")
             assert row.urgency
             assert "T0" not in row.urgency
+
+
+def test_a_supervisor_gets_a_digest_of_counts_that_never_rings_and_soon_is_stale(
+    policy: Policy,
+) -> None:
+    (planned,) = plan(policy, "digest-due", None, AT, AT, test=False, notifier="digest")
+    assert (planned.recipient, planned.template) == (Recipient.SUPERVISOR, "digest")
+    assert planned.useful_until == AT + timedelta(hours=4)
+    found = policy.find_row("digest-due", Recipient.SUPERVISOR, None)
+    assert found is not None
+    assert found.ways == ("sms", "push")
+    night = AT.replace(hour=20)
+    contact = Contact(language=None, days=(), hours=())
+    asked = (policy, "digest-due", Recipient.SUPERVISOR)
+    assert decide(*asked, contact, night, night) == Send("digest", "bn", "digest")
+    by_push = decide(*asked, replace(contact, way="push"), night, night)
+    assert by_push == Send("digest", "bn", "push")
+
+
+@pytest.mark.parametrize(("waiting", "soon", "said"), [(12, 3, "12"), (140, 100, "99+")])
+def test_a_digest_says_two_counts_and_no_number_that_may_be_a_helpline(
+    waiting: int, soon: int, said: str
+) -> None:
+    notice = replace(NOTICE, template="digest", waiting=waiting, soon=soon)
+    for language in LANGUAGES:
+        text = (
+            Words(TEMPLATES, "https://centre.example.org").message(notice, "digest", language).text
+        )
+        assert (said if language == "en" else said.translate(BANGLA)) in text
+        assert not re.search(r"\d{3}", text)
 
 
 def test_whoever_is_on_duty_is_paged_at_any_hour_for_a_quarter_of_an_hour(policy: Policy) -> None:
@@ -335,9 +382,10 @@ AUDIENCES = {
     Recipient.PERSON: Audience.PERSONS,
     Recipient.REPORTER: Audience.PERSONS,
     Recipient.ON_DUTY: Audience.STAFF,
+    Recipient.SUPERVISOR: Audience.STAFF,
     Recipient.PROVIDER: Audience.PROVIDERS,
 }
-STAFF = (Recipient.ON_DUTY, Recipient.PROVIDER)
+STAFF = (Recipient.ON_DUTY, Recipient.SUPERVISOR, Recipient.PROVIDER)
 
 
 def test_every_row_names_a_template_for_its_recipient_in_every_language(policy: Policy) -> None:
@@ -412,21 +460,7 @@ def test_an_answer_that_is_none_makes_the_notice_wait(content: bytes, answer: ob
 def test_the_event_of_a_notice_says_what_became_of_it_and_to_what_kind_of_recipient(
     state: NoticeState, kind: str
 ) -> None:
-    notice = PersonNotice(
-        id=NoticeId(UUID(int=1)),
-        notifier="sms",
-        recipient=Recipient.PERSON,
-        case_id=UUID(int=2),
-        referral_id=UUID(int=3),
-        event_id=UUID(int=4),
-        type="referral-accepted",
-        happened_at=AT,
-        template="news",
-        state=state,
-        useful_until=UNTIL,
-        test=False,
-    )
-    draft = person_draft(notice)
+    draft = person_draft(replace(NOTICE, state=state))
     assert (draft.type, draft.subject) == (kind, str(UUID(int=2)))
     assert isinstance(draft.data, NoticeFacts)
     assert (draft.data.state, draft.data.recipient) == (str(state), "person")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import zlib
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -20,8 +21,9 @@ from services.intake.channels.openrosa.answers import LONGEST, report_of
 from services.intake.channels.openrosa.digest import LASTS, Digest, NotProvenError
 from services.intake.channels.openrosa.form import load_form
 from services.intake.channels.openrosa.instances import read_instance
+from services.intake.channels.openrosa.turns import OF_ONE, SMALL, Turns
 from services.intake.channels.openrosa.upload import FORM, MOST_SENT, NotAForm, read_upload
-from shared.errors import TooLarge
+from shared.errors import TooLarge, Unavailable
 from shared.multipart import AROUND
 from tests.support.xlsform import WORKBOOK, make_xform, read_source, read_workbook
 
@@ -272,6 +274,7 @@ def test_every_answer_of_the_form_becomes_its_field_of_a_report() -> None:
         ({"contact_safe": "no"}, "contact_number: 01712345678"),
         ({"name": "a" * 201}, "name: " + "a" * 201),
         ({"danger_line": "changed"}, "danger_line: changed"),
+        ({"kept_from": "police rina_begum"}, "kept_from: rina_begum"),
         ({"sex": "<b>of another version</b>"}, "b: of another version"),
     ],
 )
@@ -280,6 +283,15 @@ def test_what_has_no_word_of_ours_is_left_for_a_person(answers: dict[str, str], 
     assert told.narrative is not None
     assert left in told.narrative.splitlines()
     assert told.danger_now is True
+
+
+def test_a_district_and_an_upazila_of_another_are_both_told_and_neither_is_taken() -> None:
+    (place,) = read(filled(district="BD1004")).places
+    assert (place.role, place.pcode) == ("now", None)
+    assert place.text is not None
+    assert "Barguna (BD1004)" in place.text
+    assert "Keraniganj (BD30260038)" in place.text
+    assert place.text.endswith("by the river")
 
 
 def test_ages_the_wrong_way_round_are_turned() -> None:
@@ -313,7 +325,7 @@ def test_an_instance_that_corrects_another_is_a_report_of_its_own() -> None:
     assert refs[0] == ("openrosa.edits", "uuid:0")
 
 
-def posted(files: dict[str, Any], *, told: int | None = None) -> Request:
+def posted(files: Any, *, told: int | None = None) -> Request:
     """Return a request with a multipart body in pieces."""
     made = httpx.Request("POST", URL, files=files)
     body = made.read()
@@ -348,8 +360,27 @@ async def test_what_is_no_post_of_a_form_is_refused() -> None:
         await read_upload(posted({"1.jpg": ("1.jpg", b"abc")}), 100_000)
     with pytest.raises(NotAForm):
         await read_upload(posted({str(n): (str(n), b"a") for n in range(300)}), 100_000)
+    two = [(FORM, XML), (FORM, ("other.xml", b"<other/>", "text/xml"))]
+    with pytest.raises(NotAForm):  # of two, one would be lost
+        await read_upload(posted(two), 100_000)
     with pytest.raises(TooLarge):
         await read_upload(posted({FORM: XML}, told=MOST_SENT + 1), 100_000)
     first = {"1.jpg": ("1.jpg", bytes(100_000 + AROUND)), FORM: XML}
     with pytest.raises(TooLarge):
         await read_upload(posted(first), 100_000)
+
+
+async def test_one_member_who_sends_slowly_keeps_no_other_waiting() -> None:
+    turns, large = Turns(), posted({FORM: XML}, told=SMALL + 1)
+    async with AsyncExitStack() as slow:
+        for _ in range(OF_ONE):
+            await slow.enter_async_context(turns.turn(large, "slow"))
+        with pytest.raises(Unavailable):
+            async with turns.turn(large, "slow"):
+                pass
+        async with turns.turn(posted({FORM: XML}), "slow"):  # a form without files always
+            pass
+        async with turns.turn(large, "other"):
+            pass
+    async with turns.turn(large, "slow"):
+        pass

@@ -37,6 +37,10 @@ def test_a_filled_form_is_read_with_its_ids_and_answers() -> None:
     assert "সাহায্য" not in repr(read)
 
 
+def test_a_group_of_questions_may_be_called_meta_too() -> None:
+    assert read_instance(filled("<meta><age>9</age></meta>")).instance_id == "uuid:1"
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -30,7 +30,7 @@ from shared.sms import (
     make_gateway,
 )
 from shared.sms.infobip import Infobip
-from shared.sms.twilio import Twilio
+from shared.sms.twilio import PAGES, Twilio
 from tests.support.certificates import make_certificate
 from tests.support.hostile_gateway import BEHAVIOURS, Hostile
 
@@ -320,14 +320,56 @@ async def ask(name: str, body: object, status: int = 200) -> tuple[Fate | None, 
         ({"date_created": None}, None),
     ],
 )
-async def test_twilio_is_asked_by_number_and_text(
+async def test_twilio_is_asked_without_the_number_and_found_by_it_here(
     changes: dict[str, object], fate: Fate | None
 ) -> None:
     found, request = await ask("twilio", {"messages": ["?", MESSAGE | changes]})
     assert found == fate
-    target = urlsplit(request.head.split(" ")[1])
-    assert target.path == "/2010-04-01/Accounts/AC0001/Messages.json"
-    assert parse_qs(target.query)["To"] == [NUMBER]
+    assert request.head.split(" ")[1] == "/2010-04-01/Accounts/AC0001/Messages.json?PageSize=25"
+    assert NUMBER[4:] not in request.head
+
+
+OTHER = MESSAGE | {"to": "+8801712345679"}
+LIST = "/2010-04-01/Accounts/AC0001/Messages.json"
+
+
+@pytest.mark.parametrize(
+    ("first", "after", "requests", "fate"),
+    [
+        (OTHER, f"{LIST}?Page=1", 2, Fate.DELIVERED),
+        (OTHER, None, 1, None),
+        (OTHER, "@elsewhere.example.org/", 1, None),
+        (OTHER, "/2010-04-01/Accounts/AC0002/Messages.json?Page=1", 1, None),
+        (
+            OTHER | {"date_created": format_datetime(SINCE - timedelta(hours=2))},
+            f"{LIST}?Page=1",
+            1,
+            None,
+        ),
+    ],
+)
+async def test_twilio_is_asked_for_the_next_page_until_it_is_too_old(
+    first: dict[str, object], after: str | None, requests: int, fate: Fate | None
+) -> None:
+    async with Hostile() as server:
+        server.good = lambda request: json.dumps(
+            {"messages": [MESSAGE]}
+            if "Page=1" in request.head
+            else {"messages": [first], "next_page_uri": after}
+        )
+        gateway = BY_NAME["twilio"].make(server.url)
+        assert await gateway.ask(QUESTION) == fate
+        await gateway.close()
+    assert len(server.got) == requests
+
+
+async def test_twilio_is_asked_for_so_many_pages_and_no_more() -> None:
+    async with Hostile() as server:
+        server.good = lambda _: json.dumps({"messages": [OTHER], "next_page_uri": f"{LIST}?Page=1"})
+        gateway = BY_NAME["twilio"].make(server.url)
+        assert await gateway.ask(QUESTION) is None
+        await gateway.close()
+    assert len(server.got) == PAGES
 
 
 @pytest.mark.parametrize(

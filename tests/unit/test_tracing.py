@@ -98,3 +98,54 @@ def test_a_parent_that_is_none_is_as_if_there_were_none(
     with span("outer", parent):
         assert str(current_traceparent()).endswith("-00")
     assert not spans.get_finished_spans()
+
+
+def test_an_error_is_kept_from_a_trace_that_is_not_sampled(spans: InMemorySpanExporter) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        span("outer", UNSAMPLED),
+        span("well"),
+        span("failing"),
+    ):
+        raise ZeroDivisionError("Example Person")
+    assert {done.name for done in spans.get_finished_spans()} == {"outer", "well", "failing"}
+    for failed in spans.get_finished_spans():
+        assert failed.context is not None
+        assert f"{failed.context.trace_id:032x}" == UNSAMPLED[3:35]
+        assert failed.status.description == "ZeroDivisionError"
+        assert failed.start_time is not None
+        assert failed.end_time is not None
+        assert failed.start_time < failed.end_time
+
+
+def test_an_error_that_was_answered_is_kept_too(spans: InMemorySpanExporter) -> None:
+    with span("outer", UNSAMPLED) as outer:
+        outer.fail(ConnectionError("Example Person"))
+    (failed,) = spans.get_finished_spans()
+    assert failed.status.description == "ConnectionError"
+
+
+def test_a_trace_that_turns_out_to_be_about_danger_is_kept_from_then_on(
+    spans: InMemorySpanExporter,
+) -> None:
+    with span("outer", UNSAMPLED):
+        with span("before"):
+            pass
+        tracing.keep()
+        assert current_traceparent() == SAMPLED
+        with span("after"):
+            assert str(current_traceparent()).startswith(SAMPLED[:36])
+            assert str(current_traceparent()).endswith("-01")
+    assert current_traceparent() is None
+    assert [done.name for done in spans.get_finished_spans()] == ["after", "outer"]
+    for kept in spans.get_finished_spans():
+        assert kept.context is not None
+        assert f"{kept.context.trace_id:032x}" == SAMPLED[3:35]
+
+
+def test_a_trace_that_is_sampled_is_kept_as_it_is(spans: InMemorySpanExporter) -> None:
+    with span("outer", SAMPLED):
+        before = current_traceparent()
+        tracing.keep()
+        assert current_traceparent() == before
+    assert [done.name for done in spans.get_finished_spans()] == ["outer"]

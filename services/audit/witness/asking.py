@@ -63,6 +63,10 @@ class Asking:
 
     async def run(self) -> None:
         """Ask for ever; nothing that a witness does, or fails to do, ends this."""
+        telemetry.WITNESSES.set(len(self._witnesses))
+        for witness in self._witnesses:
+            telemetry.WITNESSED.labels(witness.key.name)
+            telemetry.WITNESS_REFUSES.labels(witness.key.name)
         async with httpx.AsyncClient(timeout=TIMEOUT) as client:
             await asyncio.gather(
                 *(self._follow(client, witness) for witness in self._witnesses),

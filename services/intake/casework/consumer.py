@@ -19,16 +19,19 @@ from services.intake.casework.tasks import (
     after_notice,
     after_parking,
     after_referral,
+    asks_nobody,
     most_urgent,
     was_not_reached,
 )
+from services.intake.contacts.workers_store import without_worker
+from services.intake.figures import count_stage
 from shared.clock import now
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, EventParked, NoticeFacts, ReferralFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,18 +45,32 @@ WANTED: Final = frozenset(
 )
 """Event types that may put something on the desk or take it off."""
 
+STAGES: Final = {
+    "referral-assigned": "assigned",
+    "referral-accepted": "accepted",
+    "first-contact-made": "first_contact",
+    "service-delivered": "delivered",
+}
+"""Events of a referral whose time since the report is counted."""
+
 
 @dataclass(slots=True)
 class Desk:
-    """What was locked and read, and what was decided."""
+    """What was locked and read, and what was decided.
+
+    `unmanned`: referrals with a notice to workers whom their provider does not have here.
+    """
 
     facts: dict[UUID, CaseFacts]
     attempts: dict[UUID, dict[UUID, Attempt]]
+    unmanned: set[UUID]
     orders: list[tuple[UUID, Orders]] = field(default_factory=list)
     tracked: dict[UUID, tuple[UUID, Attempt]] = field(default_factory=dict)
     changed: dict[UUID, CaseFacts] = field(default_factory=dict)
-    unreached: set[UUID] = field(default_factory=set)
+    unreached: set[tuple[UUID, UUID]] = field(default_factory=set)
     drafts: list[tuple[Draft, Stamp]] = field(default_factory=list)
+    received: dict[UUID, datetime] = field(default_factory=dict)
+    reached: list[tuple[str, str, timedelta]] = field(default_factory=list)
 
 
 class DeskHandler:
@@ -72,7 +89,19 @@ class DeskHandler:
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Desk:
         """Lock the cases in order of id; read their referrals and who is on duty."""
         ids = sorted({case_id for event in events if (case_id := _case_id(event)) is not None})
-        return Desk(await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids))
+        facts, attempts = await cases.lock_facts(conn, ids), await store.attempts_of(conn, ids)
+        asked = {
+            about
+            for event in events
+            if isinstance(event.data, NoticeFacts)
+            and asks_nobody(event.data)
+            and (about := event.data.referral_id) is not None
+        }
+        unmanned = await without_worker(conn, asked) if asked else set()
+        state = Desk(facts, attempts, unmanned)
+        if any(event.type in STAGES for event in events):
+            state.received = await store.received_of(conn, ids)
+        return state
 
     def decide(self, state: Desk, event: Event, stamp: Stamp) -> None:
         """Decide what the event puts on the desk or takes off it.
@@ -92,11 +121,16 @@ class DeskHandler:
             return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data)
+            since = state.received.get(case_id)
+            if event.type in STAGES and since is not None and not data.test:
+                state.reached.append((STAGES[event.type], data.urgency, event.time - since))
             self._track(state, case_id, data, stamp)
         elif isinstance(data, NoticeFacts):
+            if asks_nobody(data) and data.referral_id in state.unmanned:
+                return
             orders = after_notice(event.type, data, _urgency(state, case_id))
             if was_not_reached(event.type, data):
-                state.unreached.add(case_id)
+                state.unreached.add((case_id, data.about_event))
         else:
             orders = after_parking(data.consumer, data.cause, _urgency(state, case_id))
         state.orders.append((case_id, orders))
@@ -133,8 +167,10 @@ class DeskHandler:
         await carry_out(conn, orders, by="service:intake.desk", at=self._clock())
         await cases.save_cases(conn, sorted(state.changed.items()))
         if state.unreached:
-            await page_now(conn, PAGE_TIMER, sorted(state.unreached), self._clock())
+            await page_now(conn, PAGE_TIMER, state.unreached, self._clock())
         await self._outbox.append(conn, state.drafts)
+        for reached in state.reached:
+            count_stage(*reached)
 
 
 def _case_id(event: Event) -> UUID | None:

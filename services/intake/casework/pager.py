@@ -1,6 +1,7 @@
 """Pages the person on duty at T0, and the next one when nobody has taken it in time.
 
-A page is an event, the name on the task, and a step of the case. Whoever claims the task has
+A page is an event, the name on the task, and a step of the case; event and step have one id, by
+which what became of it is matched, and who was meant is found. Whoever claims the task has
 answered. With nobody (more) on duty it is an alert, and the task goes up to the supervisors.
 """
 
@@ -19,7 +20,7 @@ from services.intake.casework.rules import rules_on
 from services.intake.casework.steps import Taken, add_step
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
 from shared import telemetry
-from shared.clock import now
+from shared.clock import new_event_id, now
 from shared.outbox import Stamp
 from shared.telemetry import Log
 from shared.timers import TimerKind, schedule
@@ -91,7 +92,7 @@ class Pager:
         rules = rules_on(at)
         roster = [duty for _, duty in await roster_at(conn, at)]
         person = next_on_duty(roster, facts, paged, rules.alternates)
-        nth = len(paged) + 1
+        nth, page_id = len(paged) + 1, new_event_id()
         if person is None:
             telemetry.PAGES.labels("nobody").inc()
             _log.error("nobody-on-duty", paged=len(paged))
@@ -101,12 +102,13 @@ class Pager:
             telemetry.PAGES.labels("paged").inc()
             await paging_store.name_tasks(conn, case_id, PAGES, person)
         if person is not None or not alerted:
-            draft = page(case_id, facts, person, nth)
+            draft = page(case_id, facts, person, nth, page_id)
             await self.outbox.append(conn, [(draft, Stamp(at, ACTOR))])
-            step = Taken("page", ACTOR, at, 0, {"to": person, "nth": nth})
+            step = Taken("page", ACTOR, at, 0, {"to": person, "nth": nth}, step_id=page_id)
             await add_step(conn, case_id, step)
         payload = {
             "paged": [*paged, person] if person else [],  # from the start, until somebody takes it
             "alerted": person is None,
+            "page": str(page_id) if person else None,
         }
         await schedule(conn, PAGE_TIMER, str(case_id), at + rules.page_within, payload)

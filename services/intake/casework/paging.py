@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from services.intake.casework.course import is_excluded, told
@@ -49,7 +50,8 @@ def next_on_duty(
     return None
 
 
-def page(case_id: UUID, facts: CaseFacts, person: str | None, nth: int) -> Draft:
-    """Make the event of a page; `to` is null when nobody could be paged."""
+def page(case_id: UUID, facts: CaseFacts, person: str | None, nth: int, page_id: UUID) -> Draft:
+    """Make the event of a page, with this id; `to` is null when nobody could be paged."""
     kind = "page" if person is not None else "nobody_on_duty"
-    return told(case_id, "duty-paged", facts, Step(kind=kind, to=person, nth=nth))
+    draft = told(case_id, "duty-paged", facts, Step(kind=kind, to=person, nth=nth))
+    return replace(draft, id=page_id)

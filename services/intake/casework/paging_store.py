@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -27,15 +27,42 @@ async def name_tasks(
     )
 
 
-async def page_now(conn: AsyncConnection, kind: str, cases: Sequence[UUID], at: datetime) -> None:
-    """Let the timers of pages fire at once: whoever was paged was not reached."""
+async def page_now(
+    conn: AsyncConnection, kind: str, pages: Collection[tuple[UUID, UUID]], at: datetime
+) -> None:
+    """Let the timers of pages (case, page) fire at once: whoever was paged was not reached.
+
+    Only of the last page of a case: one before it has been followed by another already.
+    """
+    found = sorted(pages)
     await conn.execute(
         text(
-            "UPDATE timers SET due_at = :at WHERE kind = :k AND subject = ANY(CAST(:c AS text[]))"
-            " AND due_at > :at"
+            "UPDATE timers SET due_at = :at FROM unnest(CAST(:c AS text[]), CAST(:p AS text[]))"
+            " AS t (case_id, page) WHERE kind = :k AND subject = t.case_id"
+            " AND payload ->> 'page' = t.page AND due_at > :at"
         ),
-        {"k": kind, "c": sorted(map(str, cases)), "at": at},
+        {
+            "k": kind,
+            "c": [str(case_id) for case_id, _ in found],
+            "p": [str(page) for _, page in found],
+            "at": at,
+        },
     )
+
+
+async def find_paged(conn: AsyncConnection, case_id: UUID, page: UUID | None) -> str | None:
+    """Return whom a page of a case was to, None when nobody was.
+
+    The last page stands for one that is not known: an earlier version asks without saying which.
+    """
+    found: str | None = await conn.scalar(
+        text(
+            "SELECT detail ->> 'to' FROM case_steps WHERE case_id = :c AND kind = 'page'"
+            " ORDER BY coalesce(step_id = CAST(:p AS uuid), false) DESC, at DESC LIMIT 1"
+        ),
+        {"p": page, "c": case_id},
+    )
+    return found
 
 
 async def is_unclaimed(conn: AsyncConnection, case_id: UUID, kinds: Sequence[str]) -> bool:

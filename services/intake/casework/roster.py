@@ -100,6 +100,19 @@ async def way_of(conn: AsyncConnection, person: str, at: datetime) -> Way | None
     return None if row is None else Way(row.duty_id, row.way, row.number)
 
 
+async def way_of_entry(conn: AsyncConnection, duty_id: UUID, at: datetime) -> Way | None:
+    """Return how an entry of the roster is reached at a time, None when it is over or gone."""
+    rows = await conn.execute(
+        text(
+            "SELECT duty_id, way, number FROM duty"
+            " WHERE duty_id = :id AND begins <= :at AND ends > :at"
+        ),
+        {"id": duty_id, "at": at},
+    )
+    row = rows.first()
+    return None if row is None else Way(row.duty_id, row.way, row.number)
+
+
 async def forget_numbers(conn: AsyncConnection, at: datetime) -> None:
     """Blank the numbers of entries that are over."""
     await conn.execute(

@@ -6,7 +6,7 @@ import tomllib
 from datetime import date, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -50,7 +50,9 @@ class Rules(
     check_after_closing_days: int
     page_within_minutes: int
     alternates: int
+    before_person_minutes: dict[str, int]
     debrief_after_hours: int
+    digest_hours: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     night: Night
     follow_up_days: dict[str, int]
     exposure: Exposure
@@ -73,6 +75,11 @@ class Rules(
     def page_within(self) -> timedelta:
         """How long a page waits for whoever was paged."""
         return timedelta(minutes=self.page_within_minutes)
+
+    @property
+    def before_person(self) -> dict[str, timedelta]:
+        """Within which time of each urgency a report is before a person, or assigned."""
+        return {u: timedelta(minutes=m) for u, m in self.before_person_minutes.items()}
 
     @property
     def debrief_after(self) -> timedelta:

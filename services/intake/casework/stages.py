@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from services.intake.data_read import readings
 from services.intake.disclosure.store import known_of
 from services.intake.reach import must
 from services.intake.reporters.store import mark_seen, sealed_of
+from shared import telemetry
 from shared.access_rules import Verb
 from shared.errors import Conflict, NotFound, Stale
 from shared.events import DataRead
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from shared.access import Caller
     from shared.events import CaseFacts
     from shared.outbox import Outbox
+
+SOON: Final = timedelta(days=90)
+"""Opened again within this of its closing, a case was closed too soon, or was not safe."""
 
 _OVERWRITES: Final = ("assign", "assess", "safety-plan", "plan", "verify")
 """Steps that take the place of an earlier one of their kind: never silently somebody else's."""
@@ -92,6 +97,9 @@ class Stages:
         orders = [(asked.case_id, done.orders, done.facts)]
         await carry_out(conn, orders, by=asked.caller.actor, at=asked.at)
         await mark_seen(conn, asked.case_id, asked.at)
+        if entry.kind == "reopen":
+            soon = asked.at - row.changed_at <= SOON
+            telemetry.REOPENED.labels("within_90_days" if soon else "later").inc()
         await _timers(conn, asked, entry, done)
         found = await cases.find_case(conn, asked.case_id)
         if found is None:

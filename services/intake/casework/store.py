@@ -38,6 +38,18 @@ async def attempts_of(
     return found
 
 
+async def received_of(conn: AsyncConnection, cases: Collection[UUID]) -> dict[UUID, datetime]:
+    """Return when the report of each case came."""
+    rows = await conn.execute(
+        text(
+            "SELECT c.case_id, s.received_at FROM cases c JOIN submissions s USING (submission_id)"
+            " WHERE c.case_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": list(cases)},
+    )
+    return {row.case_id: row.received_at for row in rows}
+
+
 async def save_attempts(conn: AsyncConnection, attempts: Sequence[tuple[UUID, Attempt]]) -> None:
     """Store what the desk now knows of referrals; an older version never wins."""
     if not attempts:

@@ -31,6 +31,15 @@ _URGENT: Final = (Urgency.T0, Urgency.T1)
 _NEVER_SENT: Final = ("test", "stale", "repeated")
 """Reasons of a withheld notice that nobody has to do anything about."""
 
+PROVIDER_NOT_TOLD: Final = "provider_not_told"
+"""Kind of the task when a provider was not told, or perhaps not, of what it must act on."""
+
+_TO_ACT_ON: Final = ("referral-assigned", "referral-withdrawn")
+"""What a provider must hear of: it is to answer, or to stop. The rest it did itself."""
+
+_NOT_FOR_IT: Final = (*_NEVER_SENT, "taken", "conflict", "subscription-deleted")
+"""Reasons of a notice that a provider did not get and nobody has to do anything about."""
+
 _NEEDS_NO_OTHER: Final = (*_NEVER_SENT, "taken", "at-desk")
 """Reasons of a withheld page for which nobody else is paged sooner."""
 
@@ -105,6 +114,8 @@ def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
     ends.update(_ENDS_SILENCE.get(state, ()) if state else ())
     if event_type == "first-contact-made":
         ends.add("no_first_contact")
+    if event_type not in _TO_ACT_ON and (state in _OUT or state in _FINAL):
+        ends.add(PROVIDER_NOT_TOLD)
     if state is _S.PLANNED:
         ends.add("nobody_serves")
         hand = _BY_HAND.get(facts.awaits or "")
@@ -134,17 +145,24 @@ def after_erasure(event_type: str, facts: ReferralFacts) -> Orders:
 
 
 def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
-    """Say what a notice to a person does: withheld or unknown, at T0 and T1 it needs an owner.
-
-    What is withheld is one task a case: that a person must reach this person. A number that does
-    not reach the person needs one at any urgency. Once an unknown one is known its task ends.
-    """
+    """Say what a notice does: withheld, failed or unknown, at T0 and T1 it needs an owner."""
     if was_not_reached(event_type, facts):
         return Orders(
             (Task("page_not_sent", urgency=urgency, level=SUPERVISOR, detail=facts.reason),)
         )
-    if facts.test or facts.recipient != "person":
-        return Orders()
+    if facts.recipient == "provider":
+        return _after_provider_notice(event_type, facts, urgency)
+    if facts.recipient == "person" and not facts.test:
+        return _after_person_notice(event_type, facts, urgency)
+    return Orders()
+
+
+def _after_person_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
+    """Say what a notice to whom a case is about does.
+
+    What is withheld is one task a case: that a person must reach this person. A number that does
+    not reach the person needs one at any urgency. Once an unknown one is known its task ends.
+    """
     if event_type in ("notice-sent", "notice-delivered"):
         return Orders(ends=(("notice_unknown", facts.notice_id),))
     if event_type == "notice-failed" and facts.reason in _OF_THE_NUMBER:
@@ -161,6 +179,33 @@ def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Or
         known = () if facts.state == "unknown" else (("notice_unknown", facts.notice_id),)
         return Orders((Task(kind, facts.notice_id, urgency, detail=facts.reason),), known)
     return Orders()
+
+
+def _after_provider_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
+    """Say what a notice to a provider's system or workers does: one task a referral.
+
+    It ends when any notice of the referral was sent, and with what the provider does.
+    """
+    if facts.test or facts.referral_id is None:
+        return Orders()
+    if event_type in ("notice-sent", "notice-delivered"):
+        return Orders(ends=((PROVIDER_NOT_TOLD, facts.referral_id),))
+    untold = event_type in ("notice-failed", "notice-withheld")
+    if not untold or urgency not in _URGENT or facts.about_type not in _TO_ACT_ON:
+        return Orders()
+    if facts.reason in _NOT_FOR_IT:
+        return Orders()
+    task = Task(PROVIDER_NOT_TOLD, facts.referral_id, urgency, detail=facts.reason)
+    return Orders((task,))
+
+
+def asks_nobody(facts: NoticeFacts) -> bool:
+    """Say whether a notice to a provider's workers ended before it was asked who they are.
+
+    Then it is about nobody when the provider has none here: it hears by its system.
+    """
+    to_workers = facts.recipient == "provider" and facts.subscription_id is None
+    return to_workers and facts.reason in ("no-gateway", "unserved")
 
 
 def was_not_reached(event_type: str, facts: NoticeFacts) -> bool:

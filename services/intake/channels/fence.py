@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
@@ -31,6 +31,16 @@ class Bounds:
     at_once: int = 64
     waiting: int = 1000
     seconds: float = 60.0
+
+
+_WHY: Final = {
+    **dict.fromkeys((400, 406, 413, 415, 422), "invalid"),
+    **dict.fromkeys((401, 403), "not_allowed"),
+    **dict.fromkeys((409, 412), "conflict"),
+    429: "too_many",
+    503: "unavailable",
+}
+"""Why something was not taken, by its status."""
 
 
 class Fence:
@@ -72,6 +82,10 @@ class Fence:
                 self._inside -= 1
 
         return fenced
+
+    def refused(self, status: int) -> None:
+        """Count what was sent to the channel and answered with this status, 400 or more."""
+        telemetry.REJECTIONS.labels(self._channel, _WHY.get(status, "other")).inc()
 
     def close(self, error: Exception) -> None:
         """Answer 503 to everything from now on: the channel could not be started."""

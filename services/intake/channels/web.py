@@ -49,6 +49,32 @@ def _key(request: Request, caller: Caller | None, raw: bytes) -> Key | None:
     return Key.of(value, scope=caller.actor if caller else "anonymous", body=raw)
 
 
+async def accept(
+    desk: Desk, report: ReportIn, caller: Caller | None, key: Key | None, *, behind: bool
+) -> bytes:
+    """Store a report of the web, once for its key; return the JSON answer with its receipt.
+
+    Raises:
+        Unavailable: nothing was stored; try again. IdempotencyConflict: the key had another body.
+
+    """
+    channel = report.channel if caller is not None else Channel.WEB
+    answer = await desk.committer.commit(
+        prepare(
+            report,
+            channel=channel,
+            caller=caller,
+            vault=desk.vault,
+            secrets=desk.secrets,
+            key=key,
+            besides=Besides(shown=desk.board.answer),
+        ),
+        behind=behind,
+    )
+    telemetry.SUBMISSIONS_STORED.labels(channel, "stored").inc()
+    return answer
+
+
 def make_router(desk: Desk) -> APIRouter:
     """Make the route that takes reports as JSON."""
     router = APIRouter(tags=["reports"])
@@ -88,20 +114,7 @@ def make_router(desk: Desk) -> APIRouter:
         raw = await read_bytes(request)
         key = _key(request, caller, raw)
         report = validate(ReportIn, parse_json(raw))
-        channel = report.channel if caller is not None else Channel.WEB
-        answer = await desk.committer.commit(
-            prepare(
-                report,
-                channel=channel,
-                caller=caller,
-                vault=desk.vault,
-                secrets=desk.secrets,
-                key=key,
-                besides=Besides(shown=desk.board.answer),
-            ),
-            behind=behind,
-        )
-        telemetry.SUBMISSIONS_STORED.labels(channel, "stored").inc()
+        answer = await accept(desk, report, caller, key, behind=behind)
         return Response(answer, 201, media_type="application/json")
 
     @router.get("/intake/v1/reports/work", response_model=None)

@@ -14,7 +14,7 @@ from services.intake import store as cases
 from services.intake.casework.store import attempts_of, is_unchecked
 from services.intake.casework.tasks import most_urgent
 from services.intake.contacts.of_provider import reach_provider
-from services.intake.contacts.on_duty import reach_on_duty
+from services.intake.contacts.on_duty import reach_on_duty, reach_supervisor
 from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_contact
 from services.intake.data_read import readings
 from services.intake.preparing import number_index
@@ -39,13 +39,18 @@ if TYPE_CHECKING:
 
 
 class ResolveIn(Model):
-    """Whom a notice is for, what it is (the name of its template), and the ways it may go."""
+    """Whom a notice is for, what it is (the name of its template), and the ways it may go.
+
+    `event_id` is what it tells of: to whoever is on duty, which page. Of a digest to a supervisor
+    `case_id` is the entry of the roster.
+    """
 
     case_id: UUID
-    recipient: Literal["person", "reporter", "on_duty", "provider"]
+    recipient: Literal["person", "reporter", "on_duty", "supervisor", "provider"]
     purpose: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
     notice_id: UUID
     referral_id: UUID | None = None
+    event_id: UUID | None = None
     ways: list[Literal["sms", "whatsapp", "call", "push", "email"]] = Field(
         ["sms"], min_length=1, max_length=5
     )
@@ -68,7 +73,11 @@ def make_router(
         body = await read_body(request, ResolveIn)
         async with service.flow.begin() as conn:
             if body.recipient == "on_duty":  # staff: no person's data is read
-                answer = await reach_on_duty(conn, numbers, body.case_id, now(), body.ways)
+                answer = await reach_on_duty(
+                    conn, numbers, body.case_id, body.event_id, now(), body.ways
+                )
+            elif body.recipient == "supervisor":  # likewise
+                answer = await reach_supervisor(conn, numbers, body.case_id, now(), body.ways)
             elif body.recipient == "provider":  # likewise
                 answer = await reach_provider(conn, numbers, body.referral_id, body.ways)
             else:

@@ -1,13 +1,12 @@
-"""How whoever was paged about a case is reached, at the moment of sending."""
+"""How whoever was paged about a case, or gets a digest, is reached at the moment of sending."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from services.intake.casework.paging import PAGES
-from services.intake.casework.paging_store import is_unclaimed
-from services.intake.casework.roster import way_of
-from services.intake.casework.steps import steps_of
+from services.intake.casework.paging_store import find_paged, is_unclaimed
+from services.intake.casework.roster import way_of, way_of_entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,31 +16,55 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.intake.casework.numbers import Numbers
+    from services.intake.casework.roster import Way
 
 
 async def reach_on_duty(
-    conn: AsyncConnection, numbers: Numbers, case_id: UUID, at: datetime, ways: Collection[str]
+    conn: AsyncConnection,
+    numbers: Numbers,
+    case_id: UUID,
+    page: UUID | None,
+    at: datetime,
+    ways: Collection[str],
 ) -> dict[str, Any]:
-    """Answer the way and number of whom a case paged last, or that it is withheld and why.
+    """Answer the way and number of whom this page of a case is to, or that it is withheld and why.
 
     `taken`: somebody answered the page already. `at-desk`: they look at the desk by themselves.
     """
     if not await is_unclaimed(conn, case_id, PAGES):
-        return _withheld("taken")
-    paged = [s.detail.get("to") for s in await steps_of(conn, case_id, "page")]
-    way = await way_of(conn, str(paged[-1]), at) if paged and paged[-1] else None
+        return _withheld("taken", "T0")
+    person = await find_paged(conn, case_id, page)
+    way = await way_of(conn, person, at) if person is not None else None
+    return _answer(numbers, way, way.way if way else "", ways, "T0")
+
+
+async def reach_supervisor(
+    conn: AsyncConnection, numbers: Numbers, duty_id: UUID, at: datetime, ways: Collection[str]
+) -> dict[str, Any]:
+    """Answer the way and number of an entry of the roster, or that it is withheld and why.
+
+    A digest never rings: whoever is paged by a call reads it.
+    """
+    way = await way_of_entry(conn, duty_id, at)
+    name = "" if way is None else "sms" if way.way == "call" else way.way
+    return _answer(numbers, way, name, ways, None)
+
+
+def _answer(
+    numbers: Numbers, way: Way | None, name: str, ways: Collection[str], urgency: str | None
+) -> dict[str, Any]:
     if way is None:
-        return _withheld("no-number")
-    if way.way == "desk":
-        return _withheld("at-desk")
-    if way.way not in ways:
-        return _withheld("no-safe-way")
+        return _withheld("no-number", urgency)
+    if name == "desk":
+        return _withheld("at-desk", urgency)
+    if name not in ways:
+        return _withheld("no-safe-way", urgency)
     if way.number is None:
-        return _withheld("no-number")
+        return _withheld("no-number", urgency)
     opened = numbers.open(way.duty_id, way.number)
-    where = "address" if way.way == "push" else "number"
-    return {"decision": "contact", "way": way.way, where: opened, "urgency": "T0"}
+    where = "address" if name == "push" else "number"
+    return {"decision": "contact", "way": name, where: opened, "urgency": urgency}
 
 
-def _withheld(reason: str) -> dict[str, Any]:
-    return {"decision": "withheld", "reason": reason, "urgency": "T0"}
+def _withheld(reason: str, urgency: str | None) -> dict[str, Any]:
+    return {"decision": "withheld", "reason": reason, "urgency": urgency}

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from services.intake.casework.review import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -105,6 +105,19 @@ async def standing_of(conn: AsyncConnection, referral_id: UUID) -> Standing | No
     )
     row = rows.first()
     return None if row is None else Standing(row.state, row.provider_id, row.urgency)
+
+
+async def without_worker(conn: AsyncConnection, referrals: Collection[UUID]) -> set[UUID]:
+    """Return those of some referrals whose provider has no worker here."""
+    rows = await conn.execute(
+        text(
+            "SELECT referral_id FROM case_referrals r WHERE provider_id IS NOT NULL"
+            " AND referral_id = ANY(CAST(:r AS uuid[])) AND NOT EXISTS"
+            " (SELECT 1 FROM provider_numbers n WHERE n.provider_id = r.provider_id)"
+        ),
+        {"r": sorted(referrals)},
+    )
+    return {row.referral_id for row in rows}
 
 
 async def drop_numbers(conn: AsyncConnection, provider_id: str) -> bool:

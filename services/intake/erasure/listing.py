@@ -81,6 +81,7 @@ async def keep_list(engine: AsyncEngine) -> None:
                 )
             )
         telemetry.ERASURES_UNLISTED.set(left or 0)
+        telemetry.LISTED.done()
         await asyncio.sleep(EVERY)
 
 

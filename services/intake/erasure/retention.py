@@ -114,11 +114,11 @@ async def keep_to_it(conn: AsyncConnection, erasures: Erasures, at: datetime) ->
     A supervisor erases what was asked for through the same path as any other erasure.
     """
     due = await list_due(conn, at)
-    telemetry.RETENTION_DUE.clear()
     for kind in load_retention():
         mine = [one for one in due if one.kind == kind]
         telemetry.RETENTION_DUE.labels(kind, "held").set(sum(one.held for one in mine))
         telemetry.RETENTION_DUE.labels(kind, "due").set(sum(not one.held for one in mine))
+    telemetry.KEPT.done()
     todo = [one for one in due if not one.held and (one.alone or not one.asked)]
     for one in todo[:STEP]:
         if one.alone:

@@ -84,9 +84,14 @@ def erase(case_id: UUID, facts: CaseFacts) -> tuple[CaseFacts, Draft]:
 
 
 def without_person(report: Mapping[str, Any], ref: str | None, *, last: bool) -> dict[str, Any]:
-    """Return a coarse report without one of its persons; of the last one nothing is left."""
+    """Return a coarse report without one of its persons; of the last one nothing is left.
+
+    But for the keyed hash of a form that came from a phone: the same form may come once more, and
+    must not pass for another one.
+    """
     if last:
-        return {}
+        content = report.get("form", {}).get("content")
+        return {} if content is None else {"form": {"content": content}}
     left = dict(report)
     for part, name in (("persons", "ref"), ("consent", "person")):
         left[part] = [item for item in report.get(part, ()) if item.get(name) != ref]

@@ -1,1 +1,1 @@
-"""Pages that intake serves; each room is a folder."""
+"""Intake's pages, a folder a room: `docs/pages.md`."""

@@ -140,7 +140,7 @@ class Reporters:
             Conflict: what the report held was erased; a new report can be made.
 
         """
-        await self._say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
+        await self.say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
         danger = read(words, today=at.date()).urgency
         await self.tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
 
@@ -169,7 +169,7 @@ class Reporters:
         version = 1 + sum(name.startswith(ADDITION) for name in known)
         if addition.base_version > version:
             raise Conflict(AHEAD)
-        await self._say(
+        await self.say(
             conn, report, addition.said, way="in", kind="words", at=at, actor=by, field=field
         )
         decide = addition.to_decide + ("version",) * (addition.base_version < version)
@@ -191,7 +191,7 @@ class Reporters:
 
         """
         sealed = {"about": feedback.about, "text": feedback.text, "helped": feedback.helped}
-        await self._say(conn, report, sealed, way="in", kind="feedback", at=at, actor=REPORTER)
+        await self.say(conn, report, sealed, way="in", kind="feedback", at=at, actor=REPORTER)
         task = None
         if feedback.helped == "harmed":
             task = Task("harmed", urgency=Urgency.T1, level=SAFEGUARDING)
@@ -209,7 +209,7 @@ class Reporters:
 
         """
         report = await self._report(conn, submission_id, by, at)
-        await self._say(conn, report, question, way="out", kind="question", at=at, actor=by.actor)
+        await self.say(conn, report, question, way="out", kind="question", at=at, actor=by.actor)
 
     async def end(
         self, conn: AsyncConnection, submission_id: UUID, by: Caller, at: datetime
@@ -221,7 +221,7 @@ class Reporters:
 
         """
         report = await self._report(conn, submission_id, by, at)
-        await self._say(conn, report, None, way="out", kind="end", at=at, actor=by.actor)
+        await self.say(conn, report, None, way="out", kind="end", at=at, actor=by.actor)
 
     @staticmethod
     async def _report(
@@ -233,7 +233,7 @@ class Reporters:
         await must_reach(conn, report.case_ids, by, Verb.WORK, at)
         return report
 
-    async def _say(
+    async def say(
         self,
         conn: AsyncConnection,
         report: Report,
@@ -245,6 +245,7 @@ class Reporters:
         actor: str,
         field: str | None = None,
     ) -> None:
+        """Keep one message of a report, sealed with its reporter. Raises `Conflict`: erased."""
         reporter = await store.reporter_of(conn, report.submission_id)
         if reporter is None:
             raise Conflict(GONE)

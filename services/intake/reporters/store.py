@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from services.intake.figures import count_stage
 from services.intake.vault import SealedField, Subject
 
 if TYPE_CHECKING:
@@ -109,13 +110,17 @@ async def latest_of(
 
 async def mark_seen(conn: AsyncConnection, case_id: UUID, at: datetime) -> None:
     """Note that a person has looked at the report of a case; the first look counts."""
-    await conn.execute(
+    found = await conn.execute(
         text(
             "UPDATE submissions s SET seen_at = :at FROM cases c WHERE c.case_id = :c"
             " AND s.submission_id = c.submission_id AND s.seen_at IS NULL"
+            " RETURNING s.received_at, s.test, c.facts ->> 'urgency' AS urgency"
         ),
         {"at": at, "c": case_id},
     )
+    row = found.first()
+    if row is not None and not row.test:
+        count_stage("first_human", row.urgency, at - row.received_at)
 
 
 async def add_receipt(

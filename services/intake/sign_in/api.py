@@ -148,7 +148,8 @@ def _add_sessions(
         response = RedirectResponse(await _here(sign_in).end(sid, now()), 303, headers=_HEADERS)
         await sessions.look()
         cookies.drop(response, cookies.session)
-        response.headers["Clear-Site-Data"] = '"cache", "storage"'
+        # Never "storage": what a committee member wrote waits there, sealed, and would be lost.
+        response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
     @router.get("/intake/v1/session", response_model=None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     *("webhook", "kafka"),
-    *("sms", "page", "provider", "whatsapp", "voice", "push", "email"),
+    *("sms", "page", "provider", "digest", "whatsapp", "voice", "push", "email"),
 )
 """Every notifier that this version has."""
 

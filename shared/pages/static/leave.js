@@ -1,13 +1,13 @@
-// Public pages: leave at once (the link, or Shift three times), and keep one line of history.
+// Public pages: leave at once (the link, or Shift three times), and one line of history for all of it:
+// links and forms replace the page they stand on. Without a script each of them works as well.
 (() => {
   "use strict";
-  const link = document.getElementById("leave");
-  if (!link) return;
   const leave = () => {
     document.documentElement.hidden = true;
     document.title = "";
-    location.replace(link.href);
+    location.replace(document.getElementById("leave").href);
   };
+
   let presses = 0, alone = false, timer = 0;
   document.addEventListener("keydown", (event) => {
     alone = event.key === "Shift";
@@ -19,12 +19,49 @@
     timer = setTimeout(() => { presses = 0; }, 5000);
     if (++presses === 3) leave();
   });
+
   document.addEventListener("click", (event) => {
-    const found = event.target.closest("a[href]");
-    if (!found || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey) return;
-    if (found === link) { event.preventDefault(); leave(); return; }
-    if (found.origin !== location.origin || found.getAttribute("href").startsWith("#")) return;
+    const link = event.target.closest("a[href]");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    const place = link.getAttribute("href");
+    if (link.origin !== location.origin || place.startsWith("#")) return;
     event.preventDefault();
-    location.replace(found.href);
+    if (link.id === "leave" || link.pathname === "/x") leave();
+    else location.replace(link.href);
+  });
+
+  let busy = false;
+  const say = (form) => {
+    let told = document.getElementById("away");
+    if (!told) {
+      told = document.createElement("p");
+      told.id = "away";
+      told.className = "notice care";
+      told.setAttribute("role", "status");
+    }
+    told.textContent = document.body.dataset.away;
+    form.prepend(told);
+    told.scrollIntoView();
+  };
+  document.addEventListener("submit", async (event) => {
+    const form = event.target, button = event.submitter;
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    const filled = new FormData(form);
+    if (button && button.name) filled.append(button.name, button.value);
+    const body = form.enctype === "multipart/form-data" ? filled : new URLSearchParams(filled);
+    try {
+      const answer = await fetch(form.action, { method: "POST", body, cache: "no-store" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.documentElement.lang = page.documentElement.lang;
+      document.body.replaceWith(page.body);
+      document.getElementById("main").focus({ preventScroll: true });
+      scrollTo(0, 0);
+    } catch {
+      say(form); // Nothing that was typed is lost: the page stays as it is.
+    } finally {
+      busy = false;
+    }
   });
 })();

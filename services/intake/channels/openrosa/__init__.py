@@ -7,9 +7,7 @@ that belong to it are kept with it as they come. Source: OpenRosa 1.0.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,28 +20,20 @@ from services.intake.channels.openrosa.form import load_form
 from services.intake.channels.openrosa.instances import MOST_BYTES
 from services.intake.channels.openrosa.keeping import Cabinet
 from services.intake.channels.openrosa.logins_api import make_login_router
+from services.intake.channels.openrosa.turns import Turns
 from services.intake.channels.openrosa.upload import FORM, read_upload
 from services.intake.media.rules import rules_on
 from shared.access import Caller, any_caller
 from shared.clock import now
-from shared.errors import Forbidden, NotFound, Problem, Unavailable
+from shared.errors import Forbidden, NotFound, Problem
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from services.intake.channels import Desk
 
 PREFIX: Final = "/intake/channels/openrosa"
-
-AT_ONCE: Final = 8
-"""Large posts that are in the memory of a process at once, 12 MB each; more wait."""
-
-SMALL: Final = 100_000
-"""Bytes of a post that waits for no large one: a form without files."""
-
-WITHIN: Final = 300.0
-"""Seconds for one post, with its wait."""
 
 _POST: Final[dict[str, Any]] = {
     "requestBody": {
@@ -103,7 +93,7 @@ def _add_forms(router: APIRouter, gate: _Gate, base: str) -> None:
 
 
 def _add_submission(router: APIRouter, gate: _Gate, desk: Desk, base: str) -> None:
-    cabinet, reading = Cabinet(desk), _Reading()
+    cabinet, turns = Cabinet(desk), Turns()
 
     @router.head(f"{PREFIX}/submission", status_code=204, response_model=None)
     async def ask_first(request: Request) -> Response:
@@ -123,29 +113,12 @@ def _add_submission(router: APIRouter, gate: _Gate, desk: Desk, base: str) -> No
 
         async def answer(caller: Caller) -> Response:
             desk.committer.check_room()
-            async with reading.turn(request):
+            async with turns.turn(request, caller.actor):
                 upload = await read_upload(request, _most())
                 new = await cabinet.take(upload, caller)
             return replies.message("Received", 201 if new else 202)
 
         return await gate.answer(request, answer)
-
-
-class _Reading:
-    """Bounds how many large posts are in memory; whoever sends too slowly tries again."""
-
-    def __init__(self) -> None:
-        self._room = asyncio.Semaphore(AT_ONCE)
-
-    @asynccontextmanager
-    async def turn(self, request: Request) -> AsyncIterator[None]:
-        told = request.headers.get("content-length", "")
-        small = told.isdecimal() and int(told) <= SMALL
-        try:
-            async with asyncio.timeout(WITHIN), nullcontext() if small else self._room:
-                yield
-        except TimeoutError:
-            raise Unavailable from None
 
 
 class _Gate:

@@ -33,7 +33,9 @@ _TRI: Final = {"yes": True, "no": False, "unsure": None}
 _ROLES: Final = ("now", "event", "home", "last_seen", "destination")
 _CARRIED: Final = ("photo", "voice")
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
-_KIND: Final = re.compile(r"[a-z_]{1,40}")
+_KEPT_FROM: Final = ("police", "up_chair", "ctc_member")
+"""Kinds of bodies, which stand in clear in events: no other word does."""
+
 _TOLD: Final = re.compile(r"[a-z0-9_]{1,40}")
 _HOURS: Final = re.compile(r"\d\d:\d\d-\d\d:\d\d")
 _ALLOWS: Final = ("refer", "share_identity", "contact")
@@ -79,7 +81,7 @@ def _said(form: Part, body: dict[str, Any]) -> dict[str, Any]:
             "ongoing": form.one("ongoing", _TRI),
         },
         "alleged": _alleged(form),
-        "exclude": {"kinds": form.several("kept_from", _KIND.fullmatch)},
+        "exclude": {"kinds": form.several("kept_from", _KEPT_FROM.__contains__)},
         "told_before": [{"who": who} for who in form.several("told", _TOLD.fullmatch)],
         "external_refs": body["external_refs"]
         + [{"system": FILES, "value": name} for q in _CARRIED if (name := form.text(q))],
@@ -152,12 +154,22 @@ def _consent(ref: str, part: Part, at: str | None) -> list[dict[str, Any]]:
 
 
 def _places(form: Part) -> list[dict[str, Any]]:
+    """Read the place; of a district and an upazila of another one a person decides."""
     role = form.one("place_role", _ROLES)
     upazila, district = (form.passing(name, _is_place) for name in ("upazila", "district"))
     text = form.text("place_text", _LONG)
-    if not (upazila or district or text):
+    pcode = upazila or district
+    if upazila and district and places.district_of(upazila) != district:
+        said = [named for code in (district, upazila) if (named := _named(code))]
+        pcode, text = None, "; ".join([*said, *([text] if text else [])])[:_LONG]
+    if not (pcode or text):
         return []
-    return [{"role": role or "event", "pcode": upazila or district, "text": text}]
+    return [{"role": role or "event", "pcode": pcode, "text": text}]
+
+
+def _named(pcode: str) -> str:
+    place = places.find(pcode)
+    return "" if place is None else f"{place.name_bn}, {place.name_en} ({place.pcode})"
 
 
 def _is_place(pcode: str) -> bool:

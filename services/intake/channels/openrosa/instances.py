@@ -65,7 +65,7 @@ def read_instance(raw: bytes) -> Instance:
     """
     root = _parse(raw)
     form_id, version = root.attributes.get("id", ""), root.attributes.get("version", "")
-    own, edited = root.said("meta", "instanceID"), root.said("meta", "deprecatedID")
+    own, edited = _meta(root, "instanceID"), _meta(root, "deprecatedID")
     if not form_id or not own:
         message = "the form's id or its instanceID is missing"
         raise UnreadableInstanceError(message)
@@ -73,6 +73,12 @@ def read_instance(raw: bytes) -> Instance:
         message = f"an id is longer than {LONGEST_ID} characters"
         raise UnreadableInstanceError(message)
     return Instance(form_id, version, own, edited, root)
+
+
+def _meta(root: Element, name: str) -> str:
+    """Return what a form says of itself; a group of questions may be called `meta` too."""
+    told = (one.said(name) for one in root.children if one.name == "meta")
+    return next(filter(None, told), "")
 
 
 def _parse(raw: bytes) -> Element:

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from services.intake.channels.openrosa.upload import Upload
     from shared.access import Caller
 
-_OWN: Final = re.compile(r"uuid:[0-9a-f-]{36}")
-_VERSION: Final = re.compile(r"[0-9]{1,12}")
-"""What is kept in clear of an instance's own id and its form's version; others could be words."""
+_OWN: Final = re.compile(r"uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_VERSION: Final = re.compile(r"(?!(?:88)?01)[0-9]{1,12}")
+"""What is kept in clear of an instance's own id and its form's version; others could be words, or
+the number of a telephone."""
 
 _CONTENT: Final = text(
     "SELECT report->'form'->>'content' FROM submissions"
@@ -96,7 +97,7 @@ class Cabinet:
             return True
         async with self._desk.service.flow.connect() as conn:
             first = await conn.scalar(_CONTENT, {"c": Channel.OPENROSA, "m": mark})
-        if first not in (None, content):  # none is kept after an erasure
+        if first != content:
             raise Conflict("this instanceID had another content")
         return False
 

@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse, Response
 
 from services.intake.channels.openrosa import logins
 from shared.access import Caller, require
+from shared.access_rules import is_member
 from shared.clock import now
-from shared.errors import InvalidBody
+from shared.errors import Forbidden, InvalidBody
 from shared.paging import decode_cursor, page
 from shared.text import is_clean
 from shared.vocabulary import Role
@@ -34,6 +35,8 @@ def make_login_router(service: Service, digest: Digest, url: str) -> APIRouter:
     @router.post("", status_code=201, response_model=None)
     async def make(caller: _Member) -> Response:
         """Make a login: user name and password, shown this once, and `settings` for a QR code."""
+        if not is_member(caller, now()):
+            raise Forbidden
         async with service.flow.begin() as conn:
             login = await logins.make_login(conn, caller, now())
         password = digest.password(login.username)

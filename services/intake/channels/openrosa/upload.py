@@ -58,7 +58,10 @@ async def read_upload(request: Request, limit: int) -> Upload:
         raise TooLarge
     body, cut = await _read(request, limit + AROUND)
     form = await _parse(request, body)
-    raw = form.get(FORM)
+    forms = form.getlist(FORM)
+    if len(forms) > 1:
+        raise NotAForm("more than one form in a post")
+    raw = forms[0] if forms else None
     xml = await raw.read() if isinstance(raw, UploadFile) else (raw or "").encode()
     if not xml:
         raise TooLarge if cut else NotAForm(f"{FORM} is missing")

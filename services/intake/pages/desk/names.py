@@ -36,6 +36,7 @@ TASKS: Final = {
     "notice_withheld": N_("A message was held back: reach the person yourself"),
     "notice_unknown": N_("Not known whether a message arrived"),
     "notice_failed": N_("A message did not arrive"),
+    "provider_not_told": N_("A place of help was not told: tell it yourself"),
     "contact_bounced": N_("The number does not reach the person"),
     "parked": N_("A step of the system did not work"),
     "release": N_("Let a request for help go out"),

@@ -12,7 +12,7 @@ from services.referral.exchange.hsds import store
 from shared.vocabulary import Enrolment, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 MOST_TOLD: Final = 200
 """Offers whose changes are told one by one; all are counted."""
@@ -64,9 +64,24 @@ def _same_form(value: Any) -> Any:  # noqa: ANN401  (a column's value)
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
+def must_be_confirmed(fields: Collection[str], old: dict[str, Any]) -> bool:
+    """Say whether a change of an active offer is of whom it serves, with what or where.
+
+    So is one that opens what a person closed here.
+    """
+    reopened = "accepting" in fields and old["edited"] and not old["accepting"]
+    moved = not store.HARMLESS.issuperset(fields)
+    return old["enrolment"] == Enrolment.ACTIVE and (moved or reopened)
+
+
 def row_of(offer: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
-    """Return an offer as the store takes it, with what is this centre's own."""
+    """Return an offer as the store takes it, with what is this centre's own.
+
+    One that was active is `listed` again when a person must confirm what changed.
+    """
     kept = old or {"enrolment": str(Enrolment.LISTED), "reach": str(Reach.NONE)}
+    if old is not None and must_be_confirmed(differing(offer, old), old):
+        kept = {**old, "enrolment": str(Enrolment.LISTED)}
     return {
         **{name: offer[name] for name in store.OFFER_FIELDS},
         "offer_id": offer["offer_id"],

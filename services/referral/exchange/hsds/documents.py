@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from services.referral.exchange.hsds.fields import check_fields
+from services.referral.exchange.hsds.fields import check_fields, plain
 from services.referral.exchange.hsds.kinds import kinds, kinds_by_file
 from services.referral.exchange.hsds.report import Spot
 
@@ -140,7 +140,7 @@ def _items(raw: bytes, report: Report) -> Iterator[tuple[msgspec.Raw | bytes, Sp
         yield raw, Spot(path="/"), None
         return
     for name in whole.keys() - lists.keys() - _PAGE:
-        report.note(Spot(path="/"), name if name.isidentifier() else "?", "unknown-table")
+        report.note(Spot(path="/"), plain(name), "unknown-table")
     for name, listed in lists.items():
         for number, item in enumerate(msgspec.json.decode(listed, type=list[msgspec.Raw])):
             yield item, Spot(path=f"/{name}/{number}"), named[name]

@@ -22,6 +22,12 @@ LONGEST: Final = 20_000
 
 LARGEST: Final = 1e12
 
+DEEPEST_VALUE: Final = 32
+"""Levels of a value that HSDS does not know, which is kept as it came."""
+
+YEARS: Final = range(1900, 2200)
+"""Years of a day; one far outside would be a slip, and calendars count from it."""
+
 HIDDEN: Final = "pashe_hidden"
 """Field of an object from which `confidential` took something; such a one replaces no whole one."""
 
@@ -58,10 +64,10 @@ def _is_date(text: str) -> bool:
 
 def _is_instant(text: str) -> bool:
     try:
-        datetime.fromisoformat(text)
+        read = datetime.fromisoformat(text)
     except ValueError:
         return False
-    return _DATE.match(text) is not None
+    return _DATE.match(text) is not None and read.year in YEARS
 
 
 def _is_positions(most: int) -> Callable[[str], bool]:
@@ -100,7 +106,7 @@ def check_fields(
     for name in (*kind.needs, *(kind.rows if row else ())):
         if name not in full:
             report.add(spot, name, "missing")
-    _check_pairs(kept, spot, report)
+    _check_pairs({name: kept[name] for name in kept if name in kind.fields}, spot, report)
     return kept
 
 
@@ -122,12 +128,16 @@ def _keep(
 ) -> None:
     if name == HIDDEN:
         kept[HIDDEN] = True
+    elif name in kind.holds or name in kind.lists:  # of JSON, where it is no plain field
+        report.note(spot, f"{kind.name}.{name}", "not-a-column")
     elif name not in kind.fields:
-        report.note(spot, f"{kind.name}.{_plain(name)}", "unknown-field")
-        if _is_clean(name) and _is_clean(value):
+        report.note(spot, f"{kind.name}.{plain(name)}", "unknown-field")
+        if not _is_flat(value):
+            report.add(spot, plain(name), "too-deep")
+        elif _is_clean(name) and _is_clean(value):
             kept[name] = value
         else:
-            report.add(spot, _plain(name), "unclean")
+            report.add(spot, plain(name), "unclean")
     elif name == "id" or name in kind.links or (kind.anywhere and name == kind.anywhere[0]):
         if (key := _uuid(value)) is None:
             report.add(spot, name, "not-a-uuid")
@@ -139,9 +149,23 @@ def _keep(
         _keep_text(kept, kind, name, value, spot, report)
 
 
-def _plain(name: object) -> str:
+def plain(name: object) -> str:
     """Return an unknown name where it is one; else nothing of it, as any text could stand there."""
     return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w-]{0,39}", name) else "?"
+
+
+def _is_flat(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST_VALUE):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _is_clean(value: object) -> bool:
@@ -184,7 +208,9 @@ def _number(value: object) -> float | int | None:
         if not re.fullmatch(r"[+-]?\d{0,15}\.?\d+(e[+-]?\d+)?", value, re.IGNORECASE):
             return None
         value = float(value)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    if not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:  # nor NaN
+        return None
+    return value
 
 
 def _keep_text(

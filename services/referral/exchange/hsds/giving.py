@@ -17,7 +17,7 @@ from services.referral.exchange.hsds import confidential, store, telling
 from services.referral.exchange.hsds.documents import write_json
 from services.referral.exchange.hsds.graph import Graph
 from services.referral.exchange.hsds.mapping import provider_key
-from services.referral.exchange.hsds.packages import write_package
+from services.referral.exchange.hsds.packing import write_package
 from shared.events import DIRECTORY, DirectoryExported, Draft
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def _write(
 ) -> IO[bytes]:
     add_offers(graph, offers)
     if not with_confidential:
-        confidential.hide(graph)
+        secret = [o for o in offers if confidential.NEEDS & {*o["needs"]}]
+        shelters = {o["service_id"] or telling.uuid_of(o["offer_id"]) for o in secret}
+        confidential.hide(graph, shelters)
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
     if form == "package":
         write_package(graph, file)

@@ -13,7 +13,7 @@ import msgspec
 from services.referral.exchange.hsds.kinds import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from services.referral.exchange.hsds.kinds import Kind
     from services.referral.exchange.hsds.report import Report, Spot
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MOST_OBJECTS: Final = 500_000
 
 Row = dict[str, Any]
-_Index = dict[tuple[str, str], list[tuple[str, str]]]
+_Key = tuple[str, str]
+_Index = dict[_Key, list[_Key]]
 
 _SOFT: Final = frozenset({"parent_organization_id", "parent_id", "program_id"})
 """Links that a nested document need not hold the end of: it shows one part of a directory."""
@@ -80,6 +81,10 @@ class Graph:
         """Return a row, or None."""
         found = self._rows[kind].get(key) if key is not None else None
         return None if found is None else msgspec.json.decode(found)
+
+    def has(self, kind: str, key: str) -> bool:
+        """Say whether a row is here."""
+        return key in self._rows[kind]
 
     def of(self, kind: str) -> Iterator[Row]:
         """Read the rows of a kind."""
@@ -145,15 +150,15 @@ class Graph:
 
     def check(self, report: Report, *, nested: bool) -> None:
         """Check how the objects hang together: links that name nothing, and circles."""
-        parents: dict[str, str] = {}
+        parents: dict[_Key, _Key] = {}
         for kind in kinds().values():
             for row in self.of(kind.name):
                 spot = self.spot(kind.name, row["id"])
                 self._check_links(kind, row, spot, report, nested=nested)
-                for column in ("parent_organization_id", "parent_id"):
-                    if column in row:
-                        parents[row["id"]] = row[column]
-        for name, key in self._circles(parents):
+                for column, named in kind.links.items():
+                    if named == kind.name and column in row:
+                        parents[named, row["id"]] = named, row[column]
+        for name, key in _circles(parents):
             report.add(self.spot(name, key), "parent", "cycle")
 
     def _check_links(
@@ -180,17 +185,19 @@ class Graph:
         elif row[column] not in self._rows[row[of_kind]]:
             report.add(spot, column, "names-nothing")
 
-    def _circles(self, parents: dict[str, str]) -> Iterator[tuple[str, str]]:
-        done: set[str] = set()
-        for start in parents:
-            path: set[str] = set()
-            at = start
-            while at in parents and at not in done and at not in path:
-                path.add(at)
-                at = parents[at]
-            if at in path:
-                yield next(k for k in ("organization", "taxonomy_term") if at in self._rows[k]), at
-            done |= path
+
+def _circles(parents: Mapping[_Key, _Key]) -> Iterator[_Key]:
+    """Give one object of each circle; objects are kind and identifier."""
+    done: set[_Key] = set()
+    for start in parents:
+        path: set[_Key] = set()
+        at = start
+        while at in parents and at not in done and at not in path:
+            path.add(at)
+            at = parents[at]
+        if at in path:
+            yield at
+        done |= path
 
 
 def parents_of(kind: Kind, row: Row) -> list[tuple[str, str]]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SCHEME: Final = "pashe"
 """Scheme of the identifier of an organization that is a provider's key here."""
 
+CONFIDENTIAL: Final = "confidential"
+"""Code of the term whose attributes say that a place is not to be told."""
+
 _KEY: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 _KIND: Final = re.compile(r"[a-z][a-z_]{0,39}")
 _LEVELS: Final = {"thana": "metro_thana"}
@@ -62,7 +65,7 @@ FACTS: Final[Mapping[str, Callable[[str], Any]]] = {
     "mode": _word("in_person", "phone", "online"),
     "hours": lambda value: value[:300],
     "note": lambda value: value[:300],
-    "confidential": _flag,
+    CONFIDENTIAL: _flag,
     "provider_kind": lambda value: value if _KIND.fullmatch(value) else _word()(value),
 }
 """Facts by the code of their term, and how their value is read."""
@@ -96,6 +99,17 @@ def told_of(graph: Graph, kind: str, key: str, report: Report | None = None) -> 
         elif report is not None:
             report.note(graph.spot("attribute", attribute["id"]), "attribute.term", "term-unknown")
     return told
+
+
+def check_confidential(graph: Graph, report: Report) -> None:
+    """Tell of a `confidential` that is not read elsewhere, as of a location, and that is odd."""
+    for attribute in graph.of("attribute"):
+        term = graph.find("taxonomy_term", attribute.get("taxonomy_term_id")) or {}
+        if str(term.get("code")).strip().lower() != CONFIDENTIAL:
+            continue
+        read = attribute.get("link_entity") in ("organization", "service")
+        if not read and str(attribute.get("value")).lower() not in ("true", "false"):
+            report.add(graph.spot("attribute", attribute["id"]), "value", "fact")
 
 
 def provider_key(graph: Graph, organization: Row) -> str:

@@ -17,6 +17,11 @@ MOST_JSON: Final = 100_000_000
 
 _ZIP: Final = b"PK"
 
+_WHOLE: Final = frozenset(
+    ("heads", "encoding", "quoting", "file-missing", "same-file-twice", "not-a-zip", "too-large")
+)
+"""Problems of a whole file: until they are mended, what names its rows is no problem of its own."""
+
 
 def read(file: IO[bytes], progress: Callable[[int], None] = lambda _: None) -> tuple[Graph, Report]:
     """Read a file that can be sought in; when the report has problems, nothing may be taken."""
@@ -35,5 +40,6 @@ def read(file: IO[bytes], progress: Callable[[int], None] = lambda _: None) -> t
         report.add(Spot(), "", "too-large")
     if not len(graph) and not report.count:
         report.add(Spot(), "", "empty")
-    graph.check(report, nested=start != _ZIP)
+    if not any(problem.rule in _WHOLE for problem in report.problems):
+        graph.check(report, nested=start != _ZIP)
     return graph, report

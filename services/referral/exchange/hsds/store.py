@@ -25,6 +25,9 @@ OFFER_FIELDS: Final = (
 )
 """What a package says of an offer; how a provider is reached and enrolled is this centre's own."""
 
+HARMLESS: Final = frozenset(("hours", "note", "languages", "accepting", "schedules"))
+"""Fields that move no person elsewhere; a change of any other must be confirmed by a person."""
+
 _SHOWN: Final = ", ".join(f"o.{name}" for name in OFFER_FIELDS)
 
 
@@ -134,7 +137,8 @@ async def newer_places(
             " version = version + 1 FROM unnest(CAST(:ids AS text[]), CAST(:free AS integer[]),"
             " CAST(:totals AS integer[]), CAST(:times AS timestamptz[])) AS t (id, free, total, at)"
             " WHERE o.offer_id = t.id AND (o.capacity_at IS NULL OR o.capacity_at < t.at)"
-            " RETURNING o.offer_id, o.provider_id, o.needs, o.places_free, o.places_total"
+            " RETURNING o.offer_id, o.provider_id, o.needs, o.places_free, o.places_total,"
+            " o.capacity_at"
         ),
         {
             "ids": [one[0] for one in told],

@@ -1,9 +1,10 @@
 """An HSDS 3 package taken into the directory: all of it in one transaction, or nothing.
 
 What the package says of a service becomes providers and offers; every object is kept beside them
-as it came. New offers are `listed`: only a person makes one active. An offer that a person edited
-here is left alone, and told of, unless the import is to overwrite it; how it is reached and whether
-it is enrolled always stay. A service that lost a place or a need closes the offer for it.
+as it came. New offers are `listed`: only a person makes one active, and one that is active and is
+now for others, for something else or elsewhere is `listed` again until a person confirms it. An
+offer that a person edited here is left alone, and told of, unless the import is to overwrite it;
+how it is reached always stays. A service that lost a place or a need closes the offer for it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,16 @@ from services.referral import listing_store
 from services.referral import store as referrals_store
 from services.referral.directory import kinds_of
 from services.referral.exchange.hsds import mapping, store
-from services.referral.exchange.hsds.changes import Changes, differing, offer_in, pages, row_of
+from services.referral.exchange.hsds.changes import (
+    Changes,
+    differing,
+    must_be_confirmed,
+    offer_in,
+    pages,
+    row_of,
+)
 from services.referral.exchange.hsds.reading import read
+from services.referral.freshness import expire_all_later
 from shared.errors import Conflict
 from shared.events import DIRECTORY, REFERRALS, CapacityChanged, Draft, OfferListed
 
@@ -60,6 +69,7 @@ def prepare(
     graph, report = read(file, progress)
     if report.count:
         return Package(graph, report, {}, [])
+    mapping.check_confidential(graph, report)
     providers = mapping.providers_of(graph, report)
     offers = [
         (offer["offer_id"], msgspec.json.encode(offer))
@@ -197,7 +207,8 @@ class _Taking:
             elif old["edited"] and not self.overwrite:
                 self.changes.tell(offer["offer_id"], "left alone", fields)
             else:
-                self.changes.tell(offer["offer_id"], "changed", fields)
+                what = "to confirm" if must_be_confirmed(fields, old) else "changed"
+                self.changes.tell(offer["offer_id"], what, fields)
                 (edited if old["edited"] else plain).append(offer)
         for rows, by_person in ((plain, False), (edited, True)):
             if rows:
@@ -215,7 +226,10 @@ class _Taking:
             for free, total, at in (offer["places"],)
         ]
         drafts = []
-        for row in await store.newer_places(self.conn, told) if told else ():
+        newer = await store.newer_places(self.conn, told) if told else []
+        counted = {row.offer_id: row.capacity_at for row in newer}
+        await expire_all_later(self.conn, counted, self.stamp.at)
+        for row in newer:
             self.changes.offers["places told"] += 1
             self.needs.update(row.needs)
             names = ("offer_id", "provider_id", "places_free", "places_total")

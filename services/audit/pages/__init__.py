@@ -1,0 +1,1 @@
+"""The pages that audit serves, one folder a room."""

@@ -1,0 +1,69 @@
+"""What a provider's page calls the code words of a referral that only it shows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.pages.words import N_
+from shared.vocabulary import Reason
+
+NO: Final = (
+    *(Reason.NO_CAPACITY, Reason.OUT_OF_AREA, Reason.NOT_ELIGIBLE_AGE, Reason.NOT_ELIGIBLE_SEX),
+    *(Reason.SERVICE_NOT_OFFERED, Reason.INSUFFICIENT_INFORMATION, Reason.UNSAFE_TO_SERVE),
+    Reason.CONFLICT_OF_INTEREST,
+)
+"""Reasons of a no, as buttons."""
+
+FAILED: Final = (
+    *(Reason.PERSON_NOT_FOUND, Reason.UNSAFE_TO_SERVE, Reason.MISSING_DOCUMENTS),
+    *(Reason.NO_CAPACITY, Reason.REFERRED_ONWARD, Reason.CONSENT_WITHDRAWN),
+)
+"""Reasons why help could not be given."""
+
+APPOINTMENTS: Final = {
+    "first_meeting": N_("First meeting"),
+    "session": N_("Session"),
+    "medical": N_("Doctor"),
+    "legal": N_("Lawyer"),
+    "court": N_("Court"),
+    "home_visit": N_("Home visit"),
+}
+
+MILESTONES: Final[dict[str, str]] = {
+    "identity_check": N_("Identity is checked"),
+    "home_enquiry": N_("The home was looked at"),
+    "court_order": N_("Order of the court"),
+    "travel_permit": N_("Travel permit"),
+    "exit_permit": N_("Exit permit"),
+    "handover": N_("Handed over"),
+    "reception": N_("Received"),
+    "reunification": N_("With the family again"),
+    "follow_up": N_("Looked after it again"),
+}
+
+SUPPORT: Final[dict[str, str]] = {
+    "step_free": N_("A way without steps"),
+    "sign_language": N_("Sign language"),
+    "sight": N_("Sees little"),
+    "hearing": N_("Hears little"),
+    "speech": N_("Speaks with difficulty"),
+    "learning": N_("Understands slowly"),
+    "attendant": N_("Somebody to go along"),
+    "medication": N_("Takes medicine"),
+    "pregnant": N_("Is pregnant"),
+    "infant": N_("Has a baby along"),
+    "cannot_read": N_("Does not read"),
+}
+
+LANGUAGES: Final[dict[str, str]] = {
+    "bn": N_("Bangla"),
+    "en": N_("English"),
+    "rhg": N_("Rohingya"),
+    "ctg": N_("Chittagonian"),
+    "syl": N_("Sylheti"),
+    "ccp": N_("Chakma"),
+    "rmz": N_("Marma"),
+    "grt": N_("Garo"),
+    "sat": N_("Santali"),
+    "trp": N_("Tripura"),
+}

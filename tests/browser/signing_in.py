@@ -1,0 +1,47 @@
+"""Signs a browser in without an issuer: a session as intake signs it, in its cookie."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from shared.access import BY_KEY
+from shared.access_rules import memberships_for
+from shared.cookies import cookie_name
+from shared.sessions import make_session
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext
+
+    from shared.vocabulary import Role
+    from tests.support.stack import Stack
+
+
+async def sign_in(
+    context: BrowserContext, stack: Stack, role: Role, org: str | None = None, subject: str = "b1"
+) -> str:
+    """Give a browser the session of somebody who signed in just now; return the cookie's value."""
+    seed = bytes.fromhex((stack.home / "keys" / "intake" / "sessions.key").read_text().strip())
+    claims: dict[str, Any] = {
+        "sub": subject,
+        "role": str(role),
+        "org": org,
+        "member_of": [one.claim() for one in memberships_for(role)],
+        "auth_time": int(time.time()),
+        "amr": [BY_KEY, "otp"],
+        "sid": uuid4().hex,
+    }
+    value = make_session(seed, claims)
+    await context.add_cookies(
+        [
+            {
+                "name": cookie_name(stack.origin),
+                "value": value,
+                "url": stack.origin,
+                "httpOnly": True,
+                "sameSite": "Lax",
+            }
+        ]
+    )
+    return value

@@ -1,0 +1,238 @@
+"""What the tools say of images, Compose files, the chart and the gateway: `make test-deploy`.
+
+A tool that is missing is said, and its tests are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import yaml
+
+from deploy.prepare import prepare
+from tests.support.processes import ROOT
+from tests.support.stack import free_port
+from tests.support.wait import eventually
+
+DEPLOY: Final = ROOT / "deploy"
+CHART: Final = DEPLOY / "helm" / "pashe"
+KUBERNETES: Final = "1.30.0"
+CORE: Final = ("v1", "apps/v1", "batch/v1", "policy/v1", "networking.k8s.io/v1")
+
+
+def tool(name: str) -> str:
+    """Return where a tool is; the test is left out without it."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is not here: make test-deploy installs what it can")
+    return found
+
+
+def run(*words: str | Path, within: float = 120, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=within, check=False, **more
+    )
+
+
+@cache
+def rendered(*more: str) -> str:
+    done = run(
+        tool("helm"), "template", "pashe", CHART, "--kube-version", KUBERNETES, "-n", "pashe", *more
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def documents(*more: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all(rendered(*more)) if one]
+
+
+def pods(*more: str) -> dict[str, dict[str, Any]]:
+    """Return the pod of each workload, by its name."""
+    kinds = {"Deployment", "StatefulSet", "Job"}
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]
+        for one in documents(*more)
+        if one["kind"] in kinds
+    }
+
+
+# --- Image and Compose ----------------------------------------------------------------------------
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    done = run(tool("hadolint"), DEPLOY / "Dockerfile")
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_reads_its_files_together_with_what_prepare_makes(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    prepare(tmp_path / "secrets")
+    shutil.copy(DEPLOY / "env.example", tmp_path / "pashe.env")
+    files = ("-f", "deploy/compose.yaml", "-f", "deploy/compose.observability.yaml")
+    env = os.environ | {"GRAFANA_PASSWORD": "of a test"}
+    done = run(tool("docker-compose"), *files, "config", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    ours = {name: one for name, one in services.items() if "pashe-" in one["image"]}
+    assert len(ours) == 14
+    for name, one in ours.items():
+        assert one["read_only"], name
+        assert one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"], name
+        assert one["environment"], name
+    published = {name for name, one in services.items() if one.get("ports")}
+    assert published == {"gateway", "grafana", "jaeger"}
+    for name in ("kafka", "postgres"):
+        assert set(services[name]["networks"]) == {"inside"}
+
+
+def test_what_prepare_made_is_kept_and_closed(tmp_path: Path) -> None:
+    prepare(tmp_path / "secrets")
+    files = [file for file in (tmp_path / "secrets").rglob("*") if file.is_file()]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    before = {file: file.read_bytes() for file in files}
+    prepare(tmp_path / "secrets")
+    assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.timeout(900)
+def test_an_image_is_built_and_runs_with_nothing_to_write_to() -> None:
+    """`PASHE_TEST_BASE` names an image to build on (deploy/stand_in_base.sh makes one)."""
+    docker, base = tool("docker"), os.environ.get("PASHE_TEST_BASE")
+    if not base or run(docker, "info").returncode:
+        pytest.skip("no container engine answers, or PASHE_TEST_BASE names no image to build on")
+    name = "pashe-test-audit"
+    words = ("build", "-q", "--network", "host", "-f", DEPLOY / "Dockerfile", "-t", name)
+    args = ("--build-arg", f"BASE={base}", "--build-arg", "SERVICE=audit")
+    built = run(docker, *words, *args, ROOT, within=800, env=os.environ | {"DOCKER_BUILDKIT": "0"})
+    assert built.returncode == 0, built.stderr[-2000:]
+    hard = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
+    hard += ("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100")
+    code = "import os, services.audit.main; print(os.getuid()); open('/app/x', 'w')"
+    done = run(docker, "run", "--rm", *hard, name, "python", "-c", code)
+    assert done.stdout.strip() == "10001"
+    assert "Read-only file system" in done.stderr
+    refused = run(docker, "run", "--rm", *hard, name)
+    assert refused.stderr.strip() == "pashe: KEYS_DIR is not a folder"
+    others = run(docker, "run", "--rm", name, "sh", "-c", "ls services")
+    assert others.stdout.split() == ["__init__.py", "audit"]
+
+
+# --- The chart ------------------------------------------------------------------------------------
+
+
+def test_helm_finds_nothing_to_warn_of() -> None:
+    done = run(tool("helm"), "lint", "--strict", CHART, "--kube-version", KUBERNETES)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_pod_is_closed_and_is_told_secrets_by_reference_only() -> None:
+    found = pods()
+    assert len(found) == 54
+    for name, pod in found.items():
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert not pod["automountServiceAccountToken"], name
+        for container in pod["containers"]:
+            closed = container["securityContext"]
+            assert closed["readOnlyRootFilesystem"], name
+            assert not closed["allowPrivilegeEscalation"], name
+            assert closed["capabilities"] == {"drop": ["ALL"]}, name
+            for variable in container.get("env", ()):
+                if re.search("PASSWORD|SECRET|TOKEN$|KEY$", variable["name"]):
+                    assert "secretKeyRef" in variable["valueFrom"], (name, variable["name"])
+
+
+def test_each_process_runs_one_thing_is_probed_spread_and_scaled_below_the_partitions() -> None:
+    found = documents()
+    named = {(one["kind"], one["metadata"]["name"]) for one in found}
+    run_by: dict[str, list[str]] = {}
+    for name, pod in pods().items():
+        (container,) = pod["containers"]
+        for variable in container.get("env", ()):
+            if variable["name"] in {"INTAKE_CHANNELS", "REFERRAL_RULES", "NOTIFICATION_NOTIFIERS"}:
+                assert "," not in variable["value"]
+                run_by.setdefault(variable["name"], []).append(variable["value"])
+                assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+                assert container["livenessProbe"]["httpGet"]["path"] == "/live"
+                assert len(pod["topologySpreadConstraints"]) == 2
+                assert {("Service", name), ("PodDisruptionBudget", name)} <= named
+                assert ("ScaledObject", name) in named
+    assert {name: len(values) for name, values in run_by.items()} == {
+        "INTAKE_CHANNELS": 10,
+        "REFERRAL_RULES": 29,
+        "NOTIFICATION_NOTIFIERS": 9,
+    }
+    most = [one["spec"]["maxReplicaCount"] for one in found if one["kind"] == "ScaledObject"]
+    assert max(most) <= 12
+
+
+def test_the_chart_fails_when_its_replicas_want_more_connections_than_there_are() -> None:
+    words = ("--kube-version", KUBERNETES, "--set", "postgres.maxConnections=200")
+    done = run(tool("helm"), "template", "pashe", CHART, *words)
+    assert done.returncode != 0
+    assert "postgres.maxConnections is 200" in done.stderr
+
+
+def test_an_upgrade_migrates_before_anything_else_and_an_install_waits_for_no_hook() -> None:
+    jobs = [one for one in documents("--is-upgrade") if one["kind"] == "Job"]
+    assert len(jobs) == 4
+    for one in jobs:
+        assert one["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    installed = [one for one in documents() if one["kind"] == "Job"]
+    assert len(installed) == 4
+    assert not [one for one in installed if "annotations" in one["metadata"]]
+
+
+def test_kubernetes_would_take_every_manifest_of_its_own_kinds(tmp_path: Path) -> None:
+    validate = tool("kubectl-validate")
+    for number, one in enumerate(documents()):
+        if one["apiVersion"] in CORE:
+            (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(one))
+    done = run(validate, "--version", KUBERNETES.rsplit(".", 1)[0], tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+# --- The gateway ----------------------------------------------------------------------------------
+
+
+async def test_the_gateway_keeps_metrics_inside_and_says_so_of_a_service_that_is_away(
+    tmp_path: Path,
+) -> None:
+    caddy, port = tool("caddy"), free_port()
+    env = os.environ | {
+        "PASHE_SITE": f"http://127.0.0.1:{port}",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path),
+    }
+    config = ("--config", CHART / "files" / "Caddyfile", "--adapter", "caddyfile")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220  (as of any server)
+            [caddy, "run", *config], env=env, stdout=log, stderr=log
+        )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+
+            async def live() -> bool:
+                with contextlib.suppress(httpx.HTTPError):
+                    return (await client.get("/live")).status_code == 200
+                return False
+
+            await eventually(live, 20, "the gateway")
+            for path in ("/metrics", "/intake/v1/metrics", "/audit/v1/ready", "/referral/metrics/"):
+                assert (await client.get(path)).status_code == 404, path
+            assert (await client.get("/audit/v1/log")).status_code in {502, 503}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
