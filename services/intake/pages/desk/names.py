@@ -57,6 +57,7 @@ TASKS: Final = {
     "new_words": N_("New words from the reporter"),
     "addition": N_("An addition from the committee"),
     "feedback": N_("What the person says of the help"),
+    "call_back": N_("Somebody asks to be called back"),
     "new_attachment": N_("A picture or voice note came"),
     "follow_up": N_("Ask how the person is"),
     "periodic_review": N_("Review of three months"),
