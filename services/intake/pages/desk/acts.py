@@ -31,7 +31,7 @@ _Desk = Annotated[Caller, Depends(require(*DESK))]
 STEPS: Final = frozenset(
     {
         "triage", "assign", "verify", "assess", "safety-plan", "plan", "contacts", "visits",
-        "visit-back", "consent", "split", "link", "unlink", "handover", "feedback", "close",
+        "visit-back", "committee-tasks", "consent", "split", "link", "unlink", "handover", "feedback", "close",
         "reopen",
     }
 )  # fmt: skip

@@ -156,7 +156,7 @@ def verbs_of(case: dict[str, Any], following: Sequence[str], waiting: set[str]) 
     facts = case["facts"]
     if case["status"] in _PLAIN:
         return [verb for verb in following if case["status"] == "closed"]
-    more = ["triage", "visits", "handover", "feedback"]
+    more = ["triage", "visits", "committee-tasks", "handover", "feedback"]
     if facts["about"] == "person" and (facts["count"] > 1 or facts.get("count_max")):
         more.append("split")
     first = ["triage"] if "triage" in waiting or not facts["entitled"] else []

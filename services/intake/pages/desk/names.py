@@ -100,6 +100,8 @@ STEPS: Final = {
     "harm": N_("The help did harm"),
     "visit": N_("Visit"),
     "visit-back": N_("Back from the visit"),
+    "errand": N_("A committee member was asked"),
+    "errand-back": N_("The committee member answered"),
     "page": N_("Paged"),
     "claim": N_("Taken on"),
     "debrief": N_("Talked about it"),
@@ -114,6 +116,7 @@ DO: Final = {
     "plan": N_("Agree on a plan"),
     "contacts": N_("Note a contact"),
     "visits": N_("Note a visit"),
+    "committee-tasks": N_("Ask a committee member for something"),
     "consent": N_("Write down what the person agreed to"),
     "split": N_("Tell persons apart"),
     "handover": N_("Hand over"),
@@ -206,6 +209,10 @@ CODES: Final = {
     "review_due": N_("To be reviewed"),
     "closed": N_("Closed"),
     "erased": N_("Erased"),
+    # what a committee member is asked for
+    "accompany": N_("To go with the person"),
+    "confirm_arrival": N_("To see that the person arrived"),
+    "leave_message": N_("To leave a word"),
     # answers, attachments
     "yes": N_("Yes"),
     "no": N_("No"),
