@@ -347,6 +347,7 @@ async def test_without_a_script_a_case_is_looked_at_and_let_go_out(room: Room, p
     await context.close()
 
 
+@pytest.mark.slow
 async def test_a_supervisor_sees_the_team_and_all_pages_hold_in_both_languages(
     room: Room, context: BrowserContext, page: Page, look: Look
 ) -> None:
