@@ -76,6 +76,20 @@ texts: $(READY) ## Add texts that no catalogue has yet, take out what nobody say
 test-keycloak: $(READY) ## Sign in at a real Keycloak (fetches 159 MB once)
 	@PASHE_TEST_KEYCLOAK=1 $(PYTEST) tests/keycloak -s
 
+.PHONY: prometheus
+prometheus: ## Install Debian's Prometheus with promtool, if it is missing (needs root)
+	@sh deploy/prometheus/install.sh
+
+.PHONY: test-rules
+test-rules: ## Try every alert with promtool
+	@command -v promtool > /dev/null || { echo "promtool is missing: make prometheus"; exit 1; }
+	@promtool check rules deploy/prometheus/rules/*.yaml
+	@promtool test rules deploy/prometheus/tests/*.yaml
+
+.PHONY: dashboards
+dashboards: $(READY) ## Write Grafana's dashboards anew from deploy/grafana/*.py
+	@.venv/bin/python -m deploy.grafana.write
+
 .PHONY: test-independent
 test-independent: $(READY) ## Verify the log with verifiers that are not ours (needs Go)
 	@$(PYTEST) tests/independent -rs

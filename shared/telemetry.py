@@ -52,7 +52,7 @@ _LEVELS: Final = (
 )
 NOTIFIERS: Final = (
     *("webhook", "kafka"),
-    *("sms", "page", "provider", "whatsapp", "voice", "push", "email"),
+    *("sms", "page", "provider", "digest", "whatsapp", "voice", "push", "email"),
 )
 """Every notifier, as `services.notification.notifiers` has them."""
 
@@ -520,7 +520,10 @@ AUDIT_FLAGS: Final = counter(
     "audit",
     "pashe_audit_flags",
     "Entries that are unsigned, wrongly signed, unreadable or gaps",
-    flag="the flags of an entry",
+    flag=(
+        *("unreadable", "unsigned", "bad-signature", "wrong-owner", "gap", "inversion"),
+        *("repeated-sequence", "other-bytes", "refused"),
+    ),
 )
 AUDIT_FINDINGS: Final = gauge(
     "audit",

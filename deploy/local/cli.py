@@ -26,6 +26,7 @@ from deploy.local import (
     importing,
     key_epoch,
     parked,
+    scraping,
     scrub,
     tokens,
 )
@@ -71,6 +72,7 @@ app.command("scrub")(scrub.scrub)
 app.command("rotate-keys")(key_epoch.rotate_keys)
 app.command("import")(importing.import_file)
 app.command("token")(tokens.print_token)
+app.command("prometheus")(scraping.run_prometheus)
 app.command("bench")(bench.measure_speed)
 console = Console(highlight=False)
 

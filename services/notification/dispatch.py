@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
+
 from services.notification import claims, outcomes, store
 from services.notification.domain import (
     SLOW,
@@ -42,6 +44,11 @@ if TYPE_CHECKING:
     from services.notification.verdicts import Answer
     from shared.events import Draft
     from shared.outbox import Outbox
+
+_OLDEST_DUE: Final = text(
+    "SELECT extract(epoch FROM CAST(:at AS timestamptz) - min(due_at)) FROM subscriptions"
+    " WHERE due_at <= :at AND (leased_until IS NULL OR leased_until <= :at)"
+)
 
 ACTOR: Final = "service:notification.webhook"
 
@@ -252,5 +259,7 @@ class Dispatch:
         """Read how many subscriptions stand how, for the gauge that alerts on dead ones."""
         async with self._engine.connect() as conn:
             found = await store.count_standings(conn)
+            due = await conn.scalar(_OLDEST_DUE, {"at": self._clock()})
+        telemetry.NOTICES_OLDEST.set(float(due or 0))
         for standing in (Standing.ACTIVE, Standing.DEAD, Standing.DISABLED):
             telemetry.SUBSCRIPTIONS.labels(str(standing)).set(found.get(standing, 0))

@@ -91,13 +91,17 @@ def _entry(line: dict[str, Any]) -> dict[str, Any]:
     """Add what the template shows of an entry: words, and times that are times."""
     role = line["actor_role"]
     at = line["time"] or line["recorded_at"]
-    return {"salt": None} | line | {
-        "what": EVENTS.get(line["type"], line["type"].replace("-", " ")),
-        "who": role if role in ROLES else None,
-        "program": PROGRAM,
-        "at": datetime.fromisoformat(at),
-        "wrong": [FLAGS[name] for name in line["flags"]],
-    }
+    return (
+        {"salt": None}
+        | line
+        | {
+            "what": EVENTS.get(line["type"], line["type"].replace("-", " ")),
+            "who": role if role in ROLES else None,
+            "program": PROGRAM,
+            "at": datetime.fromisoformat(at),
+            "wrong": [FLAGS[name] for name in line["flags"]],
+        }
+    )
 
 
 def _state(log: dict[str, Any]) -> dict[str, Any]:

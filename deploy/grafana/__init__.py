@@ -1,0 +1,1 @@
+"""Dashboards of operations, as code."""

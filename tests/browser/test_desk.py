@@ -1,0 +1,384 @@
+"""The desk in a real browser: a call is taken, a case goes from the queue to its release."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pyotp
+import pytest
+import pytest_asyncio
+
+from shared.vocabulary import Role
+from tests.support.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from playwright.async_api import BrowserContext, Page
+
+    from tests.browser.look import Look
+    from tests.support.stack import Stack
+
+NAME, PHONE, WORDS = "Invented Shirin", "01712345679", "Invented words of a neighbour."
+SAVAR = "BD30260072"
+PASSWORD = "an invented pass phrase"
+
+
+def report(**more: Any) -> dict[str, Any]:
+    """Return what a neighbour tells: invented, and of a place where somebody can help."""
+    return {
+        "channel": "web",
+        "about": "people",
+        "persons": [
+            {
+                "ref": "a",
+                "name": NAME,
+                "phone": PHONE,
+                "age": {"min": 16, "max": 16, "basis": "stated"},
+                "sex": "female",
+            }
+        ],
+        "places": [{"role": "now", "pcode": SAVAR}],
+        "concerns": ["child_labour"],
+        "needs": ["education"],
+        "narrative": WORDS,
+    } | more
+
+
+class Room:
+    """A whole stack, and what its people may ask of it."""
+
+    def __init__(self, stack: Stack, http: httpx.Client) -> None:
+        self.stack, self.http = stack, http
+        self.desk = stack.bearer(Role.COORDINATOR, subject="c1")
+
+    async def reported(self, **more: Any) -> str:
+        """Report somebody without a name of one's own; return the case once it is open."""
+        known = {item["case_id"] for item in self.cases()}
+        made = self.http.post("/intake/v1/reports", json=report(**more))
+        assert made.status_code == 201, made.text
+
+        def look() -> str | None:
+            new = [i for i in self.cases() if i["case_id"] not in known and i["facts"]]
+            return str(new[-1]["case_id"]) if new else None
+
+        found: str = await eventually(look, 20, "the case")
+        return found
+
+    def cases(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        after = None
+        while True:
+            query = {"limit": 200, **({"after": after} if after else {})}
+            page = self.http.get("/intake/v1/cases", params=query, headers=self.desk).json()
+            if not page["items"]:
+                return items
+            items += page["items"]
+            after = page["next"]
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.http.get(path, params=query, headers=self.desk)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def case(self, case_id: str) -> dict[str, Any]:
+        return dict(self.get(f"/intake/v1/cases/{case_id}"))
+
+    def referrals(self, case_id: str) -> list[dict[str, Any]]:
+        return list(self.get("/referral/v1/referrals", case_id=case_id)["items"])
+
+    def on_duty(self) -> None:
+        """Put the coordinator on duty, so that tasks have a name."""
+        at = datetime.now(UTC)
+        entry = {
+            "person": "coordinator:c1",
+            "level": "coordinator",
+            "begins": at.isoformat(),
+            "ends": (at + timedelta(hours=8)).isoformat(),
+        }
+        headers = self.stack.bearer(Role.SUPERVISOR, subject="s1")
+        assert self.http.post("/intake/v1/duty", json=entry, headers=headers).is_success
+
+
+@pytest.fixture(scope="module")
+def room(whole_stack: Stack) -> Iterator[Room]:
+    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
+        made = Room(whole_stack, http)
+        made.on_duty()
+        yield made
+
+
+async def sign_in(page: Page, room: Room, role: str) -> None:
+    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
+    login = f"{role}.{uuid4().hex[:8]}"
+    await page.goto(room.stack.pashe("sign-in", role, "--name", login).strip())
+    shown = re.search(r"<code>([A-Z2-7 ]+)</code>", await page.content())
+    assert shown
+    phone = pyotp.TOTP(shown[1].replace(" ", ""))
+    step = int(time.time()) // 30
+    await page.fill('[name="password"]', PASSWORD)
+    await page.fill('[name="again"]', PASSWORD)
+    await page.fill('[name="code"]', phone.generate_otp(step))
+    await page.click("button")
+    await page.goto(f"{room.stack.origin}/desk")
+    await page.fill('[name="login"]', login)
+    await page.fill('[name="password"]', PASSWORD)
+    await page.fill('[name="code"]', phone.generate_otp(step + 1))
+    await page.click("button")
+    await page.wait_for_url("**/desk**")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def coordinator(context: BrowserContext, page: Page, room: Room) -> AsyncIterator[Page]:
+    """A coordinator's page: by a token, which is quicker than to enrol."""
+    await context.set_extra_http_headers(room.desk)
+    yield page
+
+
+async def unfold(page: Page, where: str) -> None:
+    """Unfold a form, unless it is the next step and open already."""
+    found = page.locator(where)
+    if await found.get_attribute("open") is None:
+        await found.locator("summary").first.click()
+
+
+async def send(page: Page, form: str) -> None:
+    """Send a form of a page, and wait for the page that follows."""
+    async with page.expect_navigation():
+        await page.locator(f"#{form} .send .button").first.click()
+
+
+async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa: PLR0915
+    room: Room, page: Page, look: Look
+) -> None:
+    case_id = await room.reported(danger_now=True)
+    await eventually(lambda: room.referrals(case_id), 20, "a referral")
+    await sign_in(page, room, "coordinator")
+    await page.goto(f"{room.stack.origin}/desk")
+    await look(page, "desk-queue")
+    row = page.locator(f'li:has(a[href="/desk/cases/{case_id}"])')
+    await row.locator(".take button").click()
+    await page.wait_for_url(f"**/desk/cases/{case_id}**")
+    assert NAME not in await page.content()
+    await page.wait_for_selector("#referrals .referral")
+    await look(page, "desk-case")
+
+    # Who it is: closed until somebody says why, and at no address.
+    await page.check('#who [name="also"][value="reporter"]')
+    await page.click("#who button")
+    shown = await page.inner_text("#who")
+    assert NAME in shown
+    assert WORDS in shown
+    assert NAME not in page.url
+    await look(page, "desk-case-open")
+    await page.goto(f"{room.stack.origin}/desk/cases/{case_id}")
+    assert NAME not in await page.content()
+
+    # The steps, each through its form.
+    await page.select_option("#triage-urgency", "T1")
+    await send(page, "triage")
+    await unfold(page, "#do-assign")
+    await page.fill("#assign-worker", "w1")
+    await page.fill("#assign-supervisor", "s1")
+    await send(page, "assign")
+    await unfold(page, "#do-verify")
+    await page.check('#verify [value="substantiated"]')
+    await page.select_option("#verify-means", "phone")
+    await page.fill("#verify-text", "Invented: somebody called.")
+    await send(page, "verify")
+    await unfold(page, "#do-assess")
+    await page.check('#assess [name="answers.harm_goes_on"][value="no"]')
+    await send(page, "assess")
+    facts = room.case(case_id)["facts"]
+    assert (facts["urgency"], facts["entitled"]) == ("T1", True)
+    assert (facts["work"]["worker"], facts["work"]["finding"]) == ("w1", "substantiated")
+    assert facts["work"]["risk"]
+
+    # A question behind the secret number, and the release of what a person must release.
+    await page.locator("#said summary").click()
+    await page.fill("#question-text", "Invented question?")
+    await send(page, "question")
+    await unfold(page, "#agreed > details")
+    await page.select_option("#consent-given_by", "person")
+    await page.select_option("#consent-how", "spoken")
+    await page.check('#consent [name="explained:bool"]')
+    async with page.expect_navigation():
+        await page.locator("#consent .send .button").click()
+    assert room.get(f"/intake/v1/cases/{case_id}/consent")["items"]
+
+    def planned() -> bool:
+        return any("release" in r["allowed"] for r in room.referrals(case_id))
+
+    if await eventually(lambda: room.referrals(case_id), 20, "a referral") and planned():
+        await page.goto(f"{room.stack.origin}/desk/cases/{case_id}")
+        await page.wait_for_selector("#referrals .referral-form")
+        await page.locator("#referrals .referral details").first.locator("summary").click()
+        await look(page, "desk-case-help")
+        async with page.expect_navigation():
+            await page.locator('#referrals form[action$="/release"] button').first.click()
+
+    def out() -> bool:
+        return any(r["state"] in ("assigned", "accepted") for r in room.referrals(case_id))
+
+    await eventually(out, 20, "the referral is out")
+
+
+async def test_what_somebody_else_changed_is_told_and_nothing_written_is_lost(
+    room: Room, coordinator: Page, look: Look
+) -> None:
+    case_id = await room.reported()
+    page = coordinator
+    await page.goto(f"{room.stack.origin}/desk/cases/{case_id}")
+    await unfold(page, "#do-verify")
+    await page.check('#verify [value="unknown"]')
+    await page.select_option("#verify-means", "visit")
+    await page.fill("#verify-text", "Invented: what took long to write.")
+    other = room.stack.bearer(Role.COORDINATOR, subject="c2")
+    path = f"/intake/v1/cases/{case_id}/triage"
+    assert room.http.post(path, json={"urgency": "T2"}, headers=other).is_success
+    await send(page, "verify")
+    assert await page.locator('[role="alert"]').count() == 1
+    assert await page.input_value("#verify-text") == "Invented: what took long to write."
+    assert await page.is_checked('#verify [value="unknown"]')
+    assert room.case(case_id)["facts"]["work"]["finding"] is None
+    await look(page, "desk-case-stale")
+    await send(page, "verify")
+    assert room.case(case_id)["facts"]["work"]["finding"] == "unknown"
+
+
+async def test_by_keys_alone_and_new_ones_are_said_without_a_jump(
+    room: Room, coordinator: Page
+) -> None:
+    first, page = await room.reported(danger_now=True), coordinator
+    await page.goto(f"{room.stack.origin}/desk?lang=en")
+    rows = await page.locator("#queue .row").count()
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    await page.keyboard.press("k")
+    assert await page.evaluate("document.activeElement === document.querySelector('#queue .row')")
+    await page.evaluate("document.getElementById('news').dataset.at")
+    await room.reported(danger_now=True)
+    await eventually(lambda: _told(page), 40, "the bar of what is new")
+    assert await page.locator("#queue .row").count() == rows
+    assert await page.evaluate("document.activeElement.classList.contains('row')")
+    await page.locator(f'a.row[href="/desk/cases/{first}"]').focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**/desk/cases/{first}")
+    await page.keyboard.press("/")
+    await page.wait_for_url("**/desk/search")
+
+
+async def _told(page: Page) -> bool:
+    return await page.is_visible("#news")
+
+
+async def test_a_call_is_kept_as_it_is_typed_and_ends_with_a_secret_number(
+    room: Room, context: BrowserContext, page: Page, look: Look
+) -> None:
+    await context.set_extra_http_headers(room.stack.bearer(Role.OPERATOR, subject="o1"))
+    await page.goto(f"{room.stack.origin}/desk")
+    await page.wait_for_url("**/desk/calls")
+    await look(page, "desk-call")
+    await page.check('[name="kind"][value="silent"]')
+    await page.click('[name="end"]')
+    assert await page.locator(".receipt").count() == 0
+    assert await page.locator('form[action$="/report"]').count() == 1
+    await look(page, "desk-call-apart")
+    await page.goto(f"{room.stack.origin}/desk/calls")
+    await page.check('[name="caller"][value="child_alone"]')
+    await page.check('[name="report.concerns[]"][value="child_labour"]')
+    await page.select_option('[name="report.persons.0.sex"]', "male")
+    await page.fill('[name="report.persons.0.age:years"]', "১১")
+    await page.select_option('[name="report.places.0.pcode"]', SAVAR)
+    await page.fill('[name="report.narrative"]', WORDS)
+    await eventually(lambda: page.inner_text("#kept"), 20, "the call is kept")
+    call_id = await page.input_value('[name="call_id"]')
+    await page.click('[name="end"]')
+    assert re.search(
+        r"[০-৯]{4} [০-৯]{4} [০-৯]{4} [০-৯]{4}", await page.inner_text(".receipt >> nth=0")
+    )
+    await look(page, "desk-call-done")
+
+    def opened() -> dict[str, Any] | None:
+        found = [c for c in room.cases() if c["submission_id"] == call_id and c["facts"]]
+        return found[0]["facts"] if found else None
+
+    facts = await eventually(opened, 20, "the case of the call")
+    assert (facts["age"], facts["sex"], facts["upazila"]) == (11, "male", SAVAR)
+    answer = await page.goto(f"{room.stack.origin}/desk/team")
+    assert answer is not None
+    assert answer.status == 403
+
+
+async def test_search_finds_by_number_and_by_what_stands_in_no_address(
+    room: Room, coordinator: Page, look: Look
+) -> None:
+    case_id, page = await room.reported(), coordinator
+    await page.goto(f"{room.stack.origin}/desk/search")
+    await look(page, "desk-search")
+    await page.select_option("#search-by", "phone")
+    await page.fill("#search-what", "+880 1712-345679")
+    await page.click("#search .button")
+    assert await page.locator(f'a[href="/desk/cases/{case_id}"]').count() == 1
+    assert page.url.endswith("/desk/search")
+    await look(page, "desk-search-found")
+    await page.select_option("#search-by", "case")
+    await page.fill("#search-what", f"{case_id[:4]} {case_id[4:8]}".upper())
+    await page.click("#search .button")
+    assert await page.locator(f'a[href="/desk/cases/{case_id}"]').count() == 1
+
+
+async def test_without_a_script_a_case_is_looked_at_and_let_go_out(room: Room, page: Page) -> None:
+    case_id = await room.reported()
+    assert page.context.browser is not None
+    context = await page.context.browser.new_context(
+        java_script_enabled=False, extra_http_headers=room.desk
+    )
+    plain = await context.new_page()
+    await plain.goto(f"{room.stack.origin}/desk/cases/{case_id}")
+    await plain.click("#triage .send .button")
+    await eventually(lambda: room.referrals(case_id), 20, "a referral")
+    await plain.goto(f"{room.stack.origin}/desk/cases/{case_id}")
+    await plain.click("#referrals a")
+    assert await plain.locator(".referral").count() >= 1
+    await context.close()
+
+
+async def test_a_supervisor_sees_the_team_and_all_pages_hold_in_both_languages(
+    room: Room, context: BrowserContext, page: Page, look: Look
+) -> None:
+    await context.set_extra_http_headers(room.stack.bearer(Role.SUPERVISOR, subject="s1"))
+    case_id = await room.reported()
+    await eventually(lambda: room.case(case_id)["facts"], 20, "the case")
+    for language in ("bn", "en"):
+        for name, path in (
+            ("team", "/desk/team"),
+            ("queue", "/desk"),
+            ("case", f"/desk/cases/{case_id}"),
+            ("call", "/desk/calls"),
+            ("search", "/desk/search"),
+            ("help", f"/referral/pages/cases/{case_id}/referrals"),
+        ):
+            await page.goto(f"{room.stack.origin}{path}?lang={language}")
+            assert await page.get_attribute("html", "lang") == language
+            await look(page, f"desk-{name}-{language}")
+            await page.emulate_media(color_scheme="light")
+
+
+async def test_whom_a_case_names_finds_nothing_of_it_on_any_page(
+    room: Room, context: BrowserContext, page: Page
+) -> None:
+    case_id = await room.reported(exclude={"providers": ["c9"]})
+    await context.set_extra_http_headers(room.stack.bearer(Role.COORDINATOR, subject="c9"))
+    for path in (f"/desk/cases/{case_id}", f"/referral/pages/cases/{case_id}/referrals"):
+        answer = await page.goto(f"{room.stack.origin}{path}")
+        assert answer is not None
+        gone = answer.status == 404 or await page.locator(".referral").count() == 0
+        assert gone, path
+    await page.goto(f"{room.stack.origin}/desk")
+    assert await page.locator(f'a[href="/desk/cases/{case_id}"]').count() == 0

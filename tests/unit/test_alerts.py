@@ -1,0 +1,78 @@
+"""Alerts: each tried by promtool, each with a runbook, each on metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+import yaml
+
+from deploy.local.cli import app
+from shared.metrics import TABLE
+from tests.support.promtool import ROOT, RULES, TRIALS, promtool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNBOOKS = (ROOT / "docs/runbooks.md").read_text("utf-8")
+ENDINGS = ("", "_total", "_bucket", "_count", "_sum", "_info")
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text("utf-8"))["groups"]:
+            found |= {rule["alert"]: rule for rule in group["rules"] if "alert" in rule}
+    return found
+
+
+def test_promtool_takes_every_rule() -> None:
+    assert "SUCCESS" in promtool("check", "rules", *RULES)
+
+
+@pytest.mark.parametrize("path", TRIALS, ids=lambda path: path.stem)
+def test_every_alert_fires_when_it_should_and_only_then(path: Path) -> None:
+    assert "SUCCESS" in promtool("test", "rules", path)
+
+
+def test_every_alert_is_tried_both_ways() -> None:
+    tried = [
+        (trial["alertname"], bool(trial["exp_alerts"]))
+        for path in TRIALS
+        for test in yaml.safe_load(path.read_text("utf-8"))["tests"]
+        for trial in test["alert_rule_test"]
+    ]
+    assert sorted(tried) == sorted((name, fires) for name in alerts() for fires in (False, True))
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
+    assert re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE) == list(
+        dict.fromkeys(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE))
+    )
+    assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == set(alerts())
+
+
+def test_every_command_in_the_runbooks_exists() -> None:
+    commands = typer.main.get_command(app)
+    told = set(re.findall(r"`?pashe ((?:[a-z-]+ ?){1,2})", RUNBOOKS))
+    assert told
+    for words in told:
+        found: Any = commands
+        for word in words.split():
+            if not hasattr(found, "commands"):
+                break  # an argument
+            assert word in found.commands, words
+            found = found.commands[word]
+
+
+def test_rules_ask_only_for_metrics_that_are_declared() -> None:
+    known = {f"{name}{ending}" for name in TABLE for ending in ENDINGS}
+    for path in RULES:
+        for name in re.findall(r"\bpashe_[a-z0-9_]+", path.read_text("utf-8")):
+            assert name in known, name
