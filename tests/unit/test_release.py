@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.referral import ranking
@@ -36,7 +36,9 @@ PERSONS = {
 MISSING: dict[str, dict[str, Any]] = {
     "nobody entitled reported": {"entitled": False},
     "no consent": {"consent": ConsentState()},
-    "consent for something else": {"consent": ConsentState(given=True, purposes=["transport"])},
+    "consent for something else": {
+        "consent": ConsentState(given=True, purposes=["something_else"])
+    },
     "somebody alleged may be involved": {"conflict": True},
     "test traffic": {"test": True},
     "about a place": {"about": "place"},
@@ -55,6 +57,7 @@ def approving(**concerns: list[str] | str) -> Policy:
     missing=st.sets(st.sampled_from(sorted(MISSING))),
     concerns=st.lists(st.sampled_from(sorted(Concern)), max_size=3),
 )
+@example(need="transport", missing={"consent for something else"}, concerns=[])
 def test_a_rule_releases_only_with_everything_that_the_product_asks_for(
     need: str, missing: set[str], concerns: list[str]
 ) -> None:
