@@ -156,8 +156,8 @@ class Pages:
             query["lang"] = context["lang"]
         return _plain_link(path, **query)
 
-    def router(self) -> APIRouter:
-        """Make a router whose errors are pages, and which serves the files of these pages once."""
+    def router(self, *, files: bool = True) -> APIRouter:
+        """Make a router whose errors are pages; with `files` it serves those of these pages."""
         pages = self
 
         class PageRoute(APIRoute):
@@ -176,9 +176,11 @@ class Pages:
 
         router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-        @router.get(f"{self.assets.at}/{{name}}", response_model=None)
-        async def asset(request: Request, name: str) -> Response:
-            return self.assets.answer(request, name)
+        if files:
+
+            @router.get(f"{self.assets.at}/{{name}}", response_model=None)
+            async def asset(request: Request, name: str) -> Response:
+                return self.assets.answer(request, name)
 
         return router
 

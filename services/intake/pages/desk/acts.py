@@ -52,7 +52,7 @@ def filled_in(form: Form) -> dict[str, list[str]]:
 
 def make_router(service: Service, frame: Frame) -> APIRouter:
     """Make the routes of doing."""
-    router = frame.pages.router()
+    router = frame.pages.router(files=False)
 
     async def send(
         request: Request, path: str, form: Form, body: object, method: str = "POST"

@@ -45,7 +45,7 @@ def revision_of(form: Form) -> int:
 
 def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
     """Make the routes of calls."""
-    router = frame.pages.router()
+    router = frame.pages.router(files=False)
 
     async def save(request: Request, form: Form, *, goes_on: bool) -> Answer:
         body = body_of_call(form, goes_on=goes_on)
