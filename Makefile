@@ -87,7 +87,7 @@ test-rules: ## Try every alert with promtool
 	@promtool test rules deploy/prometheus/tests/*.yaml
 
 .PHONY: dashboards
-dashboards: $(READY) ## Write Grafana's dashboards anew from deploy/grafana/*.py
+dashboards: $(READY) ## Write Grafana's dashboards anew from its boards
 	@.venv/bin/python -m deploy.grafana.write
 
 .PHONY: test-independent

@@ -292,8 +292,7 @@ class Service:
 
     def show_from_start(self) -> None:
         """Make the series whose labels this process knows, and the readings it will take."""
-        version = importlib.metadata.version("pashe")
-        facts = {"service": self.settings.service, "version": version}
+        facts = {"service": self.settings.service, "version": _version()}
         telemetry.BUILD.info(facts | {"python": platform.python_version()})
         telemetry.KERNEL.expect()
         if self.consumers:
@@ -385,6 +384,14 @@ async def _end_offsets(
     finally:
         with contextlib.suppress(Exception):  # it only looked
             await client.stop()
+
+
+def _version() -> str:
+    """Return the version of the program; an image may hold the code alone, not its package."""
+    try:
+        return importlib.metadata.version("pashe")
+    except importlib.metadata.PackageNotFoundError:
+        return os.environ.get("PASHE_VERSION", "unknown")
 
 
 async def _watch_loop() -> None:

@@ -52,7 +52,7 @@ _LEVELS: Final = (
 )
 NOTIFIERS: Final = (
     *("webhook", "kafka"),
-    *("sms", "page", "provider", "whatsapp", "voice", "push", "email"),
+    *("sms", "page", "provider", "digest", "whatsapp", "voice", "push", "email"),
 )
 """Every notifier, as `services.notification.notifiers` has them."""
 

@@ -1,10 +1,10 @@
-"""Write the dashboards as JSON: `python -m deploy.grafana.write`, after a change of `panels`."""
+"""Write the dashboards as JSON: `python -m deploy.grafana.write`, after a change of a board."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -16,7 +16,10 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-from deploy.grafana.panels import BOARDS, Board, Panel
+from deploy.grafana.boards import BOARDS
+
+if TYPE_CHECKING:
+    from deploy.grafana.panels import Board, Panel
 
 FOLDER: Final = Path(__file__).with_name("dashboards")
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="pashe-prometheus")

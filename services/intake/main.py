@@ -53,7 +53,7 @@ from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
 from services.intake.pages import committee as committee_pages
-from services.intake.pages import desk
+from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
@@ -167,6 +167,8 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     app.fences |= opened.fences
     for router in opened.routers:
         app.include_router(router)
+    if "helpline" in chosen:
+        app.include_router(desk_pages.make_calls_router())
     if "web" in chosen:
         door = replace(desk, committer=committer.door("web"))
         app.include_router(public.make_router(door, Reporters(vault, service.outbox)))
@@ -270,7 +272,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look),
-        *desk.make_routers(service),
+        *desk_pages.make_routers(service),
     )
     for router in rooms:
         app.include_router(router)

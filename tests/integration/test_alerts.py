@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-NOWHERE = "BD99999999"
-"""No place: a rule that is asked about it raises."""
+POISON = "fe\0male"
+"""A word that PostgreSQL takes into no document: whoever stores the case cannot."""
 
 
 @dataclass(slots=True)
@@ -176,17 +176,26 @@ async def test_a_poisoned_rule_fires_that_something_is_parked(watched: Watched) 
         )
         assert not moved.endswith(" 0")
         await watched.fires("ReportsParked")
-        await conn.execute("UPDATE parked SET state = 'dismissed' WHERE key = $1", case_id.encode())
     finally:
         await conn.close()
+        for service in SERVICES[:3]:
+            await dismiss(watched.stack, service, case_id)
     await watched.is_calm()
 
 
+async def dismiss(stack: Stack, service: str, case_id: str) -> None:
+    conn = await stack.connect(service)
+    try:
+        await conn.execute("UPDATE parked SET state = 'dismissed' WHERE key = $1", case_id.encode())
+    finally:
+        await conn.close()
+
+
 async def poison(stack: Stack) -> str:
-    """Let intake say of a case that it is at a place that is none: a rule of referral raises."""
+    """Let intake say of a case what no rule of referral can store."""
     case_id = str(uuid4())
     facts = CaseFacts(
-        report_id=uuid4(), channel="partner", upazila=NOWHERE, needs=["education"], urgency="T3"
+        report_id=uuid4(), channel="partner", sex=POISON, needs=["education"], urgency="T3"
     )
     seed = (stack.home / "keys" / "intake" / "signing.key").read_text().strip()
     engine = make_engine(stack.environment("intake")["DATABASE_URL"], size=1, name="trial")

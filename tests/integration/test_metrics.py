@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -47,15 +48,17 @@ async def send(http: httpx.AsyncClient, stack: Stack, count: int) -> list[str]:
     """Send so many like reports, a few at a time; return their cases."""
     room = asyncio.Semaphore(8)
     body = report(needs=["education"])
+    url = f"{stack.url('intake')}/intake/v1/reports"
 
     async def one() -> str:
         headers = stack.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": str(uuid4())}
         async with room:
-            answer = await http.post(
-                f"{stack.url('intake')}/intake/v1/reports", json=body, headers=headers
-            )
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["case_ids"][0])
+            for _ in range(5):
+                with contextlib.suppress(httpx.TransportError):  # the same key: it comes to one
+                    answer = await http.post(url, json=body, headers=headers)
+                    assert answer.status_code in {200, 201}, answer.text
+                    return str(answer.json()["case_ids"][0])
+        raise AssertionError("intake does not answer")
 
     return await asyncio.gather(*(one() for _ in range(count)))
 
@@ -84,7 +87,10 @@ async def test_every_declared_metric_is_exported_and_no_other(whole_stack: Stack
                 found = await scrape(http, whole_stack, service)
                 ages = {s.labels["reading"] for s in found["pashe_reading_age_seconds"].samples}
                 for declared in TABLE.values():
-                    if declared.reading in ages and declared.name not in LATER:
+                    if declared.owner not in (service, EVERY) or declared.name in LATER:
+                        continue
+                    closed = all(isinstance(values, tuple) for values in declared.labels.values())
+                    if closed and (declared.reading is None or declared.reading in ages):
                         assert found[declared.name].samples, declared.name
                 return found
 

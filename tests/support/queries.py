@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deploy.grafana.panels import BOARDS
+from deploy.grafana.boards import BOARDS
 
 CHOSEN = {
     "$channel": "web",

@@ -37,6 +37,25 @@ def test_every_alert_fires_when_it_should_and_only_then(path: Path) -> None:
     assert "SUCCESS" in promtool("test", "rules", path)
 
 
+def test_prometheus_beside_the_containers_finds_every_service() -> None:
+    folder = ROOT / "deploy/prometheus"
+    promtool("check", "config", folder / "prometheus.yml")
+    told = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))
+    (job,) = told["scrape_configs"]
+    containers = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))["services"]
+    ours = {
+        name
+        for name in containers
+        if name.split("-")[0] in {"intake", "referral", "notification", "audit"}
+    }
+    asked = {
+        target.partition(":")[0]: group["labels"]["service"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    }
+    assert asked == {name: name.split("-")[0] for name in ours}
+
+
 def test_every_alert_is_tried_both_ways() -> None:
     tried = [
         (trial["alertname"], bool(trial["exp_alerts"]))

@@ -110,6 +110,27 @@ async def test_what_raises_in_one_channel_is_its_own_503(two: None) -> None:
         assert (await client.get("/intake/channels/trial/nothing")).status_code == 404
 
 
+async def test_what_a_channel_does_not_take_is_counted_with_why(two: None) -> None:
+    def refused(channel: str, why: str) -> float:
+        labels = {"channel": channel, "why": why}
+        return telemetry.REGISTRY.get_sample_value("pashe_submission_rejections_total", labels) or 0
+
+    app = lab()
+    found = opened("trial", "broken")
+    app.fences |= found.fences
+    for router in found.routers:
+        app.include_router(router)
+    before = refused("trial", "other"), refused("broken", "unavailable")
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://lab"
+    ) as client:
+        await client.post("/intake/channels/trial/nothing")
+        await client.get("/intake/channels/trial/nothing")  # it brought nothing
+        await client.post("/intake/channels/broken/anything")
+    assert refused("trial", "other") == before[0] + 1
+    assert refused("broken", "unavailable") == before[1] + 1
+
+
 def test_the_only_channel_of_a_process_must_start(two: None) -> None:
     with pytest.raises(ImportError):
         opened("broken", alone=True)

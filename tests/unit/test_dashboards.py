@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from deploy.grafana.panels import BOARDS, Board
+from deploy.grafana.boards import BOARDS
 from deploy.grafana.write import FOLDER, render
 from shared.metrics import TABLE
 from tests.support.promtool import RULES, promtool
@@ -17,6 +17,8 @@ from tests.support.queries import queries
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from deploy.grafana.panels import Board
 
 ENDINGS = {"counter": ("_total",), "gauge": ("",), "info": ("_info",)}
 HISTOGRAM = ("_bucket", "_count", "_sum")

@@ -38,7 +38,13 @@ async def shown(**values: Any) -> str:
     app, pages = FastAPI(), Pages("lab", HERE)
 
     async def page(request: Request) -> Response:
-        known = {"service": "lab", "streams": [], "keeps": True, "at": AT, "report": {}}
+        known: dict[str, Any] = {
+            "service": "lab",
+            "streams": [],
+            "keeps": True,
+            "at": AT,
+            "report": {},
+        }
         return pages.show(request, "part.html", **(known | values))
 
     app.router.add_route("/", page)

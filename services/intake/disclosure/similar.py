@@ -1,7 +1,8 @@
 """Cases that may be of the same person, by blind marks.
 
-Only cases are compared with one another: nobody can ask for a number or a name. Each look-up is
-counted, and whoever makes many waits (SAFETY 15). A person confirms; nothing is joined by itself.
+Cases are compared with one another; who asks for a number or a name searches (`search`). Each
+look-up is counted, and whoever makes many waits (SAFETY 15). A person confirms; nothing is joined
+by itself.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def make_routers(service: Service) -> tuple[APIRouter, ...]:
-    """Make the routes of the desk: what is looked at, what is done, and calls."""
+    """Make the routes of the desk in the process of cases: what is looked at, what is done."""
     frame = Frame(make_pages())
-    return (
-        routes.make_router(service, frame),
-        acts.make_router(service, frame),
-        calls.make_router(frame),
-    )
+    return routes.make_router(service, frame), acts.make_router(service, frame)
+
+
+def make_calls_router() -> APIRouter:
+    """Make the routes of calls, in the process of the channel that takes them."""
+    return calls.make_router(Frame(make_pages()))

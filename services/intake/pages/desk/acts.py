@@ -31,8 +31,8 @@ _Desk = Annotated[Caller, Depends(require(*DESK))]
 STEPS: Final = frozenset(
     {
         "triage", "assign", "verify", "assess", "safety-plan", "plan", "contacts", "visits",
-        "visit-back", "consent", "split", "link", "unlink", "handover", "feedback", "close",
-        "reopen",
+        "visit-back", "committee-tasks", "consent", "split", "link", "unlink", "handover",
+        "feedback", "close", "reopen",
     }
 )  # fmt: skip
 """Steps of a case that a form may take; each is a verb of the interface."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.intake.pages.desk.frame import pass_on, short_of
 from shared.inside import Refused
+from shared.pages.languages import show_place
 from shared.pages.words import N_
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from services.intake.pages.desk.frame import Frame
+    from shared.pages.languages import Language
 
 LOOKS: Final = ("persons", "notes", "messages", "similar")
 """What stays closed until somebody asks to see it."""
@@ -53,6 +55,7 @@ class CaseView:
         self._request = request
         self._case_id = case_id
         self._at = f"/intake/v1/cases/{case_id}"
+        self._language = frame.pages.language(request)
 
     async def get(self, path: str, **query: Any) -> Any:  # noqa: ANN401
         """Read from the interface; a refusal is the page's.
@@ -124,7 +127,7 @@ class CaseView:
         match what:
             case "persons":
                 told = await self._ask(f"{self._at}/persons", reason=reason, also=list(also))
-                return _people(told, also)
+                return _people(told, also, self._language)
             case "notes":
                 told = await self._ask(f"{self._at}/notes", reason=reason)
                 return {one["step_id"]: one["said"] for one in told["items"]}
@@ -153,7 +156,7 @@ def verbs_of(case: dict[str, Any], following: Sequence[str], waiting: set[str]) 
     facts = case["facts"]
     if case["status"] in _PLAIN:
         return [verb for verb in following if case["status"] == "closed"]
-    more = ["triage", "visits", "handover", "feedback"]
+    more = ["triage", "visits", "committee-tasks", "handover", "feedback"]
     if facts["about"] == "person" and (facts["count"] > 1 or facts.get("count_max")):
         more.append("split")
     first = ["triage"] if "triage" in waiting or not facts["entitled"] else []
@@ -162,18 +165,27 @@ def verbs_of(case: dict[str, Any], following: Sequence[str], waiting: set[str]) 
     return list(dict.fromkeys([*first, *middle, *more, *last]))
 
 
-def _people(told: dict[str, Any], also: Sequence[str]) -> list[tuple[str, list[Any]]]:
+def _people(
+    told: dict[str, Any], also: Sequence[str], language: Language
+) -> list[tuple[str, list[Any]]]:
     shown = []
     for key, name in _GROUPS:
         if key == "persons" or key in also:
             found = told.get(key) or []
             people = found if isinstance(found, list) else [found]
-            shown.append((name, [_terms(one) for one in people]))
+            shown.append((name, [_terms(one, language) for one in people]))
     return shown
 
 
-def _terms(person: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _said(person[key])) for key, name in _SHOWN.items() if person.get(key)]
+def _terms(person: dict[str, Any], language: Language) -> list[tuple[str, str]]:
+    """Return what is known of somebody, as pairs of a name and a text."""
+    known = {key: person[key] for key in _SHOWN if person.get(key)}
+    if "places" in known:
+        known["places"] = [
+            ", ".join(filter(None, (one.get("text"), show_place(one.get("pcode"), language))))
+            for one in known["places"]
+        ]
+    return [(_SHOWN[key], _said(value)) for key, value in known.items()]
 
 
 def _said(value: Any) -> str:  # noqa: ANN401  (any JSON value)

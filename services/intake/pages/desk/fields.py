@@ -21,7 +21,7 @@ DHAKA: Final = "+06:00"
 OURS: Final = frozenset({"once", "version", "back", "look"})
 """Fields of every form that are no part of what it says."""
 
-_NAME: Final = re.compile(r"[a-z_0-9]+(?:\.[a-z_0-9]+){0,4}(?:\[\])?(?::[a-z]+)?")
+_NAME: Final = re.compile(r"[a-z0-9][a-z_0-9]*(?:\.[a-z_0-9]+){0,4}(?:\[\])?(?::[a-z]+)?")
 
 _LEVELS: Final = 50
 """Entries of a list that a form may name by number."""

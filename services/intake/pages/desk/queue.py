@@ -42,7 +42,7 @@ GROUPS: Final = {
         "approve_closing", "approve_erasure", "original_asked", "risk_lowered", "review_closing",
         "handover_answer", "handover_declined", "close_handed_over",
     ),
-    "words": ("new_words", "addition", "feedback", "new_attachment"),
+    "words": ("new_words", "addition", "call_back", "feedback", "new_attachment"),
     "follow": (
         "follow_up", "periodic_review", "check_after_closing", "review", "debrief",
         "ask_again_at_18",

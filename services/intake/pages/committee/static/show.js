@@ -54,8 +54,8 @@ function day(text) {
 
 function hour(text) {
   const locale = document.documentElement.lang === 'bn' ? 'bn-BD' : 'en-GB';
-  const how = { day: 'numeric', month: 'long', hour: '2-digit', minute: '2-digit', hour12: false, timeZone: 'Asia/Dhaka' };
-  return new Date(text).toLocaleString(locale, how);
+  const how = { hour: '2-digit', minute: '2-digit', hour12: false, timeZone: 'Asia/Dhaka' };
+  return day(text) + ', ' + new Date(text).toLocaleTimeString(locale, how);
 }
 
 /* Items that wait: which day, what kind, in which state, and why when the centre refused one. */
