@@ -87,6 +87,9 @@ class Proxy:
             # A client of httpx keeps cookies: without this everybody would have everybody's.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
+        # What the client did not say is not said for it: it may not know how to inflate.
+        for name in list(self._client.headers):
+            del self._client.headers[name]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the start and end of the process."""

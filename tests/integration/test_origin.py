@@ -119,6 +119,20 @@ async def test_what_one_client_is_given_no_other_client_sends() -> None:
     assert "cookie" not in service.heads[2].lower()
 
 
+async def test_nothing_is_asked_for_that_the_client_did_not_ask_for() -> None:
+    service = Service(answer)
+    await service.start()
+    async with origin(service) as url:
+        host, port = url[7:].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /intake/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    asked = service.heads[0].lower()
+    assert "accept" not in asked
+    assert "user-agent" not in asked
+
+
 async def test_events_pass_as_they_come_and_a_client_that_leaves_is_noticed() -> None:
     gate = asyncio.Event()
 
