@@ -126,7 +126,8 @@ async def test_nothing_is_asked_for_that_the_client_did_not_ask_for() -> None:
         host, port = url[7:].split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET /intake/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await asyncio.wait_for(reader.read(), 10)
+        async with asyncio.timeout(10):
+            await reader.read()
         writer.close()
     asked = service.heads[0].lower()
     assert "accept" not in asked
