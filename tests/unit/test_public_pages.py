@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -173,6 +173,7 @@ TELLING = st.builds(
 )
 
 
+@example(replace(TOLD, contact="sms", hours=("morning",) * 15, needs=("medical",) * 60))
 @given(TELLING)
 def test_whatever_is_told_makes_a_report_that_is_taken(told: Told) -> None:
     if told.who == "self":

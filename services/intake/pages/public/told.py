@@ -82,8 +82,8 @@ def report_of(told: Told, language: str) -> dict[str, Any]:
         "reporter": {"kind": "self" if told.who == "self" else "unknown"},
         "persons": _persons(told),
         "places": _places(told),
-        "concerns": list(told.concerns),
-        "needs": list(told.needs),
+        "concerns": list(dict.fromkeys(told.concerns)),
+        "needs": list(dict.fromkeys(told.needs)),
         "narrative": told.words or None,
     }
     if told.danger in ("yes", "no"):
@@ -100,7 +100,7 @@ def report_of(told: Told, language: str) -> dict[str, Any]:
                 "how": "written",
                 "explained": True,
                 "allows": ["refer"],
-                "purposes": list(told.needs),
+                "purposes": list(dict.fromkeys(told.needs)),
                 "basis": "consent",
             }
         ]
@@ -161,7 +161,7 @@ def _contact(told: Told) -> dict[str, Any] | None:
         "allowed": True,
         "channel": told.contact,
         "number": number,
-        "hours": [HOURS[name] for name in told.hours if name in HOURS],
+        "hours": [hours for name, hours in HOURS.items() if name in told.hours],
         "ask_for": told.ask_for or None,
         "safe_word": told.agreed_word or None,
         "shared_phone": {"yes": True, "no": False}.get(told.shared),
