@@ -173,7 +173,11 @@ TELLING = st.builds(
 )
 
 
-@example(replace(TOLD, contact="sms", hours=("morning",) * 15, needs=("medical",) * 60))
+@example(
+    replace(
+        TOLD, contact="sms", number="01712345678", hours=("morning",) * 15, needs=("medical",) * 60
+    )
+)
 @given(TELLING)
 def test_whatever_is_told_makes_a_report_that_is_taken(told: Told) -> None:
     if told.who == "self":
