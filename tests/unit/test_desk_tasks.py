@@ -11,8 +11,10 @@ import pytest
 from services.intake.casework.duty import who_is_told
 from services.intake.casework.review import Attempt, Closing, close, is_review_due, mark_review_due
 from services.intake.casework.roster import Duty
+from services.intake.casework.rules import rules_on
 from services.intake.casework.tasks import (
     NO_ONE,
+    SILENCE_BESIDE,
     UNACKNOWLEDGED,
     Orders,
     after_case,
@@ -33,7 +35,8 @@ AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
 
 
 def referral(state: str, **more: Any) -> ReferralFacts:
-    return ReferralFacts(referral_id=REFERRAL, need="shelter", urgency="T1", state=state, **more)
+    told: dict[str, Any] = {"need": "shelter", "urgency": "T1", **more}
+    return ReferralFacts(referral_id=REFERRAL, state=state, **told)
 
 
 def facts(**more: Any) -> CaseFacts:
@@ -75,6 +78,25 @@ def test_a_withdrawal_nobody_heard_is_a_task_even_of_an_erased_case() -> None:
         assert UNACKNOWLEDGED in ended(after("withdrawal-acknowledged", referral("withdrawn")))
     assert not after_erasure("referral-waiting", referral("waiting"))
     assert ended(after_erasure("referral-withdrawn", referral("withdrawn"))) == {UNACKNOWLEDGED}
+
+
+def test_where_the_policy_says_a_silence_comes_before_several_levels_at_once() -> None:
+    beside = rules_on(AT).told_beside
+    late = referral("assigned", silence="respond", escalated_to="coordinator", urgency="T0")
+    orders = after_referral("referral-escalated", late, beside)
+    assert opened(orders) == [("no_answer", "coordinator"), (SILENCE_BESIDE, "supervisor")]
+    _, other = orders.opens
+    slow = referral("assigned", silence="respond", escalated_to="coordinator", urgency="T2")
+    assert opened(after_referral("referral-escalated", slow, beside)) == [
+        ("no_answer", "coordinator")
+    ]
+    # who is reached by the ladder itself, or has nothing to see to any more, has no second task
+    higher = referral("assigned", silence="respond", escalated_to="supervisor", urgency="T0")
+    ladder = after_referral("referral-escalated", higher, beside)
+    assert opened(ladder) == [("no_answer", "supervisor")]
+    yes = after_referral("referral-accepted", referral("accepted", urgency="T0"), beside)
+    assert (SILENCE_BESIDE, other.about) in ladder.ends
+    assert (SILENCE_BESIDE, other.about) in yes.ends
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from services.intake.casework.desk import carry_out
 from services.intake.casework.paging import PAGE_TIMER
 from services.intake.casework.paging_store import page_now
 from services.intake.casework.review import Attempt, is_review_due, mark_review_due
+from services.intake.casework.rules import rules_on
 from services.intake.casework.tasks import (
     Orders,
     after_case,
@@ -120,7 +121,7 @@ class DeskHandler:
                 state.orders.append((case_id, after_erasure(event.type, data)))
             return
         if isinstance(data, ReferralFacts):
-            orders = after_referral(event.type, data)
+            orders = after_referral(event.type, data, rules_on(event.time).told_beside)
             since = state.received.get(case_id)
             if event.type in STAGES and since is not None and not data.test:
                 state.reached.append((STAGES[event.type], data.urgency, event.time - since))

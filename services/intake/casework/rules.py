@@ -6,7 +6,7 @@ import tomllib
 from datetime import date, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -52,6 +52,7 @@ class Rules(
     alternates: int
     before_person_minutes: dict[str, int]
     debrief_after_hours: int
+    told_beside: dict[str, tuple[Literal["supervisor", "district_focal_person"], ...]] = {}
     digest_hours: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     night: Night
     follow_up_days: dict[str, int]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shared.vocabulary import ReferralState, Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from shared.events import CaseFacts, NoticeFacts, ReferralFacts
 
@@ -55,6 +55,9 @@ CONTACT_BOUNCED: Final = "contact_bounced"
 
 _OF_THE_NUMBER: Final = ("bad-number", "opted-out", "bounced")
 """Reasons of a failed notice that say that nobody is reached by this number."""
+
+SILENCE_BESIDE: Final = "silence_beside"
+"""Kind of the task of who is told of a silence at once beside the level that it came before."""
 
 UNACKNOWLEDGED: Final = "withdrawal_unacknowledged"
 """Kind of the task when a provider did not say that it heard of a withdrawal."""
@@ -99,8 +102,14 @@ class Orders:
         return bool(self.opens or self.ends)
 
 
-def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
-    """Say what an event of a referral does: what is planned needs hands, silence needs a person."""
+def after_referral(
+    event_type: str, facts: ReferralFacts, beside: Mapping[str, Collection[str]] | None = None
+) -> Orders:
+    """Say what an event of a referral does: what is planned needs hands, silence needs a person.
+
+    `beside` names for an urgency the levels that are told of a silence at once, beside the one that
+    it comes before.
+    """
     if facts.test:
         return Orders()
     about = facts.referral_id
@@ -114,6 +123,7 @@ def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
     ends.update(_ENDS_SILENCE.get(state, ()) if state else ())
     if event_type == "first-contact-made":
         ends.add("no_first_contact")
+    heard = set(LEVELS) if ends & set(_SILENCES.values()) else set()
     if event_type not in _TO_ACT_ON and (state in _OUT or state in _FINAL):
         ends.add(PROVIDER_NOT_TOLD)
     if state is _S.PLANNED:
@@ -129,7 +139,19 @@ def after_referral(event_type: str, facts: ReferralFacts) -> Orders:
         ends.discard(kind)
         level = facts.escalated_to or COORDINATOR
         opens.append(Task(kind, about, facts.urgency, level, facts.need))
-    return Orders(tuple(opens), tuple((kind, about) for kind in sorted(ends)))
+        heard = set(LEVELS[: LEVELS.index(level) + 1]) if level in LEVELS else set()
+        opens += [
+            Task(SILENCE_BESIDE, uuid5(about, other), facts.urgency, other, facts.need)
+            for other in (beside or {}).get(facts.urgency or "", ())
+            if other not in heard
+        ]
+    return Orders(
+        tuple(opens),
+        (
+            *((kind, about) for kind in sorted(ends)),
+            *((SILENCE_BESIDE, uuid5(about, level)) for level in sorted(heard)),
+        ),
+    )
 
 
 def after_erasure(event_type: str, facts: ReferralFacts) -> Orders:

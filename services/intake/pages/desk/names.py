@@ -30,6 +30,7 @@ TASKS: Final = {
     "no_first_contact": N_("Said yes, but nobody called yet"),
     "not_delivered": N_("Help was not given in time"),
     "nobody_serves": N_("Nobody found who can help"),
+    "silence_beside": N_("Nobody answered where there is danger: see that somebody acts"),
     "release_late": N_("Waits too long for your decision"),
     "waitlisted_long": N_("Waits long for a place"),
     "withdrawal_unacknowledged": N_("Not confirmed that it was taken back"),
@@ -70,7 +71,7 @@ TASKS: Final = {
 OF_NEED: Final = frozenset(
     {
         "release", "choose_offer", "call_office", "nobody_serves", "no_answer", "release_late",
-        "no_first_contact", "not_delivered", "waitlisted_long",
+        "no_first_contact", "not_delivered", "waitlisted_long", "silence_beside",
     }
 )  # fmt: skip
 """Kinds whose detail is a need."""

@@ -34,8 +34,8 @@ GROUPS: Final = {
     ),
     "silence": (
         "no_answer", "no_first_contact", "not_delivered", "nobody_serves", "release_late",
-        "waitlisted_long", "withdrawal_unacknowledged", "notice_withheld", "notice_unknown",
-        "notice_failed", "provider_not_told", "contact_bounced", "parked",
+        "silence_beside", "waitlisted_long", "withdrawal_unacknowledged", "notice_withheld",
+        "notice_unknown", "notice_failed", "provider_not_told", "contact_bounced", "parked",
     ),
     "decide": (
         "release", "choose_offer", "call_office", "verify", "assign", "assess", "reassign",
