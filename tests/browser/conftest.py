@@ -77,7 +77,7 @@ def http(whole_stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def look(context: BrowserContext) -> Look:
+@pytest_asyncio.fixture(loop_scope="session")
+async def look(context: BrowserContext) -> Look:
     """What every page is held to; it hears every request of the context."""
     return Look(context)

@@ -285,7 +285,8 @@ async def test_what_a_coordinator_asked_is_a_stub_and_its_answer_comes_before_th
     await page.locator("#tasks li").wait_for(state="detached")
 
     def on_desk() -> bool:
-        found = http.get("/intake/v1/tasks", params={"limit": 200}, headers=desk).json()["items"]
-        return any(t["case_id"] == case_id and t["kind"] == "errand_not_done" for t in found)
+        asked = {"case_id": case_id, "limit": 200}
+        found = http.get("/intake/v1/tasks", params=asked, headers=desk).json()["items"]
+        return any(task["kind"] == "errand_not_done" for task in found)
 
     await eventually(on_desk, 20, "the task of the desk")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -268,18 +269,23 @@ async def test_danger_now_is_traced_whatever_is_sampled(watched: Watched) -> Non
 async def test_a_collector_that_hangs_holds_no_stop(watched: Watched) -> None:
     """Last of the file: it ends a service, which is started again."""
 
+    over = threading.Event()
+
     def hang(_: Received) -> int:
-        time.sleep(5)  # longer than a span may take
+        over.wait(5)  # longer than a span may take
         return 200
 
     watched.collector.answer = hang
-    for _ in range(5):
-        await watched.report(danger_now=True)
-    pid = watched.stack.pid("intake")
-    began = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    assert await gone(pid, 30)
-    took = time.monotonic() - began
+    try:
+        for _ in range(5):
+            await watched.report(danger_now=True)
+        pid = watched.stack.pid("intake")
+        began = time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+        assert await gone(pid, 30)
+        took = time.monotonic() - began
+    finally:
+        over.set()
     assert took < 15, took
 
 

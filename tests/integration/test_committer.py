@@ -183,7 +183,7 @@ async def test_a_database_that_stands_still_sheds_what_is_too_much_and_keeps_wha
 ) -> None:
     """Backpressure: so many wait and no more; who is refused is so before the body is read."""
     taken = [counter.prepare() for _ in range(20)]
-    filler = [replace(taken[0], size=0) for _ in range(MAX_QUEUE - len(taken))]
+    filler = [replace(counter.prepare(), size=0) for _ in range(MAX_QUEUE - len(taken))]
     conn = await asyncpg.connect(counter.room.database.urls("intake")["DATABASE_OWNER_URL"])
     try:
         held = conn.transaction()

@@ -51,6 +51,7 @@ OPEN_TO_REQUESTS: Final = {
     "log_head": "the published log: size, root and signature",
     "nodes": "the published log: hashes",
     "cosigned": "the published log: what witnesses signed of it",
+    "daily": "the published log: its state of each day",
 }
 """Tables that a request may read whole, and why."""
 

@@ -152,7 +152,6 @@ def test_the_origin_keeps_metrics_and_readiness_inside_and_says_when_a_service_i
 ) -> None:
     eventually_now(lambda: ready(stack), 30, "all parts ready")
     with httpx.Client(base_url=stack.origin, timeout=10) as client:
-        assert client.get("/").status_code == 200
         for path in (
             "/metrics",
             "/ready",

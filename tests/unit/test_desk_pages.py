@@ -15,6 +15,8 @@ from services.referral.eligibility import AREA, CONFLICT, IN, NO_PLACE, NOT_ACTI
 from services.referral.pages.desk.view import choices_in
 
 INTAKE = Path(__file__).resolve().parents[2] / "services" / "intake"
+CONSTANTS = re.compile(r'^([A-Z_0-9]+): Final = "([a-z_0-9]+)"$', re.MULTILINE)
+NAMED = re.compile(r"\bTask\(\s*([A-Z_0-9]+)\b")
 KINDS = re.compile(r'Task\(\s*"([a-z_0-9]+)"')
 
 
@@ -77,10 +79,14 @@ def test_what_has_ended_is_only_opened_again_and_what_is_erased_nothing() -> Non
 
 
 def test_every_task_of_the_desk_has_a_name_and_a_group() -> None:
-    kinds = {
-        kind for file in INTAKE.rglob("*.py") for kind in KINDS.findall(file.read_text("utf-8"))
-    }
+    texts = [file.read_text("utf-8") for file in INTAKE.rglob("*.py")]
+    kinds = {kind for text in texts for kind in KINDS.findall(text)}
     assert kinds
+    shared = dict(CONSTANTS.findall((INTAKE / "casework" / "tasks.py").read_text("utf-8")))
+    for text in texts:
+        known = shared | dict(CONSTANTS.findall(text))
+        kinds |= {known[name] for name in NAMED.findall(text) if name in known}
+    assert {"errand_not_done", "silence_beside", "visit_overdue"} <= kinds
     grouped = {kind for some in GROUPS.values() for kind in some}
     assert kinds <= set(TASKS)
     assert set(TASKS) == grouped

@@ -19,6 +19,7 @@ TASKS: Final = {
     "unseen": N_("Nobody looked at it yet"),
     "contact_unsafe": N_("Contact was not safe"),
     "contact_stopped": N_("Contact was stopped from the phone"),
+    "errand_not_done": N_("A committee member could not do what was asked"),
     "visit_overdue": N_("Somebody is not back from a visit"),
     "silent_calls": N_("Silent calls from one number"),
     "harmed": N_("The help did harm"),

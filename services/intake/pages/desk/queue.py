@@ -29,7 +29,7 @@ PAGE: Final = 40
 GROUPS: Final = {
     "danger": (
         "triage", "unseen", "contact_unsafe", "contact_stopped", "visit_overdue", "silent_calls",
-        "harmed",
+        "harmed", "errand_not_done",
         "safety_plan", "page_not_sent", "nobody_on_duty", "flagged_attachment",
     ),
     "silence": (
