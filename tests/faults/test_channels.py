@@ -112,6 +112,7 @@ async def flooded(home: Path, seconds: float, every: float, least: float) -> Non
     assert flood.sent > least * flood.rate * seconds, "the flood was too slow to say anything"
 
 
+@pytest.mark.slow
 async def test_a_flood_of_one_sender_leaves_genuine_reports_their_latency(tmp_path: Path) -> None:
     await flooded(tmp_path / "pashe", seconds=10, every=2, least=0.1)
 
@@ -205,6 +206,7 @@ def judge(told: dict[str, dict[str, Seen]], sent: dict[str, int], stored: dict[s
     assert {name: stored.get(name) for name in sent} == sent, "each once: none lost, none doubled"
 
 
+@pytest.mark.slow
 async def test_each_channel_killed_alone_leaves_the_others_and_loses_nothing(
     tmp_path: Path,
 ) -> None:

@@ -347,6 +347,7 @@ def expects(who: Asker, verb: Verb, thing: Thing) -> bool:
     return bool(decide(who.caller, verb, thing.matter, datetime.now(UTC)))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(480)
 def test_one_thing_is_asked_about_as_everybody(
     ground: Ground, things: list[Thing], askers: list[Asker], capsys: pytest.CaptureFixture[str]

@@ -133,6 +133,7 @@ async def more_cases(stack: Stack, before: int, more: int) -> None:
             assert len(new) <= 12, new  # a route, a type of event, of which nobody sent one before
 
 
+@pytest.mark.slow
 async def test_more_cases_make_no_more_series(whole_stack: Stack) -> None:
     await more_cases(whole_stack, 10, 150)
 

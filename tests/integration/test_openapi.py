@@ -125,6 +125,7 @@ def ask_all(stack: Stack, http: httpx.Client, mode: GenerationMode, times: int) 
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_no_request_is_answered_with_an_error_of_ours(
     whole_stack: Stack, http: httpx.Client, mode: GenerationMode

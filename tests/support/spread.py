@@ -1,7 +1,8 @@
 """How the tests are spread between workers (pytest-xdist): whole files, what starts most first.
 
 A file is one worker's, for its tests may build on one another's ground. The files that use
-`whole_stack` are one worker's together, so that a run starts one such stack, not one a worker.
+`whole_stack` are one worker's together, those of a folder: a run starts a stack for the pages and
+one for the rest, or one for both where one worker has both.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ def rank(path: Path) -> int:
 
 
 class Spread(LoadFileScheduling):  # type: ignore[misc]  # xdist's types do not reach mypy
-    """Gives each worker whole files, and all files of the shared stack to one of them."""
+    """Gives each worker whole files, and a folder's files of the shared stack to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return SHARED if rank(self.config.rootpath / file) == 0 else file
+        path = self.config.rootpath / file
+        return f"{path.parent.name} on {SHARED}" if rank(path) == 0 else file
 
 
 @pytest.hookimpl(optionalhook=True)
