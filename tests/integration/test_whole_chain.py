@@ -269,8 +269,8 @@ async def test_one_report_goes_through_all_four_services_once_in_one_trace(
             kind for kinds in by_stream.values() for kind in kinds
         )
         order = [line["type"] for line in sorted(lines, key=lambda x: x["index"])]
-        assert order.index("report-submitted") < order.index("case-created")
-        assert order.index("case-created") < order.index("referral-planned")
+        for kinds in by_stream.values():  # what is promised is the order of a case in each stream
+            assert [kind for kind in order if kind in kinds] == kinds
         assert len({r.headers["webhook-id"] for r in hooked()}) == len(hooked()) == 2
 
         for record in log:
