@@ -5,21 +5,15 @@ A process of its own, since wiring sets up logs and traces.
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.local.keys import SERVICES, make_keys
-from deploy.local.services import service_env
+from deploy.local.keys import make_keys
 from services.intake.channels import CASES, NAMES
-from shared.kafka import KafkaLogin
-from tests.support.platform import PASSWORDS
-from tests.support.processes import ROOT
+from tests.support.wiring import ask, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,15 +33,7 @@ SERVING: Final = {
 
 def find_routes() -> dict[str, list[str]]:
     """Return the paths of each process, without those that all have."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.unit_routes"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=True,
-    )
-    found: dict[str, list[str]] = json.loads(done.stdout)
+    found: dict[str, list[str]] = ask("tests.support.unit_routes")
     return found
 
 
@@ -66,18 +52,8 @@ def main() -> None:
         keys = Path(folder) / "keys"
         make_keys(keys, beside_data=False)
         for unit, (variable, value) in SERVING.items():
-            service = unit.partition("-")[0]
-            env = service_env(
-                service,
-                keys=keys,
-                admin="postgresql://nobody@127.0.0.1:1/none",
-                passwords=PASSWORDS,
-                kafka=KafkaLogin("127.0.0.1:1"),
-                ports=dict.fromkeys(SERVICES, 1),
-                origin="http://127.0.0.1:1",
-            )
-            os.environ.update(env | ({variable: value} if variable else {}))
-            _, app = importlib.import_module(f"services.{service}.main").build()
+            settings = {variable: value} if variable else {}
+            _, app = wire(unit.partition("-")[0], keys, **settings)
             paths = set(_paths(app.routes))
             found[unit] = sorted(path for path in paths if not path.endswith(COMMON))
     sys.stdout.write(json.dumps(found))

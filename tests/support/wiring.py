@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.local.keys import SERVICES, make_keys
 from deploy.local.services import service_env
@@ -20,19 +20,45 @@ from shared.kafka import KafkaLogin
 from tests.support.platform import PASSWORDS
 from tests.support.processes import ROOT
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from shared.runtime import Service
+
 
 def find_wiring() -> dict[str, dict[str, Any]]:
     """Return `owns`, `reads` and `groups` by service."""
+    return ask("tests.support.wiring")
+
+
+def ask(program: str) -> dict[str, Any]:
+    """Run a program of the tests in a process of its own, and return the JSON it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.wiring"],
+        [sys.executable, "-m", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=180,
         check=True,
     )
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def wire(service: str, keys: Path, **settings: str) -> tuple[Service, FastAPI]:
+    """Build what a service's `main` runs, with addresses at which nobody is."""
+    env = service_env(
+        service,
+        keys=keys,
+        admin="postgresql://nobody@127.0.0.1:1/none",
+        passwords=PASSWORDS,
+        kafka=KafkaLogin("127.0.0.1:1"),
+        ports=dict.fromkeys(SERVICES, 1),
+        origin="http://127.0.0.1:1",
+    )
+    os.environ.update(env | settings)
+    built: tuple[Service, FastAPI] = importlib.import_module(f"services.{service}.main").build()
+    return built
 
 
 def main() -> None:
@@ -41,17 +67,7 @@ def main() -> None:
         keys = Path(folder) / "keys"
         make_keys(keys, beside_data=False)
         for service in SERVICES:
-            env = service_env(
-                service,
-                keys=keys,
-                admin="postgresql://nobody@127.0.0.1:1/none",
-                passwords=PASSWORDS,
-                kafka=KafkaLogin("127.0.0.1:1"),
-                ports=dict.fromkeys(SERVICES, 1),
-                origin="http://127.0.0.1:1",
-            )
-            os.environ.update(env)
-            wired, _ = importlib.import_module(f"services.{service}.main").build()
+            wired, _ = wire(service, keys)
             found[service] = {
                 "owns": sorted(wired.owns),
                 "reads": sorted({topic for one in wired.consumers for topic in one.topics}),
