@@ -25,6 +25,7 @@ import httpx
 import pytest
 
 from services.notification import person_store
+from services.notification.brake import LONGEST_PAUSE
 from services.notification.deliveries import Deliveries
 from services.notification.limits import Limits, load_limits
 from services.notification.person_notifier import Withholder
@@ -404,7 +405,7 @@ async def test_a_gateway_that_hangs_makes_few_notices_unknown_and_then_is_left_a
     await eventually(calm, 30, "the brake")
     assert await unknown() <= 8  # two rounds of the lane at most
     trial.gateway.answer = None
-    trial.at += timedelta(minutes=2)
+    trial.at += LONGEST_PAUSE  # two rounds pause for more than half of that
 
     async def all_told() -> bool:
         trial.workers[0].wake()
