@@ -65,12 +65,17 @@ class Pages:
     every one of them can be left at once.
     """
 
-    def __init__(self, service: str, folder: Path, *, public: bool = False) -> None:
-        """Read texts, files and templates; a missing value in a template is an error."""
+    def __init__(
+        self, service: str, folder: Path, *, public: bool = False, texts: tuple[Path, ...] = ()
+    ) -> None:
+        """Read texts, files and templates; a missing value in a template is an error.
+
+        `texts` are further folders whose catalogues are read; the room's own wins.
+        """
         self.public = public
         self.assets = Assets(f"/{service}/assets/{folder.name}", folder / "static")
         self._texts: dict[Language, NullTranslations] = {
-            language: load_texts((HERE, folder), language) for language in LANGUAGES
+            language: load_texts((HERE, *texts, folder), language) for language in LANGUAGES
         }
         loader = ChoiceLoader(
             [FileSystemLoader(folder / "templates"), PackageLoader("shared.pages", "templates")]
