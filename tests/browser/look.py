@@ -64,12 +64,18 @@ class Look:
         told = os.environ.get("PASHE_SCREENSHOTS")
         self.folder = Path(told).absolute() if told else None
 
-    async def __call__(self, page: Page, name: str, *, public: bool = False) -> None:
-        """Assert what every page promises; `name` is that of the picture."""
+    async def __call__(
+        self, page: Page, name: str, *, public: bool = False, plain: bool = False
+    ) -> None:
+        """Assert what every page promises; `name` is that of the picture.
+
+        A `plain` page has one theme, both languages at once, and nothing made for paper.
+        """
         before = page.viewport_size or PHONE
         await self._holds(page, public=public)
         await self._zoomed(page, name)
-        await self._adapted(page, name)
+        if not plain:
+            await self._adapted(page, name)
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
             await page.evaluate("scrollTo(0, 0)")
