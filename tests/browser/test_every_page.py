@@ -226,8 +226,8 @@ FOCUSED: Final = """() => {
   };
 }"""
 
-REACHABLE: Final = """() => [...document.querySelectorAll('a[href], button, select, textarea, summary,'
-  + ' input:not([type=hidden])')].filter(e => e.checkVisibility({visibilityProperty: true})
+REACHABLE: Final = """() => [...document.querySelectorAll(
+  'a[href], button, select, textarea, summary, input:not([type=hidden])')].filter(e => e.checkVisibility({visibilityProperty: true})
     && e.tabIndex >= 0 && !(e.type === 'radio')).length"""
 
 
@@ -245,7 +245,7 @@ async def every_control(page: Page, name: str) -> None:
         assert at["seen"], f"{name}: {at['name']} is focused where nobody sees it"
         seen[at["name"]] = at
     else:
-        raise AssertionError(f"{name}: the keyboard is caught")
+        pytest.fail(f"{name}: the keyboard is caught")
     assert len(seen) >= min(reachable, 3), name
 
 

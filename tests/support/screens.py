@@ -48,14 +48,14 @@ def shown_texts() -> Iterator[tuple[str, str, list[str]]]:
             yield where, text, forbidden(text, where, public=public)
     for name, public in _TOLD:
         for text in _texts(tomllib.loads((ROOT / name).read_text("utf-8"))):
-            text = re.sub(r"\{\w+\}", "", text)
-            yield name, text, forbidden(text, name, public=public)
+            said = re.sub(r"\{\w+\}", "", text)
+            yield name, said, forbidden(said, name, public=public)
     for file in sorted((ROOT / "deploy/local/issuer/templates").glob("*.html")):
         text = re.sub(r"\{[%{].*?[%}]\}|<[^>]+>", " ", file.read_text("utf-8"))
         yield str(file.relative_to(ROOT)), text, forbidden(text)
 
 
-def _texts(tree: Any) -> Iterator[str]:  # noqa: ANN401  (whatever a TOML file holds)
+def _texts(tree: Any) -> Iterator[str]:
     """Yield texts that are shown: under a language's key, or in a pair of both."""
     if isinstance(tree, dict):
         for key, value in tree.items():
@@ -64,7 +64,7 @@ def _texts(tree: Any) -> Iterator[str]:  # noqa: ANN401  (whatever a TOML file h
             else:
                 yield from _texts(value)
     elif isinstance(tree, list):
-        pair = len(tree) == 2 and all(isinstance(one, str) for one in tree)  # noqa: PLR2004
+        pair = len(tree) == 2 and all(isinstance(one, str) for one in tree)
         for value in tree:
             if pair:
                 yield value
