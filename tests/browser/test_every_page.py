@@ -227,7 +227,8 @@ FOCUSED: Final = """() => {
 }"""
 
 REACHABLE: Final = """() => [...document.querySelectorAll(
-  'a[href], button, select, textarea, summary, input:not([type=hidden])')].filter(e => e.checkVisibility({visibilityProperty: true})
+  'a[href], button, select, textarea, summary, input:not([type=hidden])')]
+  .filter(e => e.checkVisibility({visibilityProperty: true})
     && e.tabIndex >= 0 && !(e.type === 'radio')).length"""
 
 
