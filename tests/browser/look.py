@@ -36,6 +36,9 @@ ZOOMED: Final[tuple[ViewportSize, ...]] = (
 
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
+TYPED: Final = frozenset({"police", "up_chair", "ctc_member"})
+"""Keys that somebody at the desk types, and is told how."""
+
 _CODE: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
 
@@ -49,7 +52,7 @@ def code_words() -> frozenset[str]:
 def codes_in(text: str) -> list[str]:
     """Return the code words in what a Bangla page says."""
     said = set(re.findall(r"[A-Za-z][A-Za-z0-9_]*", text))
-    return sorted((said & code_words()) | set(_CODE.findall(text)))
+    return sorted(((said & code_words()) | set(_CODE.findall(text))) - TYPED)
 
 
 class Look:
