@@ -235,7 +235,10 @@ REACHABLE: Final = """() => [...document.querySelectorAll(
 async def every_control(page: Page, name: str) -> None:
     """Reach all of a page by Tab alone: each shows a ring, none is hidden, and it ends."""
     reachable = int(await page.evaluate(REACHABLE))
-    await page.evaluate("document.body.focus(); scrollTo(0, 0)")
+    for _ in range(reachable + 20):  # from wherever it is to the end
+        if not (await page.evaluate(FOCUSED))["name"]:
+            break
+        await page.keyboard.press("Tab")
     seen: dict[str, Any] = {}
     for _ in range(2 * reachable + 20):
         await page.keyboard.press("Tab")
@@ -247,7 +250,7 @@ async def every_control(page: Page, name: str) -> None:
         seen[at["name"]] = at
     else:
         pytest.fail(f"{name}: the keyboard is caught")
-    assert len(seen) >= min(reachable, 3), name
+    assert len(seen) >= reachable // 2, f"{name}: {len(seen)} of {reachable}"
 
 
 async def test_keys_alone_reach_everything_on_public_pages_and_the_committees(
