@@ -45,8 +45,9 @@ _CODE: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 @cache
 def code_words() -> frozenset[str]:
     """Return the words of the vocabulary, which Pashe writes and nobody should have to read."""
-    kinds = [one for one in vars(vocabulary).values() if isinstance(one, enum.EnumType)]
-    return frozenset(str(code) for kind in kinds for code in kind)  # type: ignore[attr-defined]
+    found = vars(vocabulary).values()
+    kinds = [one for one in found if isinstance(one, type) and issubclass(one, enum.Enum)]
+    return frozenset(str(code.value) for kind in kinds for code in kind)
 
 
 def codes_in(text: str) -> list[str]:

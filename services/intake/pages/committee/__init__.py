@@ -72,6 +72,7 @@ def make_router() -> APIRouter:
             "committee.html",
             words=sorted(told.items()),
             lessons=lessons,
+            modules=[name for name in files if name.endswith(".js") and name != _WORKER],
             concerns=[(code, pages.text(request, CONCERN_WORDS[code])) for code in CONCERNS],
             sexes=[
                 (code, pages.text(request, SEXES[code]))
