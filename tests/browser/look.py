@@ -9,17 +9,14 @@ PASHE_SCREENSHOTS a picture of each theme, on a phone and a desk.
 
 from __future__ import annotations
 
-import enum
 import os
-import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from shared import vocabulary
 from tests.browser import sights
 from tests.support.glossary import forbidden
+from tests.support.screens import codes_in
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page, Request, Response, ViewportSize
@@ -35,25 +32,6 @@ ZOOMED: Final[tuple[ViewportSize, ...]] = (
 """A desk at 200 and at 400 %, a phone at 200 %."""
 
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
-
-TYPED: Final = frozenset({"police", "up_chair", "ctc_member"})
-"""Keys that somebody at the desk types, and is told how."""
-
-_CODE: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
-
-
-@cache
-def code_words() -> frozenset[str]:
-    """Return the words of the vocabulary, which Pashe writes and nobody should have to read."""
-    found = vars(vocabulary).values()
-    kinds = [one for one in found if isinstance(one, type) and issubclass(one, enum.Enum)]
-    return frozenset(str(code.value) for kind in kinds for code in kind)
-
-
-def codes_in(text: str) -> list[str]:
-    """Return the code words in what a Bangla page says."""
-    said = set(re.findall(r"[A-Za-z][A-Za-z0-9_]*", text))
-    return sorted(((said & code_words()) | set(_CODE.findall(text))) - TYPED)
 
 
 class Look:

@@ -109,12 +109,14 @@ BANGLA: Final = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
   while (walk.nextNode()) {
     const e = walk.currentNode.parentElement;
-    if (e.checkVisibility() && !e.closest('[lang=en], code, pre, textarea, .typed, .said'))
-      found.push(walk.currentNode.data);
+    const text = walk.currentNode.data;
+    if (e.checkVisibility() && !e.closest('[lang=en], code, pre, textarea, .said')
+      && !/invented|made-up|example/i.test(text)) found.push(text);
   }
   return found.join(' ');
 }"""
-"""What a Bangla page says, without what stands there as code or in somebody's own words."""
+"""What a Bangla page says, without what stands there as code or in somebody's own words
+(which say of themselves, in a test, that they are invented)."""
 
 INLINE: Final = (
     "() => [...document.querySelectorAll("  # a picture leaves empty ones behind

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.glossary import forbidden
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PUBLIC: Final = ROOT / "services" / "intake" / "pages" / "public" / "templates"
+
+TYPED: Final = frozenset({"police", "up_chair", "ctc_member", "helpline"})
+"""Keys that somebody at the desk types, and is told how."""
 
 _TOLD: Final = (
     ("services/intake/talk/talk.toml", True),
@@ -53,6 +58,28 @@ def shown_texts() -> Iterator[tuple[str, str, list[str]]]:
     for file in sorted((ROOT / "deploy/local/issuer/templates").glob("*.html")):
         text = re.sub(r"\{[%{].*?[%}]\}|<[^>]+>", " ", file.read_text("utf-8"))
         yield str(file.relative_to(ROOT)), text, forbidden(text)
+
+
+@cache
+def code_words() -> frozenset[str]:
+    """Return the words that the program writes for itself: values of enumerations and literals."""
+    found: set[str] = set()
+    for folder in ("services", "shared"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                enum = isinstance(node, ast.ClassDef) and "Enum" in ast.dump(node)
+                literal = isinstance(node, ast.Subscript) and "Literal" in ast.dump(node.value)
+                for one in ast.walk(node) if enum or literal else ():
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                        found.add(one.value)
+    return frozenset(word for word in found if re.fullmatch(r"[a-z][a-z_-]{3,}", word))
+
+
+def codes_in(text: str) -> list[str]:
+    """Return the code words in what a Bangla page says: ours, and whatever is written like one."""
+    said = set(re.findall(r"[A-Za-z][A-Za-z0-9_-]*", text))
+    like = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text))
+    return sorted(((said & code_words()) | like) - TYPED)
 
 
 def _texts(tree: Any) -> Iterator[str]:
