@@ -99,6 +99,11 @@ async def world(whole_stack: Stack) -> AsyncIterator[World]:
         referral = await callers.assigned(report())
         await callers.accepted(referral)
         case_id = str(referral["case_id"])
+
+        def told() -> bool:
+            return http.get(f"/history/{case_id}", headers=callers.desk).status_code == 200
+
+        await eventually(told, 30, "the history")
         yield World(whole_stack, case_id, str(referral["referral_id"]), referral["provider_id"])
 
 
@@ -254,6 +259,15 @@ async def every_control(page: Page, name: str) -> None:
     assert len(seen) >= reachable // 2, f"{name}: {len(seen)} of {reachable}"
 
 
+async def reach(page: Page, selector: str) -> None:
+    """Press Tab until a control has the focus."""
+    for _ in range(120):
+        if await page.evaluate("at => document.activeElement.matches(at)", selector):
+            return
+        await page.keyboard.press("Tab")
+    pytest.fail(f"no key leads to {selector}")
+
+
 async def test_keys_alone_reach_everything_on_public_pages_and_the_committees(
     context: BrowserContext, page: Page, world: World
 ) -> None:
@@ -265,25 +279,20 @@ async def test_keys_alone_reach_everything_on_public_pages_and_the_committees(
     await page.goto(f"{world.stack.origin}/committee")
     await page.locator("#begin").wait_for()
     await every_control(page, "/committee, at the beginning")
-    await page.keyboard.press("Tab")
-    for field in ("new-pin", "again"):
-        while await page.evaluate("document.activeElement.id") != field:
-            await page.keyboard.press("Tab")
+    for field in ("#new-pin", "#again"):
+        await reach(page, field)
         await page.keyboard.type("472905")
     await page.keyboard.press("Enter")
     await page.locator("#lock").wait_for()
     await page.locator("#said", has_text=re.compile(".")).wait_for()
     await every_control(page, "/committee, unlocked")
-    while await page.evaluate("document.activeElement.id") != "write":
-        await page.keyboard.press("Tab")
+    await reach(page, "#write")
     await page.keyboard.press("Enter")
     await page.locator("#report-form").wait_for()
     await every_control(page, "/committee, a report")
-    while await page.evaluate("document.activeElement.id") != "story":
-        await page.keyboard.press("Tab")
+    await reach(page, "#story")
     await page.keyboard.type("invented words")
-    while "main" not in await page.evaluate("document.activeElement.className"):
-        await page.keyboard.press("Tab")
+    await reach(page, "#report-form .button.main")
     await page.keyboard.press("Enter")
     await page.locator("#home").wait_for()
 
