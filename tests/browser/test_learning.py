@@ -1,4 +1,4 @@
-"""Who signed in learns first: read, answer, be told why not, pass; and a member without a network."""
+"""Who signed in learns first: reads, answers, is told why not, passes; without a network too."""
 
 from __future__ import annotations
 
