@@ -280,7 +280,7 @@ class Relay:
         sent = rows[:fit]
         try:
             with telemetry.batch_span(
-                f"{self._service}.relay {label_of(topic).removesuffix(".*")}",
+                f"{self._service}.relay {label_of(topic).removesuffix('.*')}",
                 telemetry.SpanKind.PRODUCER,
                 (row["traceparent"] for row in sent),
                 fit,
