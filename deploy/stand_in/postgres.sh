@@ -6,7 +6,7 @@ export POSTGRES_DB="${POSTGRES_DB:-$POSTGRES_USER}" PGHOST=/var/run/postgresql
 if [ "$(id -u)" = 0 ]; then
     mkdir -p "$PGDATA"
     chown -R postgres: /var/lib/postgresql
-    exec setpriv --reuid=postgres --regid=postgres --clear-groups "$0" "$@"
+    exec setpriv --reuid=postgres --regid=postgres --clear-groups /bin/sh "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf '%s' "$POSTGRES_PASSWORD" >/tmp/password
