@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -26,7 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
-from opentelemetry.trace import Link, SpanKind, get_current_span
+from opentelemetry.trace import Link, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from shared.settings import Settings
+
+SpanKind: TypeAlias = trace.SpanKind
 
 _propagator: Final = TraceContextTextMapPropagator()
 _tracer: Final = trace.get_tracer("pashe")
@@ -232,7 +234,7 @@ class span:  # noqa: N801  (used as a statement)
         """Make the span of a block that had none, below whatever its trace has."""
         passing = _passing.get() or ""
         above = _propagator.extract({"traceparent": sampled(passing) or ""})
-        known = {DANGER: True} if passing.endswith("1") else {}
+        known: dict[str, str | int] = {DANGER: True} if passing.endswith("1") else {}
         return _tracer.start_span(
             self._name, above, attributes=self._attributes | known, start_time=self._since
         )

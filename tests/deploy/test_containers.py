@@ -89,7 +89,8 @@ def test_a_service_runs_with_nothing_to_write_to_and_as_nobody(
     code = f"""
 import os, services.{service}.main
 caps = [line.split()[1] for line in open('/proc/self/status') if line[:3] == 'Cap']
-print(os.getuid(), {{int(cap, 16) for cap in caps}}, [n for n in os.listdir('services') if n[0] != '_'])
+held = [name for name in os.listdir('services') if name[0] != '_']
+print(os.getuid(), {{int(cap, 16) for cap in caps}}, held)
 open('/app/x', 'w')
 """
     done = run("docker", "run", "--rm", *HARD, name, "python", "-c", code)
