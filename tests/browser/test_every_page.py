@@ -38,6 +38,9 @@ INSIDE: Final = {
         "/desk",
         "/desk/cases/{case_id}",
         "/desk/search",
+        "/desk/training",
+        "/learning",
+        "/learning/{name}",
         "/history",
         "/history/{case_id}",
         "/referral/pages/cases/{case_id}/referrals",
@@ -64,6 +67,7 @@ OTHERS: Final = {
     "/x": "leads away from here",
     "/desk/news": "counts for the page's script",
     "/committee/{name}": "a script or style",
+    "/learning/{name}/passed": "looked at in test_learning.py, after a module was passed",
     "/committee/icon.svg": "a picture",
     "/committee/manifest.webmanifest": "a file of names",
 }
@@ -89,7 +93,8 @@ class World:
 
     def path(self, declared: str) -> str:
         """Return an address for a declared path."""
-        return declared.format(case_id=self.case_id, referral_id=self.referral_id, number=1)
+        told = {"case_id": self.case_id, "referral_id": self.referral_id}
+        return declared.format(**told, number=1, name="safeguarding")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

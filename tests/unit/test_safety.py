@@ -247,9 +247,11 @@ def test_rule_11_what_a_safe_home_is_and_where_places_are_few_is_said() -> None:
     shown_by("11")
 
 
-def test_rule_12_every_read_of_a_person_is_an_event() -> None:
+def test_rule_12_staff_learned_first_and_every_read_of_a_person_is_an_event() -> None:
     shown_by(
         "12",
+        "unit/test_learning.py::who_signed_in_sees_nothing_of_a_case_before_the_module",
+        "browser/test_learning.py::nobody_sees_the_desk_before_the_module_and_it_needs_no_script",
         "integration/test_disclosure.py::staff_read_a_person_with_a_reason_and_it_is_an_event",
         "integration/test_search.py::that_it_was_found_is_an_event_and_says_nothing_of_what_was_looked_for",
         "integration/test_attachments.py::it_opens_blurred_to_one_role_with_an_event_and_so_often",
