@@ -277,7 +277,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
         learning_pages.make_router(learning, handing),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
-        make_part_router(service, operations.look),
+        make_part_router(service, operations.look, texts=operations.TEXTS),
         *desk_pages.make_routers(service),
     )
     for router in rooms:
