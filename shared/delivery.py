@@ -251,7 +251,7 @@ class Delivery(Generic[S]):
         for parking in course.parkings:
             self._log.error("parked", consumer=self.name, reason=parking.reason)
         return {
-            "handled": len(todo) - len(course.returned),
+            "handled": len(todo) - sum(p.event_id is not None for p in course.parkings),
             "duplicate": len(batch.events) - len(todo),
             "parked": len(new),
         }

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from shared.events import Event
     from shared.outbox import Stamp
 
-CHAOS = 10.0
+CHAOS = 5.0
 """Virtual seconds in which everything fails."""
 
 PATIENCE = 60.0
@@ -173,12 +173,11 @@ class Centre:
                 self.databases["referral"],
                 Offer(key, key, needs, level, code, kinds=kinds, places_free=places),
             )
-        for n in "12":
-            self._add(f"clerk {n}", self._clerk)
-            self._add(f"intake relay {n}", self._relay)
-            self._add(f"referral relay {n}", self._relay)
-            self._add(f"referral {n}", self._referral)
-            self._add(f"reader {n}", self._reader)
+        parts = ("clerk", self._clerk), ("referral", self._referral), ("reader", self._reader)
+        relays = ("intake relay", self._relay), ("referral relay", self._relay)
+        for name, run in (*parts, *relays):
+            for n in range(1, world.dice.choice((2, 3))):
+                self._add(f"{name} {n}", run)
         self._add("provider", self._provider)
         self._add("operator", self._operator)
 
@@ -304,7 +303,7 @@ class Centre:
         """Let processes die and freeze, and servers go away."""
         dice = self.world.dice
         while True:
-            await asyncio.sleep(dice.expovariate(3))
+            await asyncio.sleep(dice.expovariate(5))
             victim = dice.choice(self.world.processes)
             match dice.randrange(8):
                 case 0 | 1 | 2:

@@ -20,7 +20,7 @@ from shared.lean import Rows
 from tests.simulation.world import Gone, here
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from datetime import datetime
 
     from tests.simulation.world import Process, World
@@ -372,6 +372,6 @@ class Driver:
         self.session.end()
 
 
-def lines(values: Mapping[str, Any], *names: str) -> list[Sequence[Any]]:
+def lines(values: Mapping[str, Any], *names: str) -> list[tuple[Any, ...]]:
     """Return columns of equal length as lines: unnest."""
     return list(zip(*(values[name] for name in names), strict=True))

@@ -45,7 +45,7 @@ class Broker:
     groups: dict[str, Group] = field(default_factory=dict)
     down_until: float = 0.0
     network: set[asyncio.Task[None]] = field(default_factory=set)
-    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    waiting: dict[asyncio.Future[None], None] = field(default_factory=dict)  # in their order
 
     def must_be_up(self) -> None:
         if asyncio.get_running_loop().time() < self.down_until:
@@ -75,14 +75,14 @@ class Broker:
     async def news(self, seconds: float) -> None:
         """Wait until something is written, at most so long."""
         future = asyncio.get_running_loop().create_future()
-        self.waiting.add(future)
+        self.waiting[future] = None
         try:
             async with asyncio.timeout(seconds):
                 await future
         except TimeoutError:
             pass
         finally:
-            self.waiting.discard(future)
+            del self.waiting[future]
 
 
 class Batch:

@@ -129,6 +129,14 @@ async def begin_batch(s: Session, v: Values) -> list[Row]:
     ]
 
 
+async def enter(s: Session, v: Values) -> list[Row]:
+    for event_id, day in lines(v, "ids", "days"):
+        key = (v["c"], event_id, day)
+        await s.lock("inbox", *key)
+        s.put("inbox", key, {"consumer": v["c"], "event_id": event_id})
+    return []
+
+
 async def give_back(s: Session, v: Values) -> list[Row]:
     for row in s.rows("inbox"):
         if row["consumer"] == v["c"] and row["event_id"] in v["ids"]:
@@ -202,7 +210,7 @@ async def _change(s: Session, wanted: Any, fields: Any) -> list[Row]:
         fresh = s.get("parked", row["id"])
         if fresh is not None and wanted(fresh):
             s.put("parked", (row["id"],), fresh | fields(fresh))
-            done.append(Row(id=row["id"]))
+            done.append(Row(id=row["id"], consumer=row["consumer"], value=row["value"]))
     return done
 
 
@@ -343,6 +351,7 @@ KERNEL: dict[str, Meaning] = {
     "NOTIFY": notify,
     _beginning(inbox._BEGIN): begin_batch,
     "DELETE FROM inbox WHERE": give_back,
+    "INSERT INTO inbox (consumer": enter,
     "INSERT INTO inbox_heads": move_heads,
     "SELECT pg_advisory_xact_lock": own,
     "INSERT INTO attempts": begin_attempts,

@@ -188,8 +188,8 @@ async def waiting(s: Session, _: Values) -> list[Row]:
 
 
 async def assigned(s: Session, _: Values) -> list[Row]:
-    found = (msgspec.json.decode(r["body"]) for r in s.rows("referrals"))
-    found = sorted(found, key=lambda r: r["referral_id"])
+    bodies = (msgspec.json.decode(r["body"]) for r in s.rows("referrals"))
+    found = sorted(bodies, key=lambda r: str(r["referral_id"]))
     return [Row(r) for r in found if r["state"] in ("assigned", "accepted")]
 
 
