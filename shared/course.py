@@ -14,7 +14,7 @@ from shared.events import ALONE_TYPES, SAFETY_TYPES, Event
 from shared.inbox import Parking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from shared.batch import Record
@@ -58,6 +58,10 @@ class Course:
                 replace(p, state="void") if p.record.key == record.key else p for p in self.parkings
             ]
         return None
+
+    def absorb(self, voided: Collection[UUID]) -> None:
+        """Leave out copies of what was waiting and is void now: they are no news."""
+        self.parkings = [p for p in self.parkings if p.event_id not in voided]
 
     def note(self, record: Record, event: Event | None, parking: Parking | None) -> None:
         """Keep what became of the record."""

@@ -134,26 +134,30 @@ async def move_heads(
         )
 
 
-async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> None:
-    """Void what waits for these keys: a safety event has overtaken it (DECISIONS 13)."""
-    if keys:
-        rows = await conn.execute(
-            text(
-                "UPDATE parked SET state = 'void', ended_at = now() WHERE consumer = :c"
-                " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
-                " RETURNING value"
-            ),
-            {"c": consumer, "k": list(keys)},
-        )
-        await end(conn, consumer, [row.value for row in rows])
+async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> set[UUID]:
+    """Void what waits for these keys: a safety event has overtaken it (DECISIONS 13).
+
+    Return the ids of the events that it was.
+    """
+    if not keys:
+        return set()
+    rows = await conn.execute(
+        text(
+            "UPDATE parked SET state = 'void', ended_at = now() WHERE consumer = :c"
+            " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
+            " RETURNING value"
+        ),
+        {"c": consumer, "k": list(keys)},
+    )
+    return await end(conn, consumer, [row.value for row in rows])
 
 
-async def end(conn: AsyncConnection, consumer: str, values: Sequence[bytes | None]) -> None:
+async def end(conn: AsyncConnection, consumer: str, values: Sequence[bytes | None]) -> set[UUID]:
     """Enter the events of parked records that ended unhandled: a copy in the log is no new event.
 
-    A record that is no event of ours has no id and cannot come as one either.
+    Return their ids. A record that is no event of ours has none, and cannot come as one either.
     """
-    ids = set()
+    ids: set[UUID] = set()
     for value in values:
         with contextlib.suppress(RecordInvalid, NewerVersion):
             ids.add(decode(bytes(value) if value is not None else None).id)
@@ -166,6 +170,7 @@ async def end(conn: AsyncConnection, consumer: str, values: Sequence[bytes | Non
             ),
             {"c": consumer, "ids": sorted(ids), "days": [_day(i) for i in sorted(ids)]},
         )
+    return ids
 
 
 def _no_nul(shown: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -116,8 +115,8 @@ def safety() -> Iterator[None]:
 def copy() -> Iterator[None]:
     """A voided event is unseen again: a bug that these schedules found."""
 
-    async def nothing(*_: Any) -> None:
-        await asyncio.sleep(0)
+    async def nothing(*_: Any) -> set[Any]:
+        return set()
 
     with patch.object(inbox, "end", nothing):
         yield
