@@ -6,7 +6,7 @@ taken from another example, or replaced by something that readers are known to s
 
 from __future__ import annotations
 
-import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,11 +16,49 @@ if TYPE_CHECKING:
 ODD: tuple[bytes, ...] = (
     *(b"", b"\0", b"\xff", b"\xfe\xff", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\r", b"\n", b"\t"),
     *(b"-1", b"0", b"1e999", b"9" * 30, b"9" * 400, b"0x1", b"+", b"-", b".", b"1" * 5000, b"NaN"),
-    *("০১৭১১২২৩৩৪৪", "²", "①", "٣", "Ⅷ", "𝟘", "ⅻ", "\u0130", "\u1e9e", "\ufeff", "\u202e", "\u0345"),
-    *("\u200d", "\u09bc", "\u09c7\u09be", "আ" * 200, "\U0001f1e7", "\ud7ff", "\u2028", "\x85", "\x1c"),
+    *(
+        "০১৭১১২২৩৩৪৪",
+        "²",
+        "①",
+        "٣",
+        "Ⅷ",
+        "𝟘",
+        "ⅻ",
+        "\u0130",
+        "\u1e9e",
+        "\ufeff",
+        "\u202e",
+        "\u0345",
+    ),
+    *(
+        "\u200d",
+        "\u09bc",
+        "\u09c7\u09be",
+        "আ" * 200,
+        "\U0001f1e7",
+        "\ud7ff",
+        "\u2028",
+        "\x85",
+        "\x1c",
+    ),
     *(b"null", b"true", b"[]", b"{}", b'""', b"[" * 200, b'{"a":' * 100, b"\\u0000", b"\\ud800"),
     *(b"&#0;", b"&#xD800;", b"<!DOCTYPE a>", b"<![CDATA[", b"]]>", b"<a/>", b"&a;", b"xmlns:x='y'"),
-    *(b"%00", b"%", b"%zz", b"%ff", b"&", b"=", b";", b",", b'"', b"''", b"\\", b"//", b"..", b"$&"),
+    *(
+        b"%00",
+        b"%",
+        b"%zz",
+        b"%ff",
+        b"&",
+        b"=",
+        b";",
+        b",",
+        b'"',
+        b"''",
+        b"\\",
+        b"//",
+        b"..",
+        b"$&",
+    ),
     *(b"0001-01-01", b"9999-12-31T23:59:59-14:00", b"2026-02-30", b"24:00", b"1970-01-01T00:00Z"),
     *(b"--", b"\r\n\r\n", b"Content-Disposition: form-data", b"charset=no-such", b"=?utf-8?b?/?="),
 )  # type: ignore[assignment]
@@ -70,20 +108,20 @@ VALUES: tuple[Any, ...] = (
 
 def spoil_json(dice: Random, examples: Sequence[Any]) -> Any:
     """Return an example with some values, names or places wrong; what JSON can say."""
-    found = json.loads(json.dumps(dice.choice(examples)))
+    found = deepcopy(dice.choice(examples))
     for _ in range(dice.choice((1, 1, 2, 3))):
         holders = [one for one in _holders(found) if one]
         if not holders:
-            return dice.choice(VALUES)
+            return deepcopy(dice.choice(VALUES))
         holder = dice.choice(holders)
         if isinstance(holder, list):
-            holder[dice.randrange(len(holder))] = dice.choice(VALUES)
+            holder[dice.randrange(len(holder))] = deepcopy(dice.choice(VALUES))
             continue
         name = dice.choice(list(holder))
         if dice.random() < 0.15:
             del holder[name]
         else:
-            holder[name] = dice.choice(VALUES)
+            holder[name] = deepcopy(dice.choice(VALUES))
     return found
 
 
