@@ -87,15 +87,10 @@ def as_json(*examples: Any) -> Callable[[Random], Any]:
     return lambda dice: spoil_json(dice, examples)
 
 
-# --- What people write ------------------------------------------------------------------------------
+# --- What people write ------------------------------------------------------------------------
 
 MESSAGES = [one["text"] for one in json.loads((DATA / "inbound.json").read_text("utf-8"))]
-MESSAGES += [
-    "meye 14 bochor, Keraniganj, pachar, 01711223344",
-    "STOP",
-    "রসিদ 1234-5678",
-    "১১.১১.২০২৬",
-]
+MESSAGES += ["meye 14 bochor, Keraniganj, pachar, 01711223344", "STOP", "রসিদ 1234-5678"]
 
 
 def read_sms(said: str) -> object:
@@ -121,6 +116,7 @@ TALK = load_definition()
 
 
 def read_ussd(said: str) -> object:
+    said = said.encode("utf-8", "replace").decode()  # as what brings it decodes it
     talk = follow(TALK, said.split("*"))
     assert screen(talk, TALK)
     told = talk_body.report_of(talk, TALK, channel="ussd", phone=None, pcode=None)
@@ -140,7 +136,7 @@ def read_numbers(said: str) -> object:
     return parse_mobile(said)
 
 
-# --- Forms and files --------------------------------------------------------------------------------
+# --- Forms and files ---------------------------------------------------------------------------
 
 META = "<meta><instanceID>uuid:1</instanceID><deprecatedID>uuid:0</deprecatedID></meta>"
 FILLED = (
@@ -316,7 +312,7 @@ def read_task(given: Any) -> object:
 FREE = ("status", "statusReason", "output", "executionPeriod", "businessStatus", "note")
 
 
-# --- Events and history -----------------------------------------------------------------------------
+# --- Events and history ------------------------------------------------------------------------
 
 
 def _event() -> bytes:
@@ -338,7 +334,8 @@ class Everything:
 def make_record(dice: Random) -> ConsumerRecord[Any, Any]:
     headers: list[Any] = headers_of("case-created", 1, ("shelter",), None, b"sig")
     name, value = dice.choice(headers)
-    headers += [(name, dice.choice([None, spoil(dice, [value])])), (str(spoil(dice, [b"a"])), b"")]
+    odd = dice.choice([None, spoil(dice, [value])])
+    headers += [(name, odd), (str(spoil(dice, [b"a"])), b"")]
     value = dice.choice([None, EVENT, *[spoil(dice, [EVENT])] * 8])
     key = dice.choice([None, spoil(dice, [b"0" * 36])])
     return ConsumerRecord("cases", 0, 0, 0, 0, key, value, None, 0, 0, tuple(headers))
@@ -346,7 +343,8 @@ def make_record(dice: Random) -> ConsumerRecord[Any, Any]:
 
 def read_record(record: Any) -> object:
     hint_of(record)
-    batch = take_apart([record], Everything(), guards=True, consumer="fuzz")  # type: ignore[arg-type]
+    handler: Any = Everything()
+    batch = take_apart([record], handler, guards=True, consumer="fuzz")
     assert len(batch.events) + len(batch.parkings) + len(batch.held) == 1
     assert not any(parking.reason == "bug" for parking in batch.parkings), batch.parkings
     return decode(record.value)
@@ -392,7 +390,7 @@ READERS: dict[str, Reader] = {
     "gateway-json": Reader(spoiled('{"from":"1","text":"x"}', "[]"), read_gateway_json, (Problem,)),
     "ussd": Reader(as_text("1*2*1*3*9", "2*1*1*0*00*77*1234", "*", "1*১*২"), read_ussd),
     "numbers": Reader(
-        as_text("01711-223344", "+880 1711 223344", "০১৭১১২২৩৩৪৪", "00971501234567", "(02) 9111111"),
+        as_text("01711-223344", "+880 1711 223344", "০১৭১১২২৩৩৪৪", "00971501234567"),
         read_numbers,
         (PhoneInvalid,),
     ),

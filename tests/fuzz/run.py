@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.run [SECONDS [SEED [NAME …]]]`: each reader as long, at most a million inputs.
+"""`python -m tests.fuzz.run [SECONDS [SEED [NAME …]]]`: each reader as long, at most `MOST`.
 
 Prints how many inputs each read and refused. The first that a reader neither reads nor refuses, or
 takes over `SLOW` seconds of processor time for, ends with the seed that gives it again.

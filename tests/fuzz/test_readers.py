@@ -1,4 +1,4 @@
-"""Whatever comes from outside is read or refused: no crash, no hang. `make fuzz` does it for long."""
+"""Whatever comes from outside is read or refused: no crash, no hang. `make fuzz` is longer."""
 
 from __future__ import annotations
 

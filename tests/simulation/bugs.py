@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from sqlalchemy import text
+
 from shared import inbox, timers
 from shared.course import Course
 from shared.events import SAFETY_TYPES
-from shared.relay import Relay
+from shared.relay import Relay, _headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +34,6 @@ def lost() -> Iterator[None]:
         await producer.send_batch(builder, shard[0], partition=shard[1])
         self._acked.extend(rows[:taken])
         self._wake.set()
-
-    from shared.relay import _headers
 
     with patch.object(Relay, "_send", send):
         yield
@@ -88,7 +88,7 @@ def timer() -> Iterator[None]:
             if kind.lock is not None:
                 await kind.lock(conn, one)
             await conn.execute(
-                timers.text("DELETE FROM timers WHERE id = :id RETURNING id"), {"id": one.id}
+                text("DELETE FROM timers WHERE id = :id RETURNING id"), {"id": one.id}
             )
             await kind.fire(conn, one)
         return True

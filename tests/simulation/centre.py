@@ -358,10 +358,11 @@ class Centre:
     async def _until(self, look: Any) -> list[str]:
         """Wait in peace until nothing is missing; return what is still missing in the end."""
         until = asyncio.get_running_loop().time() + PATIENCE
-        while (missing := look(self)) and asyncio.get_running_loop().time() < until:
+        while True:
+            missing: list[str] = look(self)
+            if not missing or asyncio.get_running_loop().time() > until:
+                return missing
             await asyncio.sleep(0.5)
-        found: list[str] = missing
-        return found
 
 
 def run_schedule(seed: int) -> Outcome:

@@ -2,8 +2,8 @@
 
 It keeps rows, transactions at READ COMMITTED, row locks that wait, advisory locks, deadlocks found,
 identities that are given before the commit, sessions that end with their process. Each statement of
-the product is known by its beginning and has a meaning here (`kernel`, `tables`); one that has none is an
-error of the simulation. `tests/simulation/test_meanings.py` asks a real PostgreSQL the same.
+the product is known by its beginning and has a meaning (`kernel`, `tables`); one that has none is
+an error of the simulation. What a real PostgreSQL does is tested in `tests/integration`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 
 from shared.lean import Rows
-from tests.simulation.world import Gone, here
+from tests.simulation.world import GoneError, here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -33,8 +33,8 @@ LOCK_TIMEOUT = 5.0
 IDLE_TIMEOUT = 10.0
 
 
-class Unknown(BaseException):
-    """A statement has no meaning here: the simulation is wrong, whatever the product makes of it."""
+class UnknownStatement(BaseException):
+    """A statement has no meaning here: the rig is wrong, whatever the product makes of it."""
 
 
 class Row(dict[str, Any]):
@@ -79,7 +79,7 @@ class Database:
         """Return what a statement does."""
         meaning = self.find(sql)
         if meaning is None:
-            raise Unknown(f"the simulation knows no meaning of: {sql.strip()[:120]}")
+            raise UnknownStatement(sql.strip()[:120])
         return meaning
 
     async def open(self) -> Session:
@@ -217,7 +217,7 @@ class Session:
 
     def must_live(self) -> None:
         if self.process.dead:
-            raise Gone
+            raise GoneError
         if self.ended:
             raise asyncpg.ConnectionDoesNotExistError("connection was closed")
 
@@ -236,8 +236,7 @@ class Session:
         if self.begun is None:
             self.begun = world.now()
         try:
-            if world.happens("refused"):
-                raise asyncpg.SerializationError("could not serialize access")
+            self._may_fail()
             found = await meaning(self, values)
         except BaseException:
             self.failed = True
@@ -248,6 +247,10 @@ class Session:
             self.end()
             self.must_live()
         return found
+
+    def _may_fail(self) -> None:
+        if self.database.world.happens("refused"):
+            raise asyncpg.SerializationError("could not serialize access")
 
     async def commit(self) -> None:
         """Make what was changed true; the answer may be lost, with it done or undone."""

@@ -22,7 +22,7 @@ def _beginning(statement: Any) -> str:
     return str(statement.text).strip()
 
 
-# --- Outbox and relay ------------------------------------------------------------------------------
+# --- Outbox and relay --------------------------------------------------------------------------
 
 
 async def heads(s: Session, v: Values) -> list[Row]:
@@ -98,7 +98,7 @@ async def notify(s: Session, _: Values) -> list[Row]:
     return []
 
 
-# --- Inbox -----------------------------------------------------------------------------------------
+# --- Inbox -------------------------------------------------------------------------------------
 
 
 async def begin_batch(s: Session, v: Values) -> list[Row]:
@@ -199,7 +199,7 @@ async def park(s: Session, v: Values) -> list[Row]:
     return new
 
 
-# --- Parked ----------------------------------------------------------------------------------------
+# --- Parked ------------------------------------------------------------------------------------
 
 
 async def _change(s: Session, wanted: Any, fields: Any) -> list[Row]:
@@ -278,7 +278,7 @@ async def ask_replay(s: Session, v: Values) -> list[Row]:
     return await _change(s, _same_key(s, v), lambda _: {"state": "replay"})
 
 
-# --- Timers ----------------------------------------------------------------------------------------
+# --- Timers ------------------------------------------------------------------------------------
 
 
 async def schedule(s: Session, v: Values) -> list[Row]:

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.run [SEED [COUNT]]`: schedules from a seed on, or one of them alone."""
+"""`python -m tests.simulation.run [SEED [COUNT]]`: schedules from a seed on, or one alone."""
 
 from __future__ import annotations
 

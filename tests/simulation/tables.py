@@ -155,7 +155,7 @@ async def save_explanations(s: Session, v: Values) -> list[Row]:
     return []
 
 
-# --- What the rig itself keeps ----------------------------------------------------------------------
+# --- What the rig itself keeps -----------------------------------------------------------------
 
 
 async def effect(s: Session, v: Values) -> list[Row]:

@@ -54,7 +54,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._instant.at
 
 
-class Gone(ConnectionError):
+class GoneError(ConnectionError):
     """The process is dead: nothing outside hears of it any more."""
 
 
@@ -176,21 +176,25 @@ class World:
         """Pass one step towards the outside world; only what comes after it is done there."""
         process = here()
         if process.dead:
-            raise Gone
+            raise GoneError
         self.steps += 1
         if self.happens("slow"):
             pace = 0.5
         await asyncio.sleep(self.dice.random() * pace)
-        loop = asyncio.get_running_loop()
-        while process.frozen_until > loop.time():
-            await asyncio.sleep(process.frozen_until - loop.time())
+        await self._thaw(process)
         self.pass_point(process, what)
         return process
+
+    async def _thaw(self, process: Process) -> None:
+        left = process.frozen_until - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
+            await self._thaw(process)
 
     def pass_point(self, process: Process, what: str) -> None:
         """Pass a point between two awaits, where the process may die."""
         if process.dead:
-            raise Gone
+            raise GoneError
         self.note(process.name, what)
         process.dies_in -= 1
         if process.dies_in == 0:

@@ -29,10 +29,10 @@ from shared.relay import Relay
 from shared.signing import Signer
 from tests.support.dying import life
 from tests.support.lab import AT, Recorder
+from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from uuid import UUID
 
 URL, KAFKA = os.environ["DATABASE_URL"], os.environ["KAFKA_BOOTSTRAP"]
 SCHEMA, TOPIC = os.environ["LAB_SCHEMA"], os.environ["LAB_TOPIC"]
@@ -56,10 +56,8 @@ async def relay() -> None:
     """Relay until nothing is unsent."""
     task = asyncio.create_task(Relay(SCHEMA, URL, KafkaLogin(KAFKA), (TOPIC,)).run())
     conn = await asyncpg.connect(URL)
-    unsent = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
-    async with asyncio.timeout(60):
-        while await conn.fetchval(unsent):
-            await asyncio.sleep(0.01)
+    unsent = "SELECT count(*) = 0 FROM outbox WHERE sent_at IS NULL"
+    await eventually(lambda: conn.fetchval(unsent), what="an empty outbox", every=0.01)
     await conn.close()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""Death at a chosen point: every place where code waits is one, numbered in the order it is reached.
+"""Death at a chosen point: every place where code waits is one, numbered as it is reached.
 
 `dying` lets a coroutine die at one of them inside this process, by a cancel. `life` lives in a fork
-that ends itself by SIGKILL at the point `CRASH_AT`, counted over all tasks whose code is in some files.
+that ends itself by SIGKILL at one, counted over all tasks whose code is in some files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Thousands of digits are no number that Python reads: wherever one is asked for, they are refused."""
+"""Thousands of digits are no number that Python reads: where one is asked for, they are refused."""
 
 from __future__ import annotations
 
