@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import jwt
 from aiokafka import ConsumerRecord
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
@@ -23,8 +24,16 @@ from starlette.formparsers import MultiPartException
 from services.audit import check_proof, checkpoint, tiles
 from services.intake.channels.openrosa.answers import report_of
 from services.intake.channels.openrosa.instances import UnreadableInstanceError, read_instance
-from services.intake.channels.sms.gateways import Told, form_of, json_of
-from services.intake.channels.sms.inbound import read_time
+from services.intake.channels.sms import _mark
+from services.intake.channels.sms.gateways import (
+    Told,
+    form_of,
+    json_of,
+    read_africastalking,
+    read_httpsms,
+    read_infobip,
+)
+from services.intake.channels.sms.inbound import Inbound, read_time
 from services.intake.channels.sms.mapper import load_mappers
 from services.intake.channels.whatsapp.reading import read_messages
 from services.intake.exchange import primero
@@ -33,7 +42,7 @@ from services.intake.exchange.htcds import fields as htcds_fields
 from services.intake.exchange.rows import Refused
 from services.intake.exchange.tables import cells_of, delimiter_of, records_of, text_of
 from services.intake.reading import read
-from services.intake.report import ReportIn
+from services.intake.report import ExternalRef, Reporter, ReportIn
 from services.intake.talk import body as talk_body
 from services.intake.talk.definition import load_definition
 from services.intake.talk.engine import follow, screen
@@ -49,6 +58,7 @@ from shared.events import CASES, CaseFacts, Draft, NewerVersion, decode, encode,
 from shared.multipart import InMemory
 from shared.sms.numbers import parse_mobile
 from shared.text import PhoneInvalid
+from shared.vocabulary import Channel
 from tests.fuzz.odd import spoil, spoil_json
 from tests.support.hsds import DOCUMENTS, example, packed
 from tests.support.referrals import referral
@@ -109,7 +119,53 @@ def read_gateway(raw: bytes) -> object:
 
 
 def read_gateway_json(raw: bytes) -> object:
-    return json_of(raw)
+    json_of(raw)
+    told = Told("http://test", b"", {"authorization": f"Bearer {TOKEN}"}, raw, "s")
+    found = [*read_infobip("s", told), *read_httpsms(SECRET, told)]
+    for message in found:
+        stored(message)
+    return found
+
+
+def read_gateway_form(raw: bytes) -> object:
+    told = Told("http://test", b"", {}, raw, "s")
+    found = read_africastalking("s", told)
+    for message in found:
+        stored(message)
+    return found
+
+
+def stored(message: Inbound) -> None:
+    """Make of a message what is stored of it."""
+    _mark(bytes(32), message, AT)
+    refs = [
+        ExternalRef(system=system, value=value[:200]) for system, value in message.refs if value
+    ]
+    reporter = Reporter(phone=message.sender or None)
+    narrative, at = message.text, message.written_at
+    ReportIn(
+        channel=Channel.SMS,
+        device_time=at,
+        reporter=reporter,
+        narrative=narrative,
+        external_refs=refs,
+    )
+
+
+INFOBIP = {"results": [{"from": "8801711223344", "text": "x", "messageId": "1", "receivedAt": "2"}]}
+HTTPSMS = {
+    "type": "message.phone.received",
+    "results": [],
+    "data": {"contact": "+8801", "content": "x", "timestamp": "1", "attachments": ["http://x/y"]},
+}
+SECRET = "s" * 32
+TOKEN = jwt.encode({"exp": 2**33, "aud": "http://test"}, SECRET, algorithm="HS256")
+
+
+def make_gateway_json(dice: Random) -> bytes:
+    if dice.random() < 0.3:
+        return spoil(dice, [json.dumps(INFOBIP).encode(), json.dumps(HTTPSMS).encode()])
+    return json.dumps(spoil_json(dice, [INFOBIP, HTTPSMS])).encode()
 
 
 TALK = load_definition()
@@ -284,6 +340,11 @@ WHATSAPP = {
     ]
 }  # fmt: skip
 
+
+def read_whatsapp(value: Any) -> object:
+    return read_messages(parse_json(json.dumps(value).encode()))
+
+
 ASSIGNED = referral("assigned")
 TASKS = [
     task_of(ASSIGNED, AT) | more
@@ -387,7 +448,8 @@ def read_path(said: str) -> object:
 READERS: dict[str, Reader] = {
     "sms": Reader(as_text(*MESSAGES), read_sms),
     "gateway": Reader(spoiled(*FORMS), read_gateway, (Problem,)),
-    "gateway-json": Reader(spoiled('{"from":"1","text":"x"}', "[]"), read_gateway_json, (Problem,)),
+    "gateway-form": Reader(spoiled(*FORMS), read_gateway_form, (Problem,)),
+    "gateway-json": Reader(make_gateway_json, read_gateway_json, (Problem,)),
     "ussd": Reader(as_text("1*2*1*3*9", "2*1*1*0*00*77*1234", "*", "1*১*২"), read_ussd),
     "numbers": Reader(
         as_text("01711-223344", "+880 1711 223344", "০১৭১১২২৩৩৪৪", "00971501234567"),
@@ -405,7 +467,7 @@ READERS: dict[str, Reader] = {
                       (Refused, Problem)),
     "report": Reader(as_json(REPORT), read_report, (Problem,)),
     "body": Reader(spoiled(json.dumps(REPORT), '{"a":"\\u0000"}', "[[1]]"), parse_json, (Problem,)),
-    "whatsapp": Reader(as_json(WHATSAPP), read_messages),
+    "whatsapp": Reader(as_json(WHATSAPP), read_whatsapp, (Problem,)),
     "fhir": Reader(make_task, read_task, (Problem,)),
     "events": Reader(make_record, read_record, (RecordInvalid, NewerVersion)),
     "checkpoint": Reader(spoiled(*NOTES), read_note, (checkpoint.NoteInvalid,)),
