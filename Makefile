@@ -106,6 +106,7 @@ faults: $(READY) ## Kill everything twenty times under load, and check what was 
 .PHONY: simulation
 simulation: $(READY) ## Live through COUNT (5000) schedules from SEED on, under a virtual clock
 	@.venv/bin/python -m tests.simulation.run $(or $(SEED),1) $(or $(COUNT),5000)
+	@.venv/bin/python -m tests.simulation.run $(or $(SEED),1) $(or $(COUNT),5000) small
 
 .PHONY: fuzz
 fuzz: $(READY) ## Give each reader a million odd inputs, for SECONDS (600) at most, from SEED

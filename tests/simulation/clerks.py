@@ -73,10 +73,10 @@ class Script:
         return dice.choice(may) if may else None
 
 
-def write_script(world: World) -> Script:
-    """Make up what happens to some cases."""
+def write_script(world: World, most: int) -> Script:
+    """Make up what happens to some cases, `most` at most."""
     script, dice = Script(), world.dice
-    for _ in range(dice.randrange(2, 6)):
+    for _ in range(dice.randrange(min(2, most), most + 1)):
         case_id = world.uuid4()
         types = ["case-created"]
         types += ["case-updated"] * dice.randrange(1, 4)

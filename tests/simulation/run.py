@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.run [SEED [COUNT]]`: schedules from a seed on, or one alone."""
+"""`python -m tests.simulation.run [SEED [COUNT [small]]]`: schedules from a seed on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main() -> int:
     worked = time.process_time()
     faults = Counter[str]()
     for seed in range(first, first + count):
-        outcome = run_schedule(seed)
+        outcome = run_schedule(seed, small="small" in sys.argv)
         steps, deaths = steps + outcome.steps, deaths + outcome.deaths
         events, faults = events + outcome.events, faults + Counter(outcome.faults)
         if outcome.wrong or count == 1:

@@ -14,8 +14,11 @@ from tests.simulation.bugs import PLANTED, copy
 from tests.simulation.centre import run_schedule
 from tests.simulation.checker import INVARIANTS
 
-SHORT, LONG = 25, 5000
-"""Schedules of a run. `PASHE_SEED` is the first seed, else one that the time gives."""
+SHORT, LONG = 20, 5000
+"""Schedules of a run; of small ones five times as many.
+
+`PASHE_SEED` is the first seed, else one that the time gives.
+"""
 
 TRIES = 150
 """Schedules in which a planted bug must be found."""
@@ -25,13 +28,13 @@ def first_seed() -> int:
     return int(os.environ.get("PASHE_SEED", "0")) or int(time.time())
 
 
-def run_many(count: int) -> str:
+def run_many(count: int, *, small: bool) -> str:
     """Live through schedules; say how many of what there was, or fail with the first bad seed."""
     first, began, worked = first_seed(), time.monotonic(), time.process_time()
     counted, faults = Counter[str](), Counter[str]()
     for seed in range(first, first + count):
-        outcome = run_schedule(seed)
-        how = f"python -m tests.simulation.run {seed}"
+        outcome = run_schedule(seed, small=small)
+        how = f"python -m tests.simulation.run {seed} 1{' small' * small}"
         assert not outcome.wrong, f"{how}: {outcome.wrong[:3]}"
         counted.update(steps=outcome.steps, deaths=outcome.deaths, events=outcome.events)
         faults.update(outcome.faults)
@@ -44,14 +47,16 @@ def run_many(count: int) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_nothing_goes_wrong_in_any_schedule() -> None:
-    print(f"\n{run_many(SHORT)}")
+@pytest.mark.parametrize("small", [False, True])
+def test_nothing_goes_wrong_in_any_schedule(*, small: bool) -> None:
+    print(f"\n{run_many(SHORT * (5 if small else 1), small=small)}")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_nor_in_any_of_thousands() -> None:
-    print(f"\n{run_many(LONG)}")
+@pytest.mark.parametrize("small", [False, True])
+def test_nor_in_any_of_thousands(*, small: bool) -> None:
+    print(f"\n{run_many(LONG * (5 if small else 1), small=small)}")
 
 
 @pytest.mark.slow
