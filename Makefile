@@ -40,7 +40,7 @@ status: $(READY) ## Show each part, lag, unsent events, parked records
 
 .PHONY: test
 test: $(READY) ## Run the tests: unit, contract, integration, faults in their short form
-	@$(SPREAD) tests/unit tests/contract
+	@$(SPREAD) tests/unit tests/contract tests/fuzz tests/simulation -m "$(SELECTED)"
 	@$(SPREAD) --no-loadscope-reorder tests/integration tests/browser -m "$(SELECTED)"
 	@$(PYTEST) tests/bench tests/faults -m "$(SELECTED)"
 
@@ -102,6 +102,16 @@ test-deploy: $(READY) ## Check image, Compose files, chart and gateway with the 
 .PHONY: faults
 faults: $(READY) ## Kill everything twenty times under load, and check what was lost
 	@$(PYTEST) tests/faults -s -m long
+
+.PHONY: simulation
+simulation: $(READY) ## Live through COUNT (5000) schedules from SEED on, under a virtual clock
+	@.venv/bin/python -m tests.simulation.run $(or $(SEED),1) $(or $(COUNT),5000)
+	@.venv/bin/python -m tests.simulation.run $(or $(SEED),1) $(or $(COUNT),5000) small
+
+.PHONY: fuzz
+fuzz: $(READY) ## Give each reader a million odd inputs, for SECONDS (600) at most, from SEED
+	@.venv/bin/python -m tests.fuzz.run $(or $(SECONDS),600) $(or $(SEED),1)
+	@$(PYTEST) tests/integration/test_openapi.py -m long
 
 .PHONY: bench
 bench: $(READY) ## Measure speed beside the peers, on stacks of its own

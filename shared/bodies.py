@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidBody, MalformedBody, TooLarge
-from shared.text import is_clean
+from shared.text import is_clean, parse_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +50,14 @@ def fields_of(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     ][:20]
 
 
+def told_length(request: Request) -> int:
+    """Return how many bytes a request says that its body has; 0 when it says nothing readable."""
+    told = request.headers.get("content-length", "0")
+    if not told.isascii() or not told.isdigit():
+        return 0
+    return most if (most := parse_whole(told, sys.maxsize)) is not None else sys.maxsize
+
+
 async def read_bytes(request: Request, limit: int = MAX_BODY) -> bytes:
     """Read a body of at most `limit` bytes; a larger one is refused before it is read whole.
 
@@ -56,8 +65,7 @@ async def read_bytes(request: Request, limit: int = MAX_BODY) -> bytes:
         TooLarge: it is larger.
 
     """
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > limit:
+    if told_length(request) > limit:
         raise TooLarge
     parts = bytearray()
     receive = request.receive

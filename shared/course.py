@@ -7,14 +7,15 @@ one; safety events overtake what waits and void it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.batch import place_of
 from shared.events import ALONE_TYPES, SAFETY_TYPES, Event
 from shared.inbox import Parking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+    from uuid import UUID
 
     from shared.batch import Record
 
@@ -30,8 +31,16 @@ class Course:
         self._judges = judge
         self.moved: dict[tuple[str, str], int] = {}
         self.parkings: list[Parking] = []
-        self.returned: list[Any] = []
         self.overtaken: list[bytes] = []
+
+    @property
+    def returned(self) -> list[UUID]:
+        """Return the events that wait for their replay, which must find them unseen.
+
+        One that was voided stays seen: another copy of it in the log changes nothing.
+        """
+        waiting = [p for p in self.parkings if p.state == "waiting"]
+        return [p.event_id for p in waiting if p.event_id is not None]
 
     def judge(self, record: Record, event: Event) -> Parking | None:
         """Park what comes too late or behind; let a safety event overtake and void what waits."""
@@ -50,6 +59,10 @@ class Course:
             ]
         return None
 
+    def absorb(self, voided: Collection[UUID]) -> None:
+        """Leave out copies of what was waiting and is void now: they are no news."""
+        self.parkings = [p for p in self.parkings if p.event_id not in voided]
+
     def note(self, record: Record, event: Event | None, parking: Parking | None) -> None:
         """Keep what became of the record."""
         if parking is None and event is not None:
@@ -57,9 +70,8 @@ class Course:
             head = max(event.sequence, self._heads.get(place, 0))
             self._heads[place] = self.moved[place] = head
         elif parking is not None:
-            self.parkings.append(parking)
-            if event is not None:
-                self.returned.append(event.id)
+            event_id = event.id if event is not None else None
+            self.parkings.append(replace(parking, event_id=event_id))
             if record.key is not None:
                 self._blocked.add(record.key)
 

@@ -246,18 +246,18 @@ class Delivery(Generic[S]):
             course.note(record, event, found)
         if state is not None:
             await self._handler.flush(conn, state)
+        course.absorb(await inbox.void(conn, self.name, course.overtaken))
         await inbox.give_back(conn, self.name, course.returned)
         await inbox.move_heads(conn, self.name, course.moved)
         if replay:
             for parking in course.parkings:
                 raise RecordInvalid(parking.reason, parking.detail)
-        await inbox.void(conn, self.name, course.overtaken)
         new = await inbox.park(conn, self.name, course.parkings)
         await self._tell(conn, new)
         for parking in course.parkings:
             self._log.error("parked", consumer=self.name, reason=parking.reason)
         return {
-            "handled": len(todo) - len(course.returned),
+            "handled": len(todo) - sum(p.event_id is not None for p in course.parkings),
             "duplicate": len(batch.events) - len(todo),
             "parked": len(new),
         }

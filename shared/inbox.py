@@ -5,6 +5,7 @@ Every function works inside the caller's transaction and takes whole batches.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ import msgspec
 from sqlalchemy import text
 
 from shared.clock import time_of
+from shared.errors import RecordInvalid
+from shared.events import NewerVersion, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +38,15 @@ _UUID7: Final = 7
 class Parking:
     """A record to park. `reason` is a stable word, `detail` holds no personal data.
 
-    `state` is `void` when a safety event of the same batch has overtaken it.
+    `state` is `void` when a safety event of the same batch has overtaken it. `event_id` is known
+    when the record could be read.
     """
 
     record: ConsumerRecord[Any, Any]
     reason: str
     detail: str = ""
     state: str = "waiting"
+    event_id: UUID | None = None
 
 
 def _day(event_id: UUID) -> date:
@@ -129,16 +134,43 @@ async def move_heads(
         )
 
 
-async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> None:
-    """Void what waits for these keys: a safety event has overtaken it (DECISIONS 13)."""
-    if keys:
+async def void(conn: AsyncConnection, consumer: str, keys: Sequence[bytes]) -> set[UUID]:
+    """Void what waits for these keys: a safety event has overtaken it (DECISIONS 13).
+
+    Return the ids of the events that it was.
+    """
+    if not keys:
+        return set()
+    rows = await conn.execute(
+        text(
+            "UPDATE parked SET state = 'void', ended_at = now() WHERE consumer = :c"
+            " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
+            " RETURNING value"
+        ),
+        {"c": consumer, "k": list(keys)},
+    )
+    return await end(conn, consumer, [row.value for row in rows])
+
+
+async def end(conn: AsyncConnection, consumer: str, values: Sequence[bytes | None]) -> set[UUID]:
+    """Enter the events of parked records that ended unhandled: a copy in the log is no new event.
+
+    Return their ids. A record that is no event of ours has none, and cannot come as one either.
+    """
+    ids: set[UUID] = set()
+    for value in values:
+        with contextlib.suppress(RecordInvalid, NewerVersion):
+            ids.add(decode(bytes(value) if value is not None else None).id)
+    if ids:
         await conn.execute(
             text(
-                "UPDATE parked SET state = 'void', ended_at = now() WHERE consumer = :c"
-                " AND key = ANY(CAST(:k AS bytea[])) AND state IN ('waiting', 'replay')"
+                "INSERT INTO inbox (consumer, event_id, happened_on) SELECT :c, id, day"
+                " FROM unnest(CAST(:ids AS uuid[]), CAST(:days AS date[])) AS t (id, day)"
+                " ORDER BY id ON CONFLICT DO NOTHING"
             ),
-            {"c": consumer, "k": list(keys)},
+            {"c": consumer, "ids": sorted(ids), "days": [_day(i) for i in sorted(ids)]},
         )
+    return ids
 
 
 def _no_nul(shown: str) -> str:

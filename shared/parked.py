@@ -116,11 +116,14 @@ async def dismiss(conn: AsyncConnection, parked_id: int, by: str) -> bool:
     found = await conn.execute(
         text(
             "UPDATE parked SET state = 'dismissed', ended_at = now(), dismissed_by = :by"
-            " WHERE id = :id AND state IN ('waiting', 'replay') RETURNING id"
+            " WHERE id = :id AND state IN ('waiting', 'replay') RETURNING consumer, value"
         ),
         {"id": parked_id, "by": by},
     )
-    return found.first() is not None
+    row = found.first()
+    if row is not None:
+        await inbox.end(conn, row.consumer, [row.value])
+    return row is not None
 
 
 OnParked = Callable[

@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared import telemetry
+from shared.clock import now
 from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from shared.events import headers_of
 from shared.kafka import PARTITIONS, find_refusal, label_of
@@ -258,7 +259,7 @@ class Relay:
             _READ, [t for t, _ in idle], [p for _, p in idle], self._since, ROWS_A_SHARD
         )
         if not rows and not self._busy:
-            self._since = datetime.now(UTC) - timedelta(days=2)
+            self._since = now() - timedelta(days=2)
         for shard, found in groupby(rows, lambda row: (row["topic"], row["partition"])):
             batch = list(found)
             self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))

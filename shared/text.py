@@ -86,6 +86,18 @@ def ascii_digits(text: str) -> str:
     return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
+def parse_whole(text: str, most: int) -> int | None:
+    """Return the number that ASCII digits say; None for anything else, or one above `most`.
+
+    Python refuses to read thousands of digits as a number; whoever sends them is refused as well.
+    """
+    if not text.isascii() or not text.isdigit():
+        return None
+    digits = text.lstrip("0") or "0"
+    number = int(digits) if len(digits) <= len(str(most)) else most + 1
+    return number if number <= most else None
+
+
 def parse_phone(text: str) -> str:
     """Return the number in E.164, or raise `PhoneInvalid`.
 

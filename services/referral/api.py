@@ -22,6 +22,7 @@ from shared.database import transaction
 from shared.errors import Forbidden, InvalidBody, NotFound
 from shared.http import once
 from shared.paging import commit_place, page, version_of
+from shared.text import parse_whole
 from shared.vocabulary import ReferralState, Role
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def _number(value: str | None) -> int:
     """Return a feed number; nothing is the beginning."""
     if value is None or not value.strip():
         return 0
-    told = value.strip()
-    if not told.isascii() or not told.isdigit() or int(told) > _MAX_BIGINT:
+    told = parse_whole(value.strip(), _MAX_BIGINT)
+    if told is None:
         message = "the number of a feed entry is a whole number"
         raise InvalidBody(message)
-    return int(told)
+    return told
 
 
 def make_router(service: Service, referrals: Referrals, bell: stream.Bell) -> APIRouter:

@@ -176,6 +176,26 @@ async def test_a_safety_event_voids_what_failed_earlier_in_its_own_batch(lab: La
         await flows(lab, {subject: [1, 3, 4]})
 
 
+async def test_another_copy_of_what_was_voided_or_dismissed_is_no_news(lab: Lab) -> None:
+    """The relay may send a batch twice: the copies come after the safety event, or beside it."""
+    early, beside, ended = subject_in(2), subject_in(2), subject_in(2)
+    copies = [lab.record(s, 1, "raise") for s in (early, beside, ended)]
+    handler = Recorder(f"{lab.schema}.one")
+    async with lab.consuming(handler) as consumer, replaying(lab, consumer):
+        await lab.send(*copies)
+        await waits(lab, [(s, "bug", "waiting") for s in (early, beside, ended)])
+        async with lab.engine.begin() as conn:
+            assert await dismiss(conn, (await list_parked(conn))[2].id, "operations:abc")
+        handler.mended = True
+        safety = {s: lab.record(s, 2, type_="consent-withdrawn") for s in (early, beside)}
+        await lab.send(safety[early], safety[beside], copies[1], lab.record(ended, 2))
+        await flows(lab, {early: [2], beside: [2], ended: [2]})
+        await lab.send(*copies, *(lab.record(s, 3) for s in (early, beside, ended)))
+        await flows(lab, {early: [2, 3], beside: [2, 3], ended: [2, 3]})
+    states = [(early, "bug", "void"), (beside, "bug", "void"), (ended, "bug", "dismissed")]
+    assert sorted(await lab.parked()) == sorted(states)
+
+
 async def test_a_safety_event_that_fails_itself_still_voids_what_waits(lab: Lab) -> None:
     subject = subject_in(2)
     await lab.send(

@@ -24,6 +24,7 @@ from services.audit.settings import AuditSettings
 from services.audit.store import load_head
 from shared.database import make_engine
 from tests.integration.test_audit import ORIGIN, SIGNERS, Maker
+from tests.support.dying import forked
 
 if TYPE_CHECKING:
     from services.audit.domain import Arrival
@@ -70,20 +71,16 @@ async def look(url: str) -> str | None:
     return published
 
 
-def forked(step: int, url: str, seed: bytes, state: Path, records: list[Arrival]) -> bool:
+def lived(step: int, url: str, seed: bytes, state: Path, records: list[Arrival]) -> bool:
     """Write in a fork; say whether it died on the way."""
-    child = os.fork()
-    if child == 0:
+
+    def work() -> None:
         if step:
             die_at(step)
         asyncio.run(write(url, seed, state, records))
         os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(1)
-    return False
+
+    return forked(work)
 
 
 def main() -> None:
@@ -94,11 +91,11 @@ def main() -> None:
     while died:
         step += 1
         records = [maker.event(f"case {step}", n) for n in (1, 2, 3)]
-        died = forked(step, url, seed, state, records)
+        died = lived(step, url, seed, state, records)
         kept = state / NAME
         notes = [asyncio.run(look(url)), kept.read_text("utf-8") if kept.exists() else None]
         print(json.dumps({"step": step, "died": died, "notes": notes}), flush=True)
-        forked(0, url, seed, state, records)
+        lived(0, url, seed, state, records)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from services.notification import person_store
@@ -32,15 +32,18 @@ from shared.outbox import Outbox
 from shared.signing import Signer
 from shared.sms import Asks
 from shared.sms.external import External, ExternalSettings
+from tests.support.dying import dying
 from tests.support.wait import differences, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from shared.sms import Gateway as SmsGateway
     from tests.support.phones import Desk, Gateway
+
+__all__ = ["PATIENT", "SHORT", "TEMPLATES", "TLS", "Trial", "dying", "live"]
 
 TLS = ssl.create_default_context()
 """One for every gateway: making it takes longer than a send."""
@@ -60,44 +63,6 @@ KINDS = {
     "answer_asked": ("referral-assigned", Recipient.PROVIDER),
 }
 """At which event, and to whom, each template goes."""
-
-
-@dataclass(slots=True)
-class dying:  # noqa: N801  (it reads as what is awaited)
-    """Runs a coroutine that dies where it waits for the `at`-th time; awaiting it gives the steps.
-
-    `waits` says whether what it waited for still happens. With an `at` that it never reaches it
-    lives.
-    """
-
-    coro: Coroutine[Any, Any, Any]
-    at: int
-    waits: bool = True
-    died: bool = False
-
-    def __await__(self) -> Generator[Any, Any, int]:
-        steps, value = 0, None
-        error: BaseException | None = None
-        while True:
-            try:
-                told = self.coro.throw(error) if error is not None else self.coro.send(value)
-            except StopIteration:
-                return steps
-            except BaseException:  # its end, or a group of tasks that says so
-                if not self.died:
-                    raise
-                return steps
-            steps += 1
-            value = error = None
-            self.died = self.died or steps == self.at
-            if steps == self.at and not self.waits and isinstance(told, asyncio.Future):
-                told.cancel()
-            try:
-                value = yield told
-            except BaseException as raised:
-                error = raised
-            if steps == self.at:
-                error = asyncio.CancelledError()
 
 
 async def live(teller: Teller) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from services.intake.channels.sms import _mark
 from services.intake.channels.sms.gateways import Told, read_twilio
-from services.intake.channels.sms.inbound import Inbound, clean
+from services.intake.channels.sms.inbound import Inbound, clean, make_inbound
 from services.intake.channels.sms.mapper import load_mappers
+from services.intake.report import ExternalRef
 from shared.errors import Forbidden, InvalidBody
 from shared.sms.proof import sign_twilio
 
@@ -73,6 +74,13 @@ def test_no_bytes_make_the_reader_fail(query: bytes, body: bytes) -> None:
 @given(st.text(max_size=200))
 def test_cleaned_texts_hold_no_control_signs(text: str) -> None:
     assert all(c >= " " or c in "\n\t" for c in clean(text))
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\0", "x" * 500])
+def test_a_message_is_stored_whatever_its_gateway_says_beside_it(odd: str) -> None:
+    told = make_inbound("1", "help", "", odd, refs=(("httpsms-media", f"http://x/{odd}"),))
+    assert len(_mark(KEY, told, AT)) == 32
+    assert ExternalRef(system="httpsms-media", value=told.refs[0][1][:200])
 
 
 def message(**fields: str) -> Inbound:

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.intake.reading.people import sex_of
 from services.intake.reading.words import fold_word
+from shared.text import parse_whole
 
 _COUNTERS: Final = frozenset(
     map(fold_word, ("জন", "টা", "টি", "jon", "ta", "ti", "joner", "people", "persons", "জনকে")),
@@ -90,8 +91,8 @@ def _count_at(tokens: tuple[str, ...], i: int) -> tuple[int, int] | None:
     token = tokens[i]
     if pair := _RANGE.fullmatch(token):
         least, most = sorted((int(pair[1]), int(pair[2])))
-    elif token.isdigit():
-        least = most = int(token)
+    elif (said := parse_whole(token, _MANY)) is not None:
+        least = most = said
     elif number := _NUMBER_WORDS.get(token) or _COUNTED.get(token):
         least = most = number
     else:

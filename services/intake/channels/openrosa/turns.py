@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
+from shared.bodies import told_length
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class Turns:
             Unavailable: it took too long, or the member sends as many as one may.
 
         """
-        told = request.headers.get("content-length", "")
-        small = told.isdecimal() and int(told) <= SMALL
+        small = 0 < told_length(request) <= SMALL
         try:
             async with asyncio.timeout(WITHIN), nullcontext() if small else self._large(member):
                 yield

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
 from services.intake.channels.openrosa.instances import MOST_BYTES
+from shared.bodies import told_length
 from shared.errors import Problem, TooLarge
 from shared.multipart import AROUND, InMemory
 
@@ -53,8 +54,7 @@ async def read_upload(request: Request, limit: int) -> Upload:
         NotAForm: it is no such post.
 
     """
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > MOST_SENT:
+    if told_length(request) > MOST_SENT:
         raise TooLarge
     body, cut = await _read(request, limit + AROUND)
     form = await _parse(request, body)

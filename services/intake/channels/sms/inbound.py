@@ -98,7 +98,7 @@ def make_inbound(
     """Make one text of what a gateway told, whatever types its fields have."""
     said = clean(plain_of(_word(text)))
     marks = (("encoding", BIJOY),) if is_bijoy(said) else ()
-    when = _word(time).strip()
+    when = clean(_word(time)).strip()
     return Inbound(
         sender=clean(_word(sender))[:MAX_NAME],
         text=said,
@@ -106,7 +106,7 @@ def make_inbound(
         time=when[:MAX_NAME],
         written_at=read_time(when, zone, formats),
         part=part,
-        refs=(*refs, *marks),
+        refs=(*((system, clean(value)) for system, value in refs), *marks),
     )
 
 

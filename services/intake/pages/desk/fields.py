@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.text import ascii_digits
+from shared.text import ascii_digits, parse_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ def _rows(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if not isinstance(value, dict):
         return value
     known = {name: _rows(inner) for name, inner in value.items()}
-    if known and all(name.isdigit() and int(name) < _LEVELS for name in known):
+    if known and all(parse_whole(name, _LEVELS - 1) is not None for name in known):
         return [known[name] for name in sorted(known, key=int)]
     return known
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from services.referral.exchange.hsds.giving import IN_MEMORY, give
 from services.referral.exchange.hsds.taking import take
 from shared.access import Caller, require
+from shared.bodies import told_length
 from shared.clock import now
 from shared.errors import Forbidden, InvalidBody, Problem, TooLarge
 from shared.outbox import Stamp
@@ -42,8 +43,7 @@ _BODY: Final = {
 
 
 async def _receive(request: Request) -> IO[bytes]:
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > MOST_BYTES:
+    if told_length(request) > MOST_BYTES:
         raise TooLarge
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (the caller closes it)
     size = 0

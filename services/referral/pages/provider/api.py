@@ -25,6 +25,7 @@ from shared.pages.forms import read_form
 from shared.pages.languages import DHAKA
 from shared.pages.pages import Pages
 from shared.pages.words import NEEDS
+from shared.text import parse_whole
 from shared.vocabulary import ReferralState, Role
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _within(offer: dict[str, Any] | None, own: str, free: int) -> dict[str, Any]
 
 
 def _places(value: str) -> int:
-    plain = value.translate(str.maketrans("০১২৩৪৫৬৭৮৯", "0123456789"))
-    if not plain.isascii() or not plain.isdigit() or int(plain) > _MOST_PLACES:
+    places = parse_whole(value.translate(str.maketrans("০১২৩৪৫৬৭৮৯", "0123456789")), _MOST_PLACES)
+    if places is None:
         raise InvalidBody(None, errors=[{"field": "free", "rule": "whole-number"}])
-    return int(plain)
+    return places
