@@ -1,0 +1,210 @@
+"""Counts persons into cells, and says how the cells hang together.
+
+Every cell counts persons (cases), never referrals: ten referrals of one child are one. A `Line` says
+that one cell is the sum of others; together they are all that can be computed from one cell about
+another. A cell whose `shown` is False is on no table, but could be computed (those who were planned
+a help and had none accepted), so it is guarded like the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from shared import places
+from shared.vocabulary import Sex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from services.audit.figures.person import Person
+
+ALL: Final = "all"
+UNKNOWN: Final = "unknown"
+
+STEPS: Final = ("cases", "planned", "accepted", "delivered")
+"""Each is a part of the one before it; every grouping has these."""
+
+PARTS: Final = ("division", "age", "sex", "channel", "initiative")
+"""Groupings in which each person is in one group."""
+
+BANDS: Final = ((0, "0-5"), (6, "6-11"), (12, "12-14"), (15, "15-17"), (18, "18+"))
+"""Age bands by their first year, as consent has them."""
+
+
+class Cell(NamedTuple):
+    """How many persons of a group of a grouping (`by`) are counted as something (`what`)."""
+
+    what: str
+    by: str = ALL
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`total` is the sum of `parts`."""
+
+    total: Cell
+    parts: tuple[Cell, ...]
+
+
+@dataclass(slots=True)
+class Counted:
+    """The cells of one quarter, which of them are on no table, and what binds them.
+
+    `waits` are the hours until somebody accepted, by district.
+    """
+
+    cells: dict[Cell, int] = field(default_factory=dict)
+    unshown: set[Cell] = field(default_factory=set)
+    lines: list[Line] = field(default_factory=list)
+    waits: dict[str, list[float]] = field(default_factory=dict)
+
+
+def band_of(age: int | None) -> str:
+    """Return the age band of an age in whole years."""
+    if age is None:
+        return UNKNOWN
+    return next(band for first, band in reversed(BANDS) if age >= first or first == 0)
+
+
+def count(persons: Iterable[Person], districts: Mapping[str, str] | None = None) -> Counted:
+    """Count persons; `districts` are all districts with their division (the country's)."""
+    divided = districts_of_the_country() if districts is None else districts
+    tally: Counter[Cell] = Counter()
+    found = Counted()
+    for person in persons:
+        if person.counts:
+            _add(tally, found.waits, person, divided)
+    _bind(found, tally, divided)
+    return found
+
+
+def districts_of_the_country() -> dict[str, str]:
+    """Return every district with its division."""
+    return {
+        place.pcode: place.parent or ""
+        for place in places.all_places().values()
+        if place.level is places.Level.DISTRICT
+    }
+
+
+def _add(
+    tally: Counter[Cell],
+    waits: dict[str, list[float]],
+    person: Person,
+    divided: Mapping[str, str],
+) -> None:
+    helps = person.helps.values()
+    reached = {
+        "cases": True,
+        "planned": bool(person.helps),
+        "assigned": any(h.assigned for h in helps),
+        "accepted": any(h.accepted for h in helps),
+        "contacted": any(h.contacted for h in helps),
+        "delivered": any(h.delivered for h in helps),
+        "declined": any(h.declined for h in helps),
+        "failed": any(h.failed for h in helps),
+    }
+    district = person.district if person.district in divided else None
+    division = divided[district] if district else UNKNOWN
+    groups = [
+        ("division", division),
+        ("district", district or UNKNOWN),
+        ("age", band_of(person.age)),
+        ("sex", person.sex if person.sex in _SEXES else UNKNOWN),
+        ("channel", person.channel or UNKNOWN),
+        ("initiative", person.initiative),
+        *(("concern", each) for each in set(person.concerns) or {"unsure"}),
+    ]
+    for what, so in reached.items():
+        if so:
+            tally[Cell(what)] += 1
+            if what in STEPS:
+                tally.update(Cell(what, by, group) for by, group in groups)
+    for need, help_ in person.helps.items():
+        for what in ("planned", "accepted", "delivered"):
+            if getattr(help_, what):
+                tally[Cell(what, "need", need)] += 1
+        if not help_.accepted:
+            tally[Cell("unserved", "need", need)] += 1
+            tally[Cell("unserved", "need-division", f"{need} {division}")] += 1
+        if help_.accepted and help_.planned and district:
+            hours = (help_.accepted - help_.planned).total_seconds() / 3600
+            waits.setdefault(district, []).append(hours)
+
+
+_SEXES: Final = frozenset(Sex)
+
+
+def _bind(found: Counted, tally: Counter[Cell], divided: Mapping[str, str]) -> None:
+    """Make every cell that a table has, and the lines between them."""
+    groups: dict[str, list[str]] = {by: [] for by in (*PARTS, "concern", "need")}
+    for cell in tally:
+        if cell.by in groups and cell.group not in groups[cell.by]:
+            groups[cell.by].append(cell.group)
+    groups["division"] = [*sorted(set(divided.values())), UNKNOWN]
+    groups["district"] = [*sorted(divided), UNKNOWN]
+    for what in ("cases", "planned", "assigned", "accepted", "contacted", "delivered"):
+        found.cells[Cell(what)] = tally[Cell(what)]
+    chain = ("cases", "planned", "assigned", "accepted", "contacted")
+    _nest(found, [Cell(what) for what in chain])
+    _part(found, Cell("accepted"), Cell("delivered"))
+    for what, whole in (("declined", "assigned"), ("failed", "accepted")):
+        found.cells[Cell(what)] = tally[Cell(what)]
+        _part(found, Cell(whole), Cell(what))
+    for by in (*PARTS, "district", "concern"):
+        for group in groups[by]:
+            for what in STEPS:
+                found.cells[Cell(what, by, group)] = tally[Cell(what, by, group)]
+            _nest(found, [Cell(what, by, group) for what in STEPS])
+    for what in STEPS:
+        for by in PARTS:
+            parts = tuple(Cell(what, by, group) for group in groups[by])
+            if parts:
+                found.lines.append(Line(Cell(what), parts))
+        _place(found, what, groups, divided)
+        for group in groups["concern"]:
+            _part(found, Cell(what), Cell(what, "concern", group))
+    for need in sorted(groups["need"]):
+        _need(found, tally, need, groups["division"])
+
+
+def _place(
+    found: Counted, what: str, groups: Mapping[str, list[str]], divided: Mapping[str, str]
+) -> None:
+    """Bind the districts of each division to it."""
+    for division in groups["division"]:
+        inside = [d for d in groups["district"] if divided.get(d, UNKNOWN) == division]
+        parts = tuple(Cell(what, "district", each) for each in inside)
+        found.lines.append(Line(Cell(what, "division", division), parts))
+
+
+def _need(found: Counted, tally: Counter[Cell], need: str, divisions: Iterable[str]) -> None:
+    """Make the cells of a need: planned, accepted, delivered, and unserved by division."""
+    planned, accepted, delivered, unserved = (
+        Cell(what, "need", need) for what in ("planned", "accepted", "delivered", "unserved")
+    )
+    apart = tuple(Cell("unserved", "need-division", f"{need} {one}") for one in divisions)
+    for cell in (planned, accepted, delivered, unserved, *apart):
+        found.cells[cell] = tally[cell]
+    found.lines.append(Line(planned, (accepted, unserved)))
+    found.lines.append(Line(unserved, apart))
+    _part(found, accepted, delivered)
+    _part(found, Cell("planned"), planned)
+    _part(found, Cell("accepted"), accepted)
+    _part(found, Cell("delivered"), delivered)
+
+
+def _nest(found: Counted, chain: list[Cell]) -> None:
+    for whole, part in zip(chain, chain[1:], strict=False):
+        _part(found, whole, part)
+
+
+def _part(found: Counted, whole: Cell, part: Cell) -> None:
+    """Bind a part to its whole: whoever is in the whole and not in the part is a cell too."""
+    rest = Cell(f"{whole.what} not {part.what}", part.by, part.group)
+    found.cells[rest] = found.cells[whole] - found.cells[part]
+    found.unshown.add(rest)
+    found.lines.append(Line(whole, (part, rest)))
