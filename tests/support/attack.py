@@ -1,8 +1,8 @@
 """An attacker on published figures, who knows every table and how it was made, and has time.
 
 It uses nothing of the code that hides. For every set of persons that figures are about it asks a
-solver (HiGHS) what their number can be at least and at most, given everything that is shown and that
-no number is negative; and it subtracts: what is left of every line, of every count without every
+solver (HiGHS) what their number can be at least and at most, given all that is shown and that no
+number is negative; and it subtracts: what is left of every line, of every count without every
 other that is a part of it, and of some thousands of sums of lines at random. Somebody is found when
 a number is certainly 1 to `least - 1`.
 """
@@ -93,9 +93,9 @@ class Attacker:
                 near = [c for c, n in sum_.items() if n and c in self._hidden] or [wanted.total]
                 wanted = self._lines[chance.choice(of[chance.choice(near)])]
             left = {cell: n for cell, n in sum_.items() if n and cell in self._hidden}
-            if left and set(left.values()) in ({1}, {-1}):
-                if 0 < sum(self._counted[cell] for cell in left) < least:
-                    yield tuple(sorted(left))
+            count = sum(self._counted[cell] for cell in left)
+            if set(left.values()) in ({1}, {-1}) and 0 < count < least:
+                yield tuple(sorted(left))
 
     def _below(self) -> dict[Cell, set[Cell]]:
         """Return all parts, and parts of parts, of each cell."""
@@ -106,9 +106,9 @@ class Attacker:
         while moved:
             moved = False
             for inside in parts.values():
-                more = {low for cell in inside for low in parts.get(cell, ())}
-                moved |= not more <= inside
-                inside |= more
+                before = len(inside)
+                inside.update({low for cell in inside for low in parts.get(cell, ())})
+                moved |= len(inside) > before
         return parts
 
     def _sets(self) -> Iterator[tuple[Cell, ...]]:

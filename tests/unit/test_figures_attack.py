@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -57,7 +58,7 @@ def test_somebody_is_found_when_only_small_cells_are_hidden() -> None:
 
 
 def test_what_two_tables_have_in_common_is_no_way_to_the_rest() -> None:
-    """Four districts by three ages, each line and column with two hidden cells, yet one is found."""
+    """Four rows and columns, two hidden cells and more in each of them, yet one is found."""
     shape = [[2, 9, 7, 30], [8, 6, 3, 30], [40, 9, 3, 30], [40, 30, 8, 2]]
     hidden = {(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 2), (2, 3), (3, 2), (3, 3)}
     counted = Counted()
@@ -92,5 +93,5 @@ def test_a_person_with_rare_marks_is_in_no_set_that_is_shown() -> None:
             row = tables[by]["rows"][tables[by]["groups"].index(group)]
             assert all(n is None or n >= PUBLIC for n in row)
             shown = [n for n in row if n is not None]
-            steps = [a - b for a, b in zip(shown, shown[1:], strict=False)]
+            steps = [a - b for a, b in itertools.pairwise(shown)]
             assert all(n == 0 or n >= PUBLIC for n in steps), "one step less the next is a set too"

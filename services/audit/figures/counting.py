@@ -1,13 +1,14 @@
 """Counts persons into cells, and says how the cells hang together.
 
-Every cell counts persons (cases), never referrals: ten referrals of one child are one. A `Line` says
-that one cell is the sum of others; together they are all that can be computed from one cell about
-another. A cell whose `shown` is False is on no table, but could be computed (those who were planned
-a help and had none accepted), so it is guarded like the others.
+Every cell counts persons (cases), never referrals: ten referrals of one child are one. A `Line`
+says that one cell is the sum of others; together they are all that can be computed from one cell
+about another. A cell that is `unshown` is on no table, but could be computed (those who were
+planned a help and had none accepted), so it is guarded like the others.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -141,34 +142,44 @@ _SEXES: Final = frozenset(Sex)
 def _bind(found: Counted, tally: Counter[Cell], divided: Mapping[str, str]) -> None:
     """Make every cell that a table has, and the lines between them."""
     groups: dict[str, list[str]] = {by: [] for by in (*PARTS, "concern", "need")}
-    for cell in tally:
-        if cell.by in groups and cell.group not in groups[cell.by]:
-            groups[cell.by].append(cell.group)
+    for cell in sorted(tally):
+        if cell.by in groups:
+            groups[cell.by] = [*dict.fromkeys((*groups[cell.by], cell.group))]
     groups["division"] = [*sorted(set(divided.values())), UNKNOWN]
     groups["district"] = [*sorted(divided), UNKNOWN]
-    for what in ("cases", "planned", "assigned", "accepted", "contacted", "delivered"):
-        found.cells[Cell(what)] = tally[Cell(what)]
-    chain = ("cases", "planned", "assigned", "accepted", "contacted")
-    _nest(found, [Cell(what) for what in chain])
-    _part(found, Cell("accepted"), Cell("delivered"))
-    for what, whole in (("declined", "assigned"), ("failed", "accepted")):
-        found.cells[Cell(what)] = tally[Cell(what)]
-        _part(found, Cell(whole), Cell(what))
+    _everybody(found, tally)
     for by in (*PARTS, "district", "concern"):
         for group in groups[by]:
-            for what in STEPS:
-                found.cells[Cell(what, by, group)] = tally[Cell(what, by, group)]
-            _nest(found, [Cell(what, by, group) for what in STEPS])
+            chain = [Cell(what, by, group) for what in STEPS]
+            found.cells.update((cell, tally[cell]) for cell in chain)
+            _nest(found, chain)
     for what in STEPS:
-        for by in PARTS:
-            parts = tuple(Cell(what, by, group) for group in groups[by])
-            if parts:
-                found.lines.append(Line(Cell(what), parts))
+        _group(found, what, groups)
         _place(found, what, groups, divided)
-        for group in groups["concern"]:
-            _part(found, Cell(what), Cell(what, "concern", group))
-    for need in sorted(groups["need"]):
+    for need in groups["need"]:
         _need(found, tally, need, groups["division"])
+
+
+def _everybody(found: Counted, tally: Counter[Cell]) -> None:
+    """Make the cells of all persons together; not every help that was given began with a call."""
+    chain = [Cell(what) for what in ("cases", "planned", "assigned", "accepted", "contacted")]
+    aside = [(Cell("accepted"), Cell("delivered")), (Cell("assigned"), Cell("declined"))]
+    aside.append((Cell("accepted"), Cell("failed")))
+    for cell in (*chain, *(part for _, part in aside)):
+        found.cells[cell] = tally[cell]
+    _nest(found, chain)
+    for whole, part in aside:
+        _part(found, whole, part)
+
+
+def _group(found: Counted, what: str, groups: Mapping[str, list[str]]) -> None:
+    """Bind groups to everybody: a person is in one of each grouping, of concerns in several."""
+    for by in PARTS:
+        parts = tuple(Cell(what, by, group) for group in groups[by])
+        if parts:
+            found.lines.append(Line(Cell(what), parts))
+    for group in groups["concern"]:
+        _part(found, Cell(what), Cell(what, "concern", group))
 
 
 def _place(
@@ -198,7 +209,7 @@ def _need(found: Counted, tally: Counter[Cell], need: str, divisions: Iterable[s
 
 
 def _nest(found: Counted, chain: list[Cell]) -> None:
-    for whole, part in zip(chain, chain[1:], strict=False):
+    for whole, part in itertools.pairwise(chain):
         _part(found, whole, part)
 
 

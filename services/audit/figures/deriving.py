@@ -1,9 +1,9 @@
 """What can be computed about hidden cells from those that are shown: the attacker's side, in short.
 
-Each way builds on what the ones before made known: a line of which one cell is hidden; what is left
-of a count when known parts of it are taken away, and parts of parts; several lines together
-(elimination, exact, modulo a large prime); and what each count can be at least and at most, since no
-count is negative.
+Each way builds on what the ones before made known: a line of which one cell is hidden; what is
+left of a count when known parts of it are taken away, and parts of parts; several lines together
+(elimination, exact, modulo a large prime); and what each count can be at least and at most, since
+no count is negative.
 """
 
 from __future__ import annotations
@@ -77,42 +77,61 @@ def _behind(members: Sequence[Cell], source: Mapping[Cell, Line]) -> tuple[Cell,
 def _left(
     cells: Mapping[Cell, int], lines: Sequence[Line], known: Collection[Cell], least: int
 ) -> Exposed | None:
-    """Take known parts, and parts of hidden parts, from a known count: what is left is a set.
-
-    How many may be left of a hidden cell depends on what is taken, so each has several answers: bit
-    n of an integer stands for n persons, bit `least` for that many or more.
-    """
-    below: dict[Cell, list[Line]] = {}
-    for line in lines:
-        below.setdefault(line.total, []).append(line)
-    answers: dict[Cell, int] = {}
-
-    def left_of(line: Line) -> int:
-        found = 1
-        for part in line.parts:
-            found = _sums(found, left(part), least)
-        return found
-
-    def left(cell: Cell) -> int:
-        if cell in known:
-            return 1
-        if cell not in answers:
-            answers[cell] = 1 << min(cells[cell], least)
-            for line in below.get(cell, ()):
-                answers[cell] |= left_of(line)
-        return answers[cell]
-
+    """Take known parts, and parts of hidden parts, from a known count: what is left is a set."""
+    leaving = _Leaving(cells, lines, known, least)
     small = (1 << least) - 2
     for line in lines:
-        if line.total in known and left_of(line) & small:
-            members, waiting = dict.fromkeys((line.total, *line.parts)), list(line.parts)
-            while waiting:
-                cell = waiting.pop()
-                for under in () if cell in known else below.get(cell, ()):
-                    waiting += [part for part in under.parts if part not in members]
-                    members |= dict.fromkeys(under.parts)
-            return Exposed(tuple(members))
+        if line.total in known and leaving.of_line(line) & small:
+            return Exposed(leaving.under(line))
     return None
+
+
+class _Leaving:
+    """How many may be left of a cell, which depends on the known parts that are taken.
+
+    So there are several answers: bit n of an integer stands for n persons, bit `least` for that
+    many or more.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[Cell, int],
+        lines: Sequence[Line],
+        known: Collection[Cell],
+        least: int,
+    ) -> None:
+        self._cells, self._known, self._least = cells, known, least
+        self._below: dict[Cell, list[Line]] = {}
+        for line in lines:
+            self._below.setdefault(line.total, []).append(line)
+        self._answers: dict[Cell, int] = {}
+
+    def of_line(self, line: Line) -> int:
+        """Return what may be left of a line's total by taking parts of its parts."""
+        found = 1
+        for part in line.parts:
+            found = _sums(found, self._of(part), self._least)
+        return found
+
+    def _of(self, cell: Cell) -> int:
+        if cell in self._known:
+            return 1
+        if cell not in self._answers:
+            found = 1 << min(self._cells[cell], self._least)
+            for line in self._below.get(cell, ()):
+                found |= self.of_line(line)
+            self._answers[cell] = found
+        return self._answers[cell]
+
+    def under(self, line: Line) -> tuple[Cell, ...]:
+        """Return the cells of a line, and of the lines under its hidden parts."""
+        members, waiting = dict.fromkeys((line.total, *line.parts)), list(line.parts)
+        while waiting:
+            cell = waiting.pop()
+            for under in () if cell in self._known else self._below.get(cell, ()):
+                waiting += [part for part in under.parts if part not in members]
+                members |= dict.fromkeys(under.parts)
+        return tuple(members)
 
 
 def _sums(one: int, other: int, least: int) -> int:

@@ -6,7 +6,7 @@ A release is a plain value: `{"quarter", "least", "tables": {name: {"groups", "c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from services.audit.figures.counting import ALL, STEPS, Cell
 from services.audit.figures.hiding import PUBLIC, hide
@@ -28,7 +28,21 @@ GROUPED: Final = (*("division", "district", "concern", "age", "sex", "channel", 
 
 OF_NEEDS: Final = ("planned", "accepted", "delivered", "unserved")
 
-NAMES: Final = ("funnel", *GROUPED, "need", "gaps")
+Table = Literal[
+    "funnel",
+    "division",
+    "district",
+    "concern",
+    "age",
+    "sex",
+    "channel",
+    "initiative",
+    "need",
+    "gaps",
+]
+"""The name of a published table."""
+
+NAMES: Final[tuple[str, ...]] = get_args(Table)
 
 WAITS: Final = ((1, "under an hour"), (4, "1 to 4 hours"), (24, "4 hours to a day"),
                 (72, "1 to 3 days"), (168, "3 to 7 days"))  # fmt: skip
