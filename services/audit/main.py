@@ -10,6 +10,7 @@ from services.audit import api, operations
 from services.audit.consumers import AuditConsumer
 from services.audit.daily import Daily
 from services.audit.figures import api as figures_api
+from services.audit.figures.datasets import Datasets
 from services.audit.figures.following import Figures, Releases
 from services.audit.outside import OutsideCheckpoint
 from services.audit.pages import figures as figures_pages
@@ -94,6 +95,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     daily = Daily(service.web)
     app.include_router(api.make_public_router(proofs, daily, own.signer.vkey, own.trusted))
     app.include_router(figures_api.make_router(figures, releases))
+    datasets = Datasets(service.flow, service.outbox)
+    app.include_router(figures_api.make_dataset_router(service, datasets))
     app.include_router(make_router(own.witness))
     app.include_router(history.make_router(service, service.reading))
     app.include_router(figures_pages.make_router(figures, releases))

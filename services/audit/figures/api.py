@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
+from services.audit.figures.dataset import CTDC, HTCDS, ctdc_rows, htcds_rows
 from services.audit.figures.periods import name_of, parse_quarter
 from services.audit.figures.sheets import CSV_TYPE, XLSX_TYPE, rows_of, write_csv, write_xlsx
 from services.audit.figures.tables import NAMES, Table
-from shared.access import Caller, require
+from shared.access import Caller, require, require_fresh
 from shared.access_rules import Verb, scope_of
+from shared.bodies import read_body
 from shared.clock import now, rfc3339
 from shared.errors import Forbidden, Problem
+from shared.openapi import body_of
 from shared.paging import page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
+    from services.audit.figures.datasets import Datasets
     from services.audit.figures.following import Figures, Releases
+    from shared.runtime import Service
 
 READERS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR)
 _FOR_EVER: Final = {"Cache-Control": "public, max-age=86400"}
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 Form = Literal["json", "csv", "xlsx"]
+Shape = Literal["ctdc", "htcds", "report"]
+Proposer = Annotated[Caller, Depends(require(Role.SUPERVISOR, Role.AUDITOR))]
+Approver = Annotated[Caller, Depends(require_fresh(Role.SUPERVISOR))]
+
+
+class DatasetIn(BaseModel):
+    """Which year's dataset somebody wants, and what for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    year: Annotated[int, Field(ge=2020, le=2100)]
+    purpose: Literal["yearly_report", "research", "exchange"]
 
 
 class NotPublished(Problem):
@@ -89,6 +108,46 @@ def make_router(figures: Figures, releases: Releases) -> APIRouter:
             raise NotPublished
         found = await releases.release(period)
         return answer(found, table, form)
+
+    return router
+
+
+def make_dataset_router(service: Service, datasets: Datasets) -> APIRouter:
+    """Make the routes of datasets for research: one asks, another agrees, then it is read."""
+    router = APIRouter(prefix="/audit/v1/datasets", tags=["figures"])
+
+    @router.post("", response_model=None, status_code=202, openapi_extra=body_of(DatasetIn))
+    async def propose(request: Request, caller: Proposer) -> Response:
+        """Ask for the dataset of a year that is over; another person must agree."""
+        body = await read_body(request, DatasetIn)
+        proposal = await datasets.propose(caller, body.year, body.purpose, now())
+        service.waker.wake()
+        told = {"id": str(proposal), "year": body.year, "status": "waits_for_approval"}
+        return JSONResponse(told, 202, headers=_NO_STORE)
+
+    @router.post("/{proposal}/approve", response_model=None)
+    async def approve(proposal: UUID, caller: Approver) -> Response:
+        """Agree that a dataset is given out; never whoever asked for it."""
+        await datasets.approve(caller, proposal, now())
+        service.waker.wake()
+        return JSONResponse({"id": str(proposal), "status": "approved"}, headers=_NO_STORE)
+
+    @router.get("/{proposal}", response_model=None)
+    async def give(proposal: UUID, caller: Proposer, shape: Shape = "ctdc") -> Response:
+        """Read an approved dataset as CSV in the shape of CTDC or HTCDS, or its risk report."""
+        found = await datasets.give(caller, proposal, now())
+        service.waker.wake()
+        if shape == "report":
+            told = {"year": found.year, **found.dataset.report}
+            return JSONResponse(told, headers=_NO_STORE)
+        heads, rows = (
+            (CTDC, ctdc_rows(found.dataset, found.year))
+            if shape == "ctdc"
+            else (HTCDS, htcds_rows(found.dataset))
+        )
+        name = f'attachment; filename="pashe-{shape}-{found.year}.csv"'
+        headers = {**_NO_STORE, "Content-Disposition": name}
+        return Response(write_csv(heads, rows), media_type=CSV_TYPE, headers=headers)
 
     return router
 

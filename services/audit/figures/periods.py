@@ -40,6 +40,11 @@ def parse_quarter(name: str) -> date | None:
     return None if found is None else date(int(found[1]), int(found[2]) * 3 - 2, 1)
 
 
+def quarters_of(year: int) -> list[date]:
+    """Return the first days of the quarters of a year."""
+    return [date(year, month, 1) for month in (1, 4, 7, 10)]
+
+
 def is_due(first: date, at: datetime) -> bool:
     """Say whether a quarter ended long enough ago to be published."""
     end = datetime.combine(next_quarter(first), datetime.min.time(), DHAKA)

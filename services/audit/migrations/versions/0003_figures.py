@@ -37,7 +37,8 @@ _STATEMENTS = (
       release jsonb NOT NULL
     )
     """,
-    # Of research datasets: who asked, who agreed; the rows themselves are kept nowhere.
+    # Who asked for a year's dataset and who agreed. The dataset itself is made once a year, groups of
+    # equal rows: two that differ by a few persons could be subtracted.
     """
     CREATE TABLE figure_datasets (
       id uuid PRIMARY KEY,
@@ -50,9 +51,16 @@ _STATEMENTS = (
       CHECK (approved_by IS NULL OR approved_by <> proposed_by)
     )
     """,
+    """
+    CREATE TABLE figure_years (
+      year integer PRIMARY KEY,
+      made_at timestamptz NOT NULL,
+      dataset jsonb NOT NULL
+    )
+    """,
     "GRANT SELECT, INSERT, UPDATE, DELETE ON figure_persons, figure_erased TO audit_flow",
     "GRANT SELECT, UPDATE ON figure_reading TO audit_flow",
-    "GRANT SELECT, INSERT ON figure_releases TO audit_flow",
+    "GRANT SELECT, INSERT ON figure_releases, figure_years TO audit_flow",
     "GRANT SELECT, INSERT, UPDATE ON figure_datasets TO audit_flow",
     "GRANT SELECT ON figure_releases TO audit_web",
 )
@@ -66,5 +74,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    for name in ("persons", "erased", "reading", "releases", "datasets"):
+    for name in ("persons", "erased", "reading", "releases", "datasets", "years"):
         op.get_bind().exec_driver_sql(f"DROP TABLE figure_{name}")
