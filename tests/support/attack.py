@@ -34,7 +34,7 @@ class Attacker:
         self._counted = counted.cells
         self._lines = counted.lines
         self._hidden = set(hidden)
-        solver: Any = highspy.Highs()
+        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         solver.silent()
         for cell in self._cells:
             shown = None if cell in self._hidden else float(counted.cells[cell])

@@ -1,4 +1,4 @@
-"""The dataset of a year is given out when a second person agrees (SAFETY 19), and each time told."""
+"""The dataset of a year is given out when a second person agrees (SAFETY 19), and that is told."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ _STATEMENTS = (
       release jsonb NOT NULL
     )
     """,
-    # Who asked for a year's dataset and who agreed. The dataset itself is made once a year, groups of
-    # equal rows: two that differ by a few persons could be subtracted.
+    # Who asked for a year's dataset and who agreed. The dataset itself is made once a year, as
+    # groups of equal rows: two that differ by a few persons could be subtracted.
     """
     CREATE TABLE figure_datasets (
       id uuid PRIMARY KEY,
