@@ -1,6 +1,6 @@
 """A dataset of one year for research: a row a person, of which each is like at least ten others.
 
-Purely. In the shape of the global dataset of the Counter Trafficking Data Collaborative, or of HTCDS
+Purely. In the shape of the dataset of the Counter Trafficking Data Collaborative, or of HTCDS
 2.0 (IOM, CC BY 4.0; it endorses neither Pashe nor this use). Both are made of the same few facts of
 a person, hidden together: who has both files has no more than one. Trafficking and exploitation
 only; what was reported stays *possible*. No place, no month, no channel: not even the district.
