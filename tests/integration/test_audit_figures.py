@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 
 from services.audit.figures import following
 from services.audit.figures.following import Figures, Releases
+from shared.access import make_token
 from shared.errors import NotFound
+from shared.vocabulary import Role
 from tests.bench.history_log import our_log
 from tests.support.told import GIVEN, PAST, WAY, Teller, many_cases, sign_for_referral
 
@@ -128,3 +132,50 @@ async def test_what_is_counted_once_it_is_over_and_never_again(counting: Countin
     await counting.follow()
     assert await counting.figures.publish(soon + timedelta(days=30)) == []
     assert await releases.release("2026-Q3") == published, "a second count would show who changed"
+
+
+async def test_a_dataset_takes_two_persons(counting: Counting) -> None:
+    counting.tell.at = datetime(2025, 5, 1, tzinfo=UTC)
+    await counting.log.append(many_cases(counting.tell, 150, 4), 2000)
+    await counting.follow()
+    seed = (counting.log.folder / "keys" / "pashe" / "tokens.key").read_text("ascii")
+
+    def signed(role: Role, name: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {make_token(bytes.fromhex(seed), role, subject=name)}"}
+
+    one, other = signed(Role.SUPERVISOR, "one"), signed(Role.SUPERVISOR, "other")
+    auditor = signed(Role.AUDITOR, "auditor")
+    async with (
+        counting.log.serve() as server,
+        httpx.AsyncClient(base_url=f"{server.url}/audit/v1", timeout=30) as http,
+    ):
+        wish = {"year": 2025, "purpose": "research"}
+        grows = await http.post("/datasets", json={**wish, "year": 2026}, headers=one)
+        assert (grows.status_code, grows.json()["type"].rpartition("/")[2]) == (409, "no-dataset")
+        asked = await http.post("/datasets", json=wish, headers=one)
+        assert asked.status_code == 202
+        path = f"/datasets/{asked.json()['id']}"
+        assert (await http.get(path, headers=one)).status_code == 409
+        assert (await http.post(f"{path}/approve", headers=one)).status_code == 403
+        assert (await http.post(f"{path}/approve", headers=auditor)).status_code == 403
+        assert (await http.post(f"{path}/approve", headers=other)).status_code == 200
+        assert (await http.post(f"{path}/approve", headers=other)).status_code == 409
+        report = (await http.get(f"{path}?shape=report", headers=auditor)).json()
+        lines = (await http.get(path, headers=one)).text.splitlines()
+        assert len(lines) == report["persons"] + 1
+        assert report["k"] >= 11
+        assert min(Counter(lines[1:]).values()) >= 11
+        htcds = (await http.get(f"{path}?shape=htcds", headers=one)).text
+        assert htcds.startswith("prs_Gender,vic_TraffickingStatus,vic_TypeOfExploitation\r\n")
+        again = await http.post("/datasets", json=wish, headers=one)
+        await http.post(f"/datasets/{again.json()['id']}/approve", headers=other)
+        second = await http.get(f"/datasets/{again.json()['id']}", headers=one)
+        assert second.text.splitlines() == lines
+    conn = await asyncpg.connect(
+        counting.log.database.admin, server_settings={"search_path": "audit"}
+    )
+    try:
+        told = await conn.fetchval("SELECT count(*) FROM outbox WHERE type = 'history-read'")
+    finally:
+        await conn.close()
+    assert told >= 7, "asking, approving and each reading are in the history"
