@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+from uuid import UUID
 
 import pytest
 
 from services.audit.figures.counting import Cell, Counted, Line, count
 from services.audit.figures.hiding import DATASET, PUBLIC, hide
+from services.audit.figures.person import Person
 from services.audit.figures.tables import make_release
 from tests.support.attack import Attacker
 from tests.support.persons import AT, make_persons
@@ -77,6 +79,40 @@ def test_what_two_tables_have_in_common_is_no_way_to_the_rest() -> None:
     # Rows 0 and 1 without columns 0 and 1 leave cell 1-2 alone.
     assert list(Attacker(counted, before).finds(PUBLIC))
     assert not list(Attacker(counted, hide(counted)).finds(PUBLIC))
+
+
+def test_a_family_is_hidden_like_one_person() -> None:
+    """Six siblings in one district are more than five persons, and everybody there knows them."""
+    others = [Person(opened=AT, district="BD3026", sex="female") for _ in range(40)]
+    for number, person in enumerate(others[20:]):
+        person.district = ("BD3033", "BD3067")[number % 2]
+    home = UUID(int=7)
+    siblings = [Person(opened=AT, district="BD2015", household=home) for _ in range(6)]
+    counted = count([*others, *siblings], DISTRICTS)
+    own = Cell("cases", "district", "BD2015")
+    assert counted.cells[own] == 6
+    hidden = hide(counted)
+    assert own in hidden
+    for person in siblings:
+        person.household = None
+    assert own not in hide(count([*others, *siblings], DISTRICTS))
+    # Nor are they what is left of everybody less the others.
+    low, high = Attacker(counted, hidden).bounds([own])
+    assert (low, high) != (6, 6)
+
+
+def test_a_row_does_not_say_that_somebody_is_in_it() -> None:
+    persons = make_persons(200, 5)
+    for person in persons:
+        person.sex, person.initiative = "female", "centre"
+    quarter = AT.date().replace(day=1)
+    without = make_release(count(persons), quarter)["tables"]
+    persons[0].sex, persons[0].initiative = "hijra", "example-partner"
+    persons[0].concerns, persons[1].concerns = ["a-new-code"], ["a-new-code"]
+    with_one = make_release(count(persons), quarter)["tables"]
+    for name, table in with_one.items():
+        if name != "gaps":
+            assert table["groups"] == without[name]["groups"]
 
 
 def test_a_person_with_rare_marks_is_in_no_set_that_is_shown() -> None:

@@ -87,6 +87,7 @@ def test_every_figure_counts_persons_not_requests_for_help() -> None:
     assert cells[Cell("planned")] == cells[Cell("accepted", "district", "BD3026")] == 1
     assert cells[Cell("planned", "need", "shelter")] == 1
     assert cells[Cell("unserved", "need", "shelter")] == 0
+    assert len(count([folded(told)]).waits["BD3026"]) == 1
 
 
 def test_lines_hold_what_is_counted() -> None:

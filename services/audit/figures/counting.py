@@ -13,11 +13,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from services.audit.figures.person import CENTRE
 from shared import places
-from shared.vocabulary import Sex
+from shared.vocabulary import Channel, Concern, Need, Sex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from uuid import UUID
 
     from services.audit.figures.person import Person
 
@@ -32,6 +34,17 @@ PARTS: Final = ("division", "age", "sex", "channel", "initiative")
 
 BANDS: Final = ((0, "0-5"), (6, "6-11"), (12, "12-14"), (15, "15-17"), (18, "18+"))
 """Age bands by their first year, as consent has them."""
+
+
+KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "age": (*(band for _, band in BANDS), UNKNOWN),
+    "sex": tuple(map(str, Sex)),
+    "channel": tuple(map(str, Channel)),
+    "concern": tuple(map(str, Concern)),
+    "need": tuple(map(str, Need)),
+    "initiative": (CENTRE,),
+}
+"""Groups that a table has whether anybody is in them or not: else a row says that somebody is."""
 
 
 class Cell(NamedTuple):
@@ -54,10 +67,12 @@ class Line:
 class Counted:
     """The cells of one quarter, which of them are on no table, and what binds them.
 
-    `waits` are the hours until somebody accepted, by district.
+    `families` is in how many families the persons of a cell are, at most: five siblings are one.
+    `waits` are the hours until somebody first said yes to a person, by district.
     """
 
     cells: dict[Cell, int] = field(default_factory=dict)
+    families: dict[Cell, int] = field(default_factory=dict)
     unshown: set[Cell] = field(default_factory=set)
     lines: list[Line] = field(default_factory=list)
     waits: dict[str, list[float]] = field(default_factory=dict)
@@ -74,11 +89,19 @@ def count(persons: Iterable[Person], districts: Mapping[str, str] | None = None)
     """Count persons; `districts` are all districts with their division (the country's)."""
     divided = districts_of_the_country() if districts is None else districts
     tally: Counter[Cell] = Counter()
+    related: Counter[Cell] = Counter()
+    seen: set[tuple[Cell, UUID]] = set()
     found = Counted()
     for person in persons:
-        if person.counts:
-            _add(tally, found.waits, person, divided)
-    _bind(found, tally, divided)
+        if not person.counts:
+            continue
+        for cell in _cells_of(person, divided):
+            tally[cell] += 1
+            if person.household is not None:
+                related[cell] += (cell, person.household) in seen
+                seen.add((cell, person.household))
+        _wait(found.waits, person, divided)
+    _bind(found, tally, related, divided)
     return found
 
 
@@ -91,12 +114,8 @@ def districts_of_the_country() -> dict[str, str]:
     }
 
 
-def _add(
-    tally: Counter[Cell],
-    waits: dict[str, list[float]],
-    person: Person,
-    divided: Mapping[str, str],
-) -> None:
+def _cells_of(person: Person, divided: Mapping[str, str]) -> Iterator[Cell]:
+    """Yield every cell that counts a person, each once."""
     helps = person.helps.values()
     reached = {
         "cases": True,
@@ -114,34 +133,39 @@ def _add(
         ("division", division),
         ("district", district or UNKNOWN),
         ("age", band_of(person.age)),
-        ("sex", person.sex if person.sex in _SEXES else UNKNOWN),
+        ("sex", person.sex if person.sex in KNOWN["sex"] else UNKNOWN),
         ("channel", person.channel or UNKNOWN),
         ("initiative", person.initiative),
         *(("concern", each) for each in set(person.concerns) or {"unsure"}),
     ]
     for what, so in reached.items():
         if so:
-            tally[Cell(what)] += 1
+            yield Cell(what)
             if what in STEPS:
-                tally.update(Cell(what, by, group) for by, group in groups)
+                yield from (Cell(what, by, group) for by, group in groups)
     for need, help_ in person.helps.items():
         for what in ("planned", "accepted", "delivered"):
             if getattr(help_, what):
-                tally[Cell(what, "need", need)] += 1
+                yield Cell(what, "need", need)
         if not help_.accepted:
-            tally[Cell("unserved", "need", need)] += 1
-            tally[Cell("unserved", "need-division", f"{need} {division}")] += 1
-        if help_.accepted and help_.planned and district:
-            hours = (help_.accepted - help_.planned).total_seconds() / 3600
-            waits.setdefault(district, []).append(hours)
+            yield Cell("unserved", "need", need)
+            yield Cell("unserved", "need-division", f"{need} {division}")
 
 
-_SEXES: Final = frozenset(Sex)
+def _wait(waits: dict[str, list[float]], person: Person, divided: Mapping[str, str]) -> None:
+    """Note how long a person waited for the first yes, once, whatever the number of needs."""
+    planned = [help_.planned for help_ in person.helps.values() if help_.planned]
+    accepted = [help_.accepted for help_ in person.helps.values() if help_.accepted]
+    if planned and accepted and person.district in divided:
+        hours = (min(accepted) - min(planned)).total_seconds() / 3600
+        waits.setdefault(str(person.district), []).append(hours)
 
 
-def _bind(found: Counted, tally: Counter[Cell], divided: Mapping[str, str]) -> None:
+def _bind(
+    found: Counted, tally: Counter[Cell], related: Counter[Cell], divided: Mapping[str, str]
+) -> None:
     """Make every cell that a table has, and the lines between them."""
-    groups: dict[str, list[str]] = {by: [] for by in (*PARTS, "concern", "need")}
+    groups = {by: list(KNOWN.get(by, ())) for by in (*PARTS, "concern", "need")}
     for cell in sorted(tally):
         if cell.by in groups:
             groups[cell.by] = [*dict.fromkeys((*groups[cell.by], cell.group))]
@@ -158,6 +182,18 @@ def _bind(found: Counted, tally: Counter[Cell], divided: Mapping[str, str]) -> N
         _place(found, what, groups, divided)
     for need in groups["need"]:
         _need(found, tally, need, groups["division"])
+    _relate(found, tally, related)
+
+
+def _relate(found: Counted, tally: Counter[Cell], related: Counter[Cell]) -> None:
+    """Say in how many families the persons of each cell are."""
+    found.families = {cell: tally[cell] - related[cell] for cell in found.cells}
+    for line in found.lines:
+        rest = line.parts[-1]
+        if rest in found.unshown:
+            # Not told apart: as many as only the whole has, and one where anybody is.
+            apart = found.families[line.total] - found.families[line.parts[0]]
+            found.families[rest] = max(apart, min(1, found.cells[rest]))
 
 
 def _everybody(found: Counted, tally: Counter[Cell]) -> None:

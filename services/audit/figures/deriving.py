@@ -29,9 +29,17 @@ class Exposed:
 
 
 def find_exposed(
-    cells: Mapping[Cell, int], lines: Sequence[Line], hidden: Collection[Cell], least: int
+    counts: Mapping[Cell, int],
+    lines: Sequence[Line],
+    hidden: Collection[Cell],
+    least: int,
+    families: Mapping[Cell, int] | None = None,
 ) -> Exposed | None:
-    """Return by what a set of 1 to `least - 1` persons can be computed; None: by nothing."""
+    """Return by what a set of 1 to `least - 1` persons can be computed; None: by nothing.
+
+    With `families` it is so many families.
+    """
+    cells = counts if families is None else families
     known = set(cells).difference(hidden)
     source: dict[Cell, Line] = {}
     moved = True
@@ -58,7 +66,7 @@ def find_exposed(
     return (
         _left(cells, lines, known, least)
         or _together(cells, lines, known, least)
-        or _bounded(cells, lines, known, least)
+        or _bounded(counts, lines, known, least)
     )
 
 

@@ -41,6 +41,9 @@ PAUSE: Final = 1.0
 PUBLISHING: Final = 60.0
 """Seconds between looks whether a quarter is over."""
 
+FRESH: Final = 60.0
+"""Seconds for which a count of the running quarter is shown again."""
+
 _log = Log("figures")
 
 
@@ -50,6 +53,8 @@ class Figures:
     def __init__(self, flow: AsyncEngine) -> None:
         """Take the engine of the flow role."""
         self._flow = flow
+        self._running: tuple[date, float, dict[str, Any]] | None = None
+        self._counting = asyncio.Lock()
 
     async def run(self) -> None:
         """Follow the history for ever; a database that blinks only makes figures late."""
@@ -106,10 +111,18 @@ class Figures:
         return due
 
     async def running(self, at: datetime) -> dict[str, Any]:
-        """Return the quarter that runs, hidden like the others: for who may read all history."""
-        quarter = quarter_of(at)
-        counted = await self.count_quarter(quarter)
-        return await asyncio.to_thread(make_release, counted, quarter)
+        """Return the quarter that runs, hidden like the others: for who may read all history.
+
+        It is counted once a minute at most, however many ask.
+        """
+        quarter, clock = quarter_of(at), asyncio.get_running_loop().time()
+        async with self._counting:
+            kept = self._running
+            if kept is None or kept[0] != quarter or clock - kept[1] > FRESH:
+                counted = await self.count_quarter(quarter)
+                release = await asyncio.to_thread(make_release, counted, quarter)
+                kept = self._running = (quarter, clock, release)
+        return kept[2]
 
 
 class Releases:

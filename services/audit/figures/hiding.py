@@ -1,7 +1,8 @@
 """Which cells are hidden, so that nobody can be found in those that are shown.
 
 **Found** is whoever is in a set of persons of which it can be computed for certain, from everything
-that is shown, that it has at least one and fewer than `least` persons. So a cell below `least` is
+that is shown, that it has at least one and fewer than `least` persons, or families: five siblings
+are one family, that everybody near knows. So a cell below `least` is
 hidden (zero too: otherwise a hidden cell would say that somebody is there), and then more cells
 until nothing small can be computed: not one cell, not what is left of a line, not from several
 lines together, and not by what a count can be at least and at most.
@@ -29,9 +30,11 @@ DATASET = 11
 
 def hide(counted: Counted, least: int = PUBLIC) -> frozenset[Cell]:
     """Return the cells that are hidden; those that are on no table are always among them."""
-    cells = counted.cells
-    hidden = {cell for cell, n in cells.items() if n < least} | counted.unshown
-    while (exposed := find_exposed(cells, counted.lines, hidden, least)) is not None:
+    families = {cell: counted.families.get(cell, n) for cell, n in counted.cells.items()}
+    hidden = {cell for cell, n in families.items() if n < least} | counted.unshown
+    while (
+        exposed := find_exposed(counted.cells, counted.lines, hidden, least, families)
+    ) is not None:
         hidden.add(_choose(counted, hidden, exposed))
     return frozenset(hidden)
 

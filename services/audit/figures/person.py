@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -50,6 +51,7 @@ class Person(msgspec.Struct, kw_only=True):
     sex: str = "unknown"
     channel: str | None = None
     initiative: str = CENTRE
+    household: UUID | None = None
     concerns: list[str] = []
     test: bool = False
     ended: int = 0
@@ -113,6 +115,7 @@ def _fold_case(person: Person, event: Event, facts: CaseFacts) -> None:
     person.sequence = event.sequence
     person.district, person.age, person.sex = facts.district, facts.age, facts.sex
     person.channel, person.concerns = facts.channel, sorted(set(facts.concerns))
+    person.household = facts.household_id
 
 
 def _fold_referral(person: Person, event: Event, facts: ReferralFacts) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from services.audit.figures.counting import ALL, STEPS, Cell
+from services.audit.figures.counting import ALL, KNOWN, STEPS, Cell
 from services.audit.figures.hiding import PUBLIC, hide
 from services.audit.figures.periods import name_of
 
@@ -44,6 +44,9 @@ Table = Literal[
 
 NAMES: Final[tuple[str, ...]] = get_args(Table)
 
+_OPEN: Final = ("concern", "channel", "initiative", "need", "need-division")
+"""Groupings that may get a group which nobody thought of."""
+
 WAITS: Final = ((1, "under an hour"), (4, "1 to 4 hours"), (24, "4 hours to a day"),
                 (72, "1 to 3 days"), (168, "3 to 7 days"))  # fmt: skip
 """Classes of the time until somebody said yes, by their end in hours."""
@@ -62,10 +65,14 @@ def make_release(counted: Counted, quarter: date, least: int = PUBLIC) -> dict[s
         return None if cell in hidden else counted.cells.get(cell)
 
     def table(by: str, columns: Iterable[str]) -> dict[str, Any]:
-        groups = sorted({cell.group for cell in counted.cells if cell.by == by})
         names = list(columns)
-        rows = [[shown(Cell(what, by, group)) for what in names] for group in groups]
-        return {"groups": groups, "columns": names, "rows": rows}
+        always = dict.fromkeys(KNOWN.get(by, ()))
+        groups = always | dict.fromkeys(sorted(c.group for c in counted.cells if c.by == by))
+        rows = {g: [shown(Cell(what, by, g)) for what in names] for g in groups}
+        if by in _OPEN:
+            # A row with nothing in it would say that somebody is there.
+            rows = {g: row for g, row in rows.items() if g in always or any(row)}
+        return {"groups": list(rows), "columns": names, "rows": list(rows.values())}
 
     tables = {
         "funnel": {
@@ -91,7 +98,7 @@ def _waits(counted: Counted, hidden: Collection[Cell], enough: int) -> dict[str,
     for district, hours in sorted(counted.waits.items()):
         if Cell("accepted", "district", district) in hidden:
             continue
-        if len(hours) >= enough and counted.cells[Cell("accepted", "district", district)] >= enough:
+        if counted.families[Cell("accepted", "district", district)] >= enough:
             found[district] = class_of(sorted(hours)[(len(hours) - 1) // 2])
     return found
 
