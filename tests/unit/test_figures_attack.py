@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from services.audit.figures.counting import Cell, Counted, Line, count
+from services.audit.figures.deriving import find_exposed
 from services.audit.figures.hiding import DATASET, PUBLIC, hide
 from services.audit.figures.person import Person
 from services.audit.figures.tables import make_release
@@ -78,6 +79,7 @@ def test_what_two_tables_have_in_common_is_no_way_to_the_rest() -> None:
     before = {Cell("cases", "both", f"{row}{column}") for row, column in hidden}
     # Rows 0 and 1 without columns 0 and 1 leave cell 1-2 alone.
     assert list(Attacker(counted, before).finds(PUBLIC))
+    assert find_exposed(counted.cells, counted.lines, before, PUBLIC) is not None
     assert not list(Attacker(counted, hide(counted)).finds(PUBLIC))
 
 
