@@ -36,7 +36,7 @@ BATCH: Final = 2000
 """Entries of the history in one transaction."""
 
 PAUSE: Final = 1.0
-"""Seconds between looks when there is nothing new."""
+"""Seconds between looks when all that there was has been read."""
 
 PUBLISHING: Final = 60.0
 """Seconds between looks whether a quarter is over."""
@@ -64,22 +64,24 @@ class Figures:
             try:
                 read = await self.follow()
                 clock = asyncio.get_running_loop().time()
-                if not read and (not looked or clock - looked > PUBLISHING):
+                if read < BATCH and (not looked or clock - looked > PUBLISHING):
                     await self.publish(now())
                     looked = clock
             except Exception as error:  # noqa: BLE001  (it is tried again)
                 _log.error("figures-late", error)
-                read = 0
-            if not read:
+            if read < BATCH:  # what comes meanwhile is one transaction more, not one each
                 await asyncio.sleep(PAUSE)
 
     async def follow(self) -> int:
         """Take in the next entries of the history; return how many, 0 when there are none."""
         async with self._flow.begin() as conn:
+            size = (await load_head(conn)).size
+            if await store.load_progress(conn) >= size:
+                return 0
             start = await store.take_turn(conn)
             if start is None:
                 return 0
-            until = min((await load_head(conn)).size, start + BATCH)
+            until = min(size, start + BATCH)
             if until <= start:
                 return 0
             await take_in(conn, await store.list_lines(conn, start, until))

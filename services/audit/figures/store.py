@@ -57,6 +57,11 @@ class Line:
     value: bytes | None
 
 
+async def load_progress(conn: AsyncConnection) -> int:
+    """Return how far the history was read, without taking the turn."""
+    return int(await conn.scalar(text("SELECT upto FROM figure_reading")) or 0)
+
+
 async def take_turn(conn: AsyncConnection) -> int | None:
     """Lock the reading and return how far it is; None: another process reads now."""
     row = (await conn.execute(_TAKE_TURN)).first()
