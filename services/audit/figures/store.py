@@ -32,7 +32,9 @@ _PERSONS = text(
 )
 _KEEP = text("""
 INSERT INTO figure_persons (case_id, quarter, body)
-SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:quarters AS date[]), CAST(:bodies AS jsonb[]))
+SELECT case_id, quarter, CAST(body AS jsonb)
+FROM unnest(CAST(:ids AS text[]), CAST(:quarters AS date[]), CAST(:bodies AS text[]))
+  AS t (case_id, quarter, body)
 ON CONFLICT (case_id) DO UPDATE SET quarter = excluded.quarter, body = excluded.body
 """)
 _OF_QUARTER = text("SELECT body::text AS body FROM figure_persons WHERE quarter = :quarter")
