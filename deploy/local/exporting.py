@@ -40,7 +40,9 @@ TokenFile = Annotated[
 
 @app.command("statistics")
 def export_statistics(
-    quarter: Annotated[str, typer.Argument(help="As 2026-Q3; `list` prints what is published")],
+    quarter: Annotated[
+        str, typer.Argument(help="As 2026-Q3, or a year; `list` prints what there is")
+    ],
     file: Annotated[
         Path | None, typer.Argument(help="Where to: .xlsx, .json, .csv (with --table)")
     ] = None,

@@ -103,7 +103,7 @@ async def test_the_running_quarter_is_for_those_who_serve_the_whole_centre(
 @pytest.mark.parametrize(
     "asked",
     [
-        "2026",
+        "2026-H1",
         "2026-07",
         "2026-Q3?from=2026-07-01&to=2026-08-12",
         "2026-Q3?by=sex&district=BD3026",
@@ -128,4 +128,8 @@ async def test_tables_are_files_too(site: Site) -> None:
         told = (await http.get("/audit/v1/figures/2026-Q3?table=sex&form=csv")).text
         assert told.startswith("quarter,sex,cases,planned,accepted,delivered\r\n")
         assert "2026-Q3,female," in told
+        year = (await http.get("/audit/v1/figures/2026?table=sex&form=csv")).text
+        assert year.startswith(told)
+        assert "\r\n2026,female,at least " in year, "one quarter is not the year"
+        assert (await http.get("/audit/v1/figures/2025")).status_code == 404
         assert (await http.get("/audit/v1/figures/2025-Q1")).status_code == 404

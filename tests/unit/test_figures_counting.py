@@ -23,7 +23,7 @@ from services.audit.figures.periods import (
     quarter_of,
 )
 from services.audit.figures.person import Person, decode_person, encode_person, fold
-from services.audit.figures.sheets import rows_of, write_csv, write_xlsx
+from services.audit.figures.sheets import rows_of, rows_of_year, write_csv, write_xlsx
 from services.audit.figures.tables import NAMES, class_of, make_release
 from services.audit.pages.figures import charts, short
 from shared.events import decode
@@ -168,6 +168,17 @@ def test_a_file_holds_no_formula() -> None:
     )
     assert whole.sheetnames == list(NAMES)
     assert "<5" in {cell.value for row in whole["district"].iter_rows() for cell in row}
+
+
+def test_a_year_is_the_sum_of_what_its_quarters_show() -> None:
+    quarters = [date(2026, month, 1) for month in (1, 4, 7, 10)]
+    made = [make_release(count(make_persons(300, n)), each) for n, each in enumerate(quarters)]
+    _, rows = rows_of_year(2026, made, "sex")
+    of_year = {row[1]: row[2:] for row in rows if row[0] == "2026"}
+    assert of_year["hijra"][0] == "at least 0"
+    female = [row[2] for row in rows if row[1] == "female" and row[0] != "2026"]
+    assert of_year["female"][0] == sum(int(str(n)) for n in female)
+    assert len(rows) == 5 * len(of_year)
 
 
 def test_a_time_has_its_class() -> None:

@@ -10,8 +10,15 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.audit.figures.dataset import CTDC, HTCDS, ctdc_rows, htcds_rows
-from services.audit.figures.periods import name_of, parse_quarter
-from services.audit.figures.sheets import CSV_TYPE, XLSX_TYPE, rows_of, write_csv, write_xlsx
+from services.audit.figures.periods import name_of, parse_quarter, parse_year
+from services.audit.figures.sheets import (
+    CSV_TYPE,
+    XLSX_TYPE,
+    rows_of,
+    rows_of_year,
+    write_csv,
+    write_xlsx,
+)
 from services.audit.figures.tables import NAMES, Table
 from shared.access import Caller, require, require_fresh
 from shared.access_rules import Verb, scope_of
@@ -23,12 +30,15 @@ from shared.paging import page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.audit.figures.datasets import Datasets
     from services.audit.figures.following import Figures, Releases
+    from services.audit.figures.sheets import Value
     from shared.runtime import Service
 
 READERS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDITOR)
-_FOR_EVER: Final = {"Cache-Control": "public, max-age=86400"}
+_PUBLIC: Final = {"Cache-Control": "public, max-age=3600"}
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 Form = Literal["json", "csv", "xlsx"]
@@ -51,13 +61,13 @@ class NotPublished(Problem):
 
     slug, status, title = "not-published", 422, "There are no such figures"
     WHY: ClassVar[str] = (
-        "figures are of whole quarters and in the tables that are listed, and in no other: "
-        "two that differ by a few persons could be subtracted, and show who these are"
+        "figures are of whole quarters, or years of them, and in the tables that are listed, in no "
+        "other: two that differ by a few persons could be subtracted, and show who these are"
     )
 
     def __init__(self) -> None:
         """Say why, and what there is."""
-        super().__init__(self.WHY, periods="YYYY-Qn", tables=list(NAMES))
+        super().__init__(self.WHY, periods=["YYYY-Qn", "YYYY"], tables=list(NAMES))
 
 
 def sees_running(caller: Caller) -> bool:
@@ -100,14 +110,21 @@ def make_router(figures: Figures, releases: Releases) -> APIRouter:
     async def release(
         request: Request, period: str, table: Table | None = None, form: Form = "json"
     ) -> Response:
-        """Read a published quarter: all tables, or one; as JSON, CSV (one table) or XLSX.
+        """Read a published quarter, or a year of them: all tables, or one; JSON, CSV or XLSX.
 
         Any other period, grouping or filter is refused, since two could be subtracted.
         """
-        if parse_quarter(period) is None or set(request.query_params) - {"table", "form"}:
+        if set(request.query_params) - {"table", "form"}:
             raise NotPublished
-        found = await releases.release(period)
-        return answer(found, table, form)
+        if parse_quarter(period) is not None:
+            return answer(await releases.release(period), table, form)
+        if (year := parse_year(period)) is None:
+            raise NotPublished
+        found = await releases.year(year)
+        if form == "json":
+            return JSONResponse({"year": year, "quarters": found}, headers=_PUBLIC)
+        tables = {each: rows_of_year(year, found, each) for each in NAMES}
+        return _file(tables, table, form, str(year))
 
     return router
 
@@ -152,16 +169,28 @@ def make_dataset_router(service: Service, datasets: Datasets) -> APIRouter:
     return router
 
 
-def answer(found: dict[str, Any], table: str | None, form: Form) -> Response:
+def answer(found: dict[str, Any], table: Table | None, form: Form) -> Response:
     """Answer with a release, or one table of it, in a form."""
-    names = NAMES if table is None else (table,)
-    name = f"pashe-{found['quarter']}{'' if table is None else f'-{table}'}"
-    told = {**_FOR_EVER, "Content-Disposition": f'attachment; filename="{name}.{form}"'}
+    if form == "json":
+        names = NAMES if table is None else (table,)
+        shown = {**found, "tables": {each: found["tables"][each] for each in names}}
+        return JSONResponse(shown, headers=_PUBLIC)
+    tables = {each: rows_of(found, each) for each in NAMES}
+    return _file(tables, table, form, found["quarter"])
+
+
+def _file(
+    tables: Mapping[str, tuple[list[str], list[list[Value]]]],
+    table: str | None,
+    form: Form,
+    period: str,
+) -> Response:
+    """Answer with all tables, or one (of CSV always one), as a file."""
+    chosen = table or ("funnel" if form == "csv" else None)
+    name = f"pashe-{period}{'' if chosen is None else f'-{chosen}'}.{form}"
+    told = {**_PUBLIC, "Content-Disposition": f'attachment; filename="{name}"'}
     if form == "csv":
-        heads, rows = rows_of(found, table or "funnel")
+        heads, rows = tables[chosen or "funnel"]
         return Response(write_csv(heads, rows), media_type=CSV_TYPE, headers=told)
-    if form == "xlsx":
-        sheets = [(each, *rows_of(found, each)) for each in names]
-        return Response(write_xlsx(sheets), media_type=XLSX_TYPE, headers=told)
-    shown = {**found, "tables": {each: found["tables"][each] for each in names}}
-    return JSONResponse(shown, headers=_FOR_EVER)
+    sheets = [(each, *tables[each]) for each in ([chosen] if chosen else NAMES)]
+    return Response(write_xlsx(sheets), media_type=XLSX_TYPE, headers=told)

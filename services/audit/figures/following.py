@@ -14,7 +14,7 @@ import msgspec
 
 from services.audit.figures import store
 from services.audit.figures.counting import Counted, count
-from services.audit.figures.periods import is_due, parse_quarter, quarter_of
+from services.audit.figures.periods import is_due, parse_quarter, quarter_of, quarters_of
 from services.audit.figures.person import Person, cases_of, fold
 from services.audit.figures.tables import make_release
 from services.audit.store import load_head
@@ -155,6 +155,20 @@ class Releases:
             raise NotFound
         release: dict[str, Any] = msgspec.json.decode(found)
         return release
+
+    async def year(self, year: int) -> list[dict[str, Any]]:
+        """Return the releases of a year's quarters, in order.
+
+        Raises:
+            NotFound: none of them is published.
+
+        """
+        async with self._engine.connect() as conn:
+            told = [await store.find_release(conn, quarter) for quarter in quarters_of(year)]
+        found: list[dict[str, Any]] = [msgspec.json.decode(one) for one in told if one is not None]
+        if not found:
+            raise NotFound
+        return found
 
 
 async def take_in(conn: AsyncConnection, lines: Sequence[Line]) -> None:

@@ -40,6 +40,11 @@ def parse_quarter(name: str) -> date | None:
     return None if found is None else date(int(found[1]), int(found[2]) * 3 - 2, 1)
 
 
+def parse_year(name: str) -> int | None:
+    """Return a year; None: it is none. Its figures are its quarters', never counted anew."""
+    return int(name) if re.fullmatch("20[0-9]{2}", name) else None
+
+
 def quarters_of(year: int) -> list[date]:
     """Return the first days of the quarters of a year."""
     return [date(year, month, 1) for month in (1, 4, 7, 10)]

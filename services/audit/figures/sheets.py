@@ -18,6 +18,9 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "'")
 CSV_TYPE: Final = "text/csv; charset=utf-8"
 XLSX_TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
+QUARTERS: Final = 4
+"""Of a year."""
+
 Value = str | int | None
 
 
@@ -67,3 +70,35 @@ def rows_of(release: dict[str, Any], table: str) -> tuple[list[str], list[list[V
         for group, cells in zip(found["groups"], found["rows"], strict=True)
     ]
     return ["quarter", table, *found["columns"]], rows
+
+
+def rows_of_year(
+    year: int, releases: Sequence[dict[str, Any]], table: str
+) -> tuple[list[str], list[list[Value]]]:
+    """Return a table of every quarter of a year, and of the year: the sums of what is shown.
+
+    Nothing of a year is counted anew: where a quarter hides something the sum says `at least`.
+    """
+    heads: list[str] = []
+    rows: list[list[Value]] = []
+    sums: dict[str, list[int]] = {}
+    hidden: set[tuple[str, int]] = set()
+    for release in releases:
+        heads, of_quarter = rows_of(release, table)
+        rows += of_quarter
+        for row in of_quarter:
+            group = str(row[1])
+            known = sums.setdefault(group, [0] * len(row[2:]))
+            for place, n in enumerate(row[2:]):
+                if isinstance(n, int):
+                    known[place] += n
+                else:
+                    hidden.add((group, place))
+    whole = len(releases) == QUARTERS
+    for group, known in sums.items():
+        told: list[Value] = [
+            f"at least {n}" if (group, place) in hidden or not whole else n
+            for place, n in enumerate(known)
+        ]
+        rows.append([str(year), group, *told])
+    return heads, rows
