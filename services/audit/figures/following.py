@@ -41,7 +41,7 @@ PAUSE: Final = 1.0
 PUBLISHING: Final = 60.0
 """Seconds between looks whether a quarter is over."""
 
-FRESH: Final = 60.0
+FRESH: Final = 300.0
 """Seconds for which a count of the running quarter is shown again."""
 
 _log = Log("figures")
@@ -115,7 +115,7 @@ class Figures:
     async def running(self, at: datetime) -> dict[str, Any]:
         """Return the quarter that runs, hidden like the others: for who may read all history.
 
-        It is counted once a minute at most, however many ask.
+        It is counted once in five minutes at most, however many ask.
         """
         quarter, clock = quarter_of(at), asyncio.get_running_loop().time()
         async with self._counting:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.audit.figures.bounding import find_bounded
 from services.audit.figures.deriving import Exposed, find_exposed
 
 if TYPE_CHECKING:
@@ -32,9 +33,13 @@ def hide(counted: Counted, least: int = PUBLIC) -> frozenset[Cell]:
     """Return the cells that are hidden; those that are on no table are always among them."""
     families = {cell: counted.families.get(cell, n) for cell, n in counted.cells.items()}
     hidden = {cell for cell, n in families.items() if n < least} | counted.unshown
-    while (
-        exposed := find_exposed(counted.cells, counted.lines, hidden, least, families)
-    ) is not None:
+    while True:
+        exposed = find_exposed(counted.cells, counted.lines, hidden, least, families)
+        if exposed is None:
+            bounded = find_bounded(counted.cells, counted.lines, hidden, least)
+            if bounded is None:
+                break
+            exposed = Exposed(bounded)
         hidden.add(_choose(counted, hidden, exposed))
     return frozenset(hidden)
 
