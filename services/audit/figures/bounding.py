@@ -33,11 +33,13 @@ def find_bounded(
         SolverFailed: it cannot be said.
 
     """
-    sets = [(cell,) for cell in cells if cell in hidden]
+    sets: list[tuple[Cell, ...]] = [(cell,) for cell in cells if cell in hidden]
     sets += [tuple(cell for cell in line.parts if cell in hidden) for line in lines]
     small = [each for each in dict.fromkeys(sets) if 0 < sum(cells[c] for c in each) < least]
-    system = _System(cells, lines, hidden) if small else None
-    for each in small if system is not None else ():
+    if not small:
+        return None
+    system = _System(cells, lines, hidden)
+    for each in small:
         if system.most(each) < least - _NEARLY and system.least(each) > _NEARLY:
             return each
     return None
