@@ -151,7 +151,8 @@ async def test_a_dataset_takes_two_persons(counting: Counting) -> None:
     ):
         wish = {"year": 2025, "purpose": "research"}
         grows = await http.post("/datasets", json={**wish, "year": 2026}, headers=one)
-        assert (grows.status_code, grows.json()["type"].rpartition("/")[2]) == (409, "no-dataset")
+        assert grows.status_code == 409
+        assert grows.json()["type"].endswith(":no-dataset")
         asked = await http.post("/datasets", json=wish, headers=one)
         assert asked.status_code == 202
         path = f"/datasets/{asked.json()['id']}"
