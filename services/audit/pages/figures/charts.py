@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from services.audit.figures.counting import UNKNOWN
 from services.audit.figures.tables import LONGEST, WAITS
 
 if TYPE_CHECKING:
@@ -113,8 +112,7 @@ def gaps(release: dict[str, Any]) -> tuple[list[str], list[Band]]:
         need, division = group.split(" ")
         counts.setdefault(need, {})[division] = row[0]
     unserved = _unserved(release)
-    known = [d for row in counts.values() for d in row]
-    divisions = [*sorted({d for d in known if d != UNKNOWN}), UNKNOWN]
+    divisions: list[str] = release["tables"]["division"]["groups"]
     most = max((n for row in counts.values() for n in row.values() if n), default=1)
     shown = [n for n, row in counts.items() if unserved.get(n) or any(row.values())]
     order = sorted(shown, key=lambda need: (-(unserved.get(need) or 0), need))
