@@ -190,6 +190,7 @@ def rooms_of(caller: Caller) -> list[tuple[str, str]]:
         ("/desk/search", N_("Search")),
         *call,
         ("/desk/team", N_("Team")),
+        ("/figures/running", N_("Figures")),
     ]
 
 
