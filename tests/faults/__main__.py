@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.faults.baselines import RIVALS, baselines
 from tests.faults.campaign import campaign
 from tests.faults.listed import FAULTS, PROVED
 from tests.faults.proving import prove
@@ -25,6 +26,7 @@ from tests.faults.rows import Row, markdown, plain, to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.faults.baselines import Rival
     from tests.faults.scene import Named
 
 
@@ -66,6 +68,15 @@ async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
     return rows
 
 
+async def compare(home: Path, rivals: Sequence[Rival], seed: int) -> list[Row]:
+    """Run the baselines beside ours."""
+    rows: list[Row] = []
+    async for row in baselines(home / "lab", rivals, seed):
+        rows.append(row)
+        tell(row)
+    return rows
+
+
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--list", action="store_true")
@@ -74,7 +85,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("faults"), help="folder of the table")
     told = parser.parse_args(words)
     seed = told.seed or secrets.randbelow(2**31) + 1
-    everything = [one.name for one in FAULTS] + [one.name for one in PROVED]
+    everything = [o.name for o in FAULTS] + [o.name for o in PROVED] + [o.name for o in RIVALS]
     names = set(chosen(told.only, everything))
     if told.list:
         print("\n".join(name for name in everything if name in names))
@@ -83,6 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
     rows = asyncio.run(strike(home, [f for f in FAULTS if f.name in names], seed))
+    rows += asyncio.run(compare(home, [r for r in RIVALS if r.name in names], seed))
     for row in prove([one for one in PROVED if one.name in names]):
         rows.append(row)
         tell(row)

@@ -65,6 +65,13 @@ PROVED = (
         _in("consumer", "a_second_member_that_joins_in_mid_batch_doubles_and_inverts_nothing"),
     ),
     Proved(
+        "a handler slower than the poll interval",
+        "handler slower than the poll interval",
+        _in(
+            "consumer", "a_handler_slower_than_the_poll_interval_loses_doubles_and_inverts_nothing"
+        ),
+    ),
+    Proved(
         "partitions go to another process and back",
         "rebalance storms",
         _in("tap", "partitions_that_go_to_another_process_and_back_lose_and_double_nothing"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SETTLE = 180.0
 """Seconds that a run may take to settle after the last fault."""
 
-QUIET = 3.0
+QUIET = 2.0
 """Seconds without a new event, delivery or attempt that count as settled."""
 
 SHORT = Plan()
@@ -79,13 +79,10 @@ class Cast:
 
 async def scout(load: Load) -> list[str]:
     """Report once for every place and need; return the providers that were chosen."""
-    done = [await load.report(place, [need]) for place in PLACES for need in NEEDS]
-    found: set[str] = set()
-    for attempt in done:
-        for case_id in attempt.case_ids:
-            item = await eventually(partial(_referral_of, load.caller, case_id), 30)
-            found.add(str(item))
-    return sorted(found)
+    done = await asyncio.gather(*(load.report(p, [need]) for p in PLACES for need in NEEDS))
+    cases = [case_id for attempt in done for case_id in attempt.case_ids]
+    looks = (eventually(partial(_referral_of, load.caller, case_id), 30) for case_id in cases)
+    return sorted({str(provider) for provider in await asyncio.gather(*looks)})
 
 
 async def _referral_of(caller: Caller, case_id: str) -> str | None:

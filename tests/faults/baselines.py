@@ -1,0 +1,274 @@
+"""Baselines beside ours on the same small rig: a real Kafka, a real PostgreSQL, one topic.
+
+Consumers are killed, shaken, and given one in ten events again and some odd headers; relays are
+killed while twenty writers commit in an order that is not that of their ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import asyncpg
+
+from deploy.local.database import with_database
+from shared.events import decode
+from shared.outbox import Stamp
+from tests.faults.rows import OURS, Row
+from tests.support.lab import AT, Lab, make_lab
+from tests.support.platform import Embedded
+from tests.support.processes import Child
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from pathlib import Path
+
+EVENTS = 1500
+SUBJECTS = 60
+KILLS = 3
+WRITERS = 20
+
+SETTLE = 60.0
+"""Seconds after the last event in which whatever is handled at all must be handled."""
+
+QUIET = 12.0
+"""Seconds without any effect that count as the end; longer than a dead member's session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One way to do it: `kind` of `rivals`, and how many processes of it run at once."""
+
+    subject: str
+    kind: str
+    what: str
+    replicas: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}: {self.subject}"
+
+
+CONSUMER = "a consumer killed 3 times, shaken, given 10 % twice and odd headers"
+RELAY = "a relay killed 3 times, 20 writers at once"
+
+RIVALS = (
+    Rival(OURS, "ours", CONSUMER),
+    Rival("FastStream's default policy", "default", CONSUMER),
+    Rival("FastStream ACK", "ack", CONSUMER),
+    Rival("FastStream NACK_ON_ERROR", "nack", CONSUMER),
+    Rival(OURS, "ours", RELAY, 2),
+    Rival("an id cursor", "cursor", RELAY),
+    Rival("SKIP LOCKED × 4", "skip-locked", RELAY, 4),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """One delivery: an effect, or a record in the log, in the order of coming."""
+
+    subject: str
+    sequence: int
+    event_id: str
+
+
+def compare(wanted: Iterable[str], came: Sequence[Came]) -> tuple[int, int, int]:
+    """Return how many events never came, how many came again, and how many came too early.
+
+    A case's event that comes for the first time after a later one of that case is an inversion.
+    """
+    seen = Counter(one.event_id for one in came)
+    lost = sum(1 for event_id in wanted if event_id not in seen)
+    again = sum(seen.values()) - len(seen)
+    met: set[str] = set()
+    last: dict[str, int] = {}
+    inverted = 0
+    for one in came:
+        if one.event_id in met:
+            continue
+        met.add(one.event_id)
+        inverted += one.sequence < last.get(one.subject, 0)
+        last[one.subject] = max(one.sequence, last.get(one.subject, 0))
+    return lost, again, inverted
+
+
+async def baselines(home: Path, rivals: Sequence[Rival], seed: int) -> AsyncIterator[Row]:
+    """Yield the row of each rival, each in a schema and a topic of its own on one platform."""
+    if not rivals:
+        return
+    await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
+    platform = Embedded(home)
+    try:
+        await platform.start()
+        conn = await asyncpg.connect(platform.postgres.url())
+        await conn.execute("CREATE DATABASE lab")
+        await conn.close()
+        admin = with_database(platform.postgres.url(), "lab")
+        for rival in rivals:
+            folder = home / secrets.token_hex(4)
+            await asyncio.to_thread(folder.mkdir)
+            async with make_lab(admin, platform.kafka.bootstrap, folder) as lab:
+                try:
+                    yield await _judge(lab, rival, seed)
+                except Exception as error:
+                    said = f"{type(error).__name__}: {error}"[:200]
+                    yield Row(fault=rival.what, subject=rival.subject, rig="lab", error=said)
+    finally:
+        await platform.stop()
+
+
+async def _judge(lab: Lab, rival: Rival, seed: int) -> Row:
+    started = time.monotonic()
+    dice = random.Random(seed)
+    if rival.what == RELAY:
+        wanted, came, again_matters = *await _relayed(lab, rival, dice), False
+    else:
+        wanted, came, again_matters = *await _consumed(lab, rival, dice), True
+    lost, again, inverted = compare(wanted, came)
+    return Row(
+        fault=rival.what,
+        subject=rival.subject,
+        rig="the smaller rig: one topic",
+        reports=len(wanted),
+        strikes=KILLS,
+        lost=lost,
+        doubled=again if again_matters else 0,
+        absorbed=0 if again_matters else again,
+        inverted=inverted,
+        seconds=time.monotonic() - started,
+        seed=seed,
+    )
+
+
+@asynccontextmanager
+async def _killed(
+    lab: Lab, rival: Rival, dice: random.Random, module: str, *words: str, **env: str
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a rival's processes; the task that is given kills one of them three times."""
+    log = lab.folder / "rival.log"
+    with ExitStack() as running:
+
+        def start(number: int) -> Child:
+            own = lab.environment(REPLICA=str(number), **env)
+            return running.enter_context(Child(module, own, log, *words))
+
+        children = [start(number) for number in range(rival.replicas)]
+
+        async def kill() -> None:
+            for _ in range(KILLS):
+                await asyncio.sleep(dice.uniform(3.0, 5.0))
+                number = dice.randrange(rival.replicas)
+                children[number].send(signal.SIGKILL)
+                await children[number].ended(10)
+                children[number] = start(number)
+
+        killing = asyncio.create_task(kill())
+        try:
+            yield killing
+        finally:
+            killing.cancel()
+
+
+async def _consumed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[str], list[Came]]:
+    """Send events while the consumer is struck; return the events, and the effects in order."""
+    subjects = [str(uuid4()) for _ in range(SUBJECTS)]
+    counts: dict[str, int] = defaultdict(int)
+    wanted: list[str] = []
+    module = "tests.faults.rivals"
+    async with _killed(lab, rival, dice, module, rival.kind, LAB_CONSUMER="rival") as killing:
+        await _joined(lab, subjects[0], counts, wanted)
+        while not killing.done() or len(wanted) < EVENTS:
+            records = [_made(lab, dice.choice(subjects), counts) for _ in range(20)]
+            if dice.random() < 0.1:
+                records[0]["headers"] = [*records[0]["headers"], ("odd", None), ("odder", b"\xff")]
+            wanted += [str(record["id"]) for record in records]
+            await lab.send(*records, *(r for r in records if dice.random() < 0.1))
+            await asyncio.sleep(0.15)
+        await killing
+        await _quiet(lab, len(wanted))
+    effects = await lab.effects("rival")
+    return wanted, [Came(e.subject, e.sequence, str(e.event_id)) for e in effects]
+
+
+def _made(lab: Lab, subject: str, counts: dict[str, int]) -> dict[str, Any]:
+    counts[subject] += 1
+    return lab.record(subject, counts[subject])
+
+
+async def _joined(lab: Lab, subject: str, counts: dict[str, int], wanted: list[str]) -> None:
+    """Send single events until the first has an effect: who starts at the end must be there.
+
+    Those before it are no part of the count.
+    """
+    until = time.monotonic() + 60
+    while not await lab.effects("rival"):
+        assert time.monotonic() < until, "the consumer never joined"
+        await lab.send(_made(lab, subject, counts))
+        await asyncio.sleep(0.5)
+    wanted.clear()
+
+
+async def _quiet(lab: Lab, count: int) -> None:
+    """Wait until all is handled, or nothing happens any more."""
+    until, last, since = time.monotonic() + SETTLE, -1, time.monotonic()
+    while time.monotonic() < until:
+        rows = await lab.fetch("SELECT count(DISTINCT event_id) FROM effects")
+        if rows[0][0] != last:
+            last, since = rows[0][0], time.monotonic()
+        still = time.monotonic() - since
+        if still > QUIET or (last > count and still > 2):
+            return
+        await asyncio.sleep(0.2)
+
+
+async def _relayed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[str], list[Came]]:
+    """Commit from many writers while the relay is struck; return the events, and the log."""
+    subjects = [str(uuid4()) for _ in range(SUBJECTS)]
+    wanted: list[str] = []
+    env = {"LAB_RELAY": "1", "RIVAL_CURSOR": str(lab.folder / "cursor")}
+    module = "tests.support.lab" if rival.subject == OURS else "tests.faults.rivals"
+    words = [] if rival.subject == OURS else [rival.kind]
+    async with _killed(lab, rival, dice, module, *words, **env) as killing:
+
+        async def write() -> None:
+            while not killing.done() or len(wanted) < EVENTS:
+                chosen = sorted(dice.sample(subjects, dice.choice((1, 1, 2, 3))))
+                async with lab.engine.connect() as conn:
+                    drafts = [(lab.draft(s), Stamp(AT, "service:lab")) for s in chosen]
+                    appended = await lab.outbox.append(conn, drafts)
+                    await asyncio.sleep(dice.random() * 0.1)
+                    await conn.commit()
+                wanted.extend(str(event_id) for event_id, _ in appended)
+                await asyncio.sleep(dice.random() * 0.2)
+
+        await asyncio.gather(*(write() for _ in range(WRITERS)))
+        await killing
+        await _all_relayed(lab, len(wanted))
+    came = []
+    for records in (await lab.log()).values():
+        for record in records:
+            event = decode(record.value)
+            came.append(Came(event.subject, event.sequence, str(event.id)))
+    return wanted, came
+
+
+async def _all_relayed(lab: Lab, count: int) -> None:
+    """Wait until every event is in the log, or the log has long not grown."""
+    until, last, since = time.monotonic() + SETTLE, -1, time.monotonic()
+    while time.monotonic() < until:
+        log = await lab.log()
+        size = sum(map(len, log.values()))
+        if size != last:
+            last, since = size, time.monotonic()
+        ids = {decode(r.value).id for records in log.values() for r in records}
+        if len(ids) >= count or time.monotonic() - since > QUIET:
+            return
+        await asyncio.sleep(0.5)
