@@ -7,7 +7,6 @@ import os
 import random
 import time
 import traceback
-from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ import httpx
 from tests.faults import reading
 from tests.faults.attempts import SUBMITS, Log, Outcome
 from tests.faults.caller import Caller
-from tests.faults.checker import FATAL, SHOWN, Verdict, check
+from tests.faults.checker import FATAL, SHOWN, Verdict, check, since
 from tests.faults.figures import availability
 from tests.faults.load import Load
 from tests.faults.rigs import RIGS, standing
@@ -62,8 +61,7 @@ class Campaign:
     seed: int
     cast: Cast
     history: reading.History = field(default_factory=reading.History)
-    before: dict[str, Counter[str]] = field(default_factory=dict)
-    absorbed: int = 0
+    before: Verdict = field(default_factory=Verdict)
 
     async def judge(self, fault: Named) -> Row:
         """Strike under load, let all settle, and return what the fault did."""
@@ -97,7 +95,7 @@ class Campaign:
             doubled=new.count("duplicate effect"),
             inverted=new.count("inversion"),
             other=sum(new.count(word) for word in FATAL if word not in words),
-            absorbed=max(0, new.absorbed),
+            absorbed=new.absorbed,
             recoveries=tuple(
                 float("inf") if f.ready_at is None else f.ready_at - f.at for f in scene.faults
             ),
@@ -123,12 +121,7 @@ class Campaign:
             planted=scene.planted,
         )
         verdict = check(log.attempts, truth)
-        new = Verdict(absorbed=verdict.absorbed - self.absorbed)
-        for word, rows in verdict.anomalies.items():
-            fresh = Counter(rows) - self.before.get(word, Counter())
-            new.anomalies[word] = list(fresh.elements())
-            self.before[word] = Counter(rows)
-        self.absorbed = verdict.absorbed
+        new, self.before = since(self.before, verdict), verdict
         if not settled:
             new.blame("unsettled", "something still waits or moves")
         return new
