@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -91,6 +92,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("\n".join(name for name in everything if name in names))
         return 0
     print(f"to repeat: SEED={seed}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, too
     started = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
     rows = asyncio.run(strike(home, [f for f in FAULTS if f.name in names], seed))

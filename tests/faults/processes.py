@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 PARTS = (*SERVICES, "proxy", "accounts", "kafka", "postgres")
 """Every process of a stack but its supervisor."""
 
+EDGE = ("proxy", "accounts")
+"""Parts that keep nothing."""
+
 FROZEN = 6.0
 """Seconds that a frozen process stands still: twice as long as a relay's holder may be silent."""
 
-PRESSED = 8.0
+PRESSED = 5.0
 """Seconds that a shortage lasts."""
 
 SHARE = 0.1
@@ -31,7 +34,7 @@ SHARE = 0.1
 SLICE = 0.1
 
 
-async def kill(scene: Scene, part: str, times: int = 2) -> None:
+async def kill(scene: Scene, part: str, times: int) -> None:
     """Kill a part with everything below it."""
     for _ in range(times):
         pid = await scene.pid(part)
@@ -124,7 +127,12 @@ def _covers(what: str, part: str) -> str:
 
 
 FAULTS = (
-    *(Named(f"kill -9 {p}", _covers("kill", p), partial(kill, part=p)) for p in PARTS),
+    *(
+        Named(
+            f"kill -9 {p}", _covers("kill", p), partial(kill, part=p, times=1 if p in EDGE else 2)
+        )
+        for p in PARTS
+    ),
     *(Named(f"SIGTERM {p}", _covers("term", p), partial(term, part=p)) for p in PARTS),
     *(Named(f"freeze {p}", _covers("freeze", p), partial(freeze, part=p)) for p in PARTS),
     Named(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from shared.idempotency import Key
+from shared.paging import encode_cursor
 from shared.vocabulary import Role
 from tests.faults.attempts import Attempt, Kind
 from tests.faults.truth import Entry, Referral, Submission, Truth
@@ -42,6 +43,9 @@ _FEEDS = {
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
+
+ENDLESS = 2**40
+"""A size that no history has: a cursor up to it also reads what came since it was made."""
 
 READS = "accesses"
 """The stream on which reading the history is itself written."""
@@ -134,26 +138,27 @@ async def read_events(stack: Stack) -> dict[str, str]:
 
 @dataclass(slots=True)
 class History:
-    """The history as it was read so far: reading again begins at the last whole page."""
+    """The history as it was read so far; reading again goes on where it ended."""
 
-    after: str | None = None
-    whole: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    next: int = 0
 
     async def read(self, stack: Stack, client: httpx.AsyncClient) -> list[Entry]:
         """Read the history over HTTP to its end; what reading itself adds is left out."""
         headers = stack.bearer(Role.AUDITOR, subject="checker")
         while True:
-            query = {"limit": "1000"} | ({"after": self.after} if self.after else {})
+            query = {"limit": "1000", "after": encode_cursor([self.next, ENDLESS])}
             answer = await client.get(
                 "/audit/v1/entries", params=query, headers=headers, timeout=30
             )
             answer.raise_for_status()
             body = answer.json()
-            page = [entry_of(item) for item in body["items"] if item["stream"] != READS]
+            if not body["items"]:
+                return self.entries
+            self.entries += [entry_of(item) for item in body["items"] if item["stream"] != READS]
+            self.next = int(body["items"][-1]["index"]) + 1
             if not body["next"]:
-                return [*self.whole, *page]
-            self.whole += page
-            self.after = body["next"]
+                return self.entries
 
 
 async def read_history(stack: Stack, client: httpx.AsyncClient) -> list[Entry]:

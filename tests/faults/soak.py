@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -110,6 +111,7 @@ def main(words: Sequence[str] | None = None) -> int:
     told = parser.parse_args(words)
     seed = told.seed or secrets.randbelow(2**31) + 1
     print(f"to repeat: SEED={seed}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, too
     told.out.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="pashe-soak-"))
     until = time.monotonic() + told.hours * 3600

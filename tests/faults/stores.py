@@ -66,7 +66,7 @@ def _fill(path: str) -> None:
 
 
 FAULTS = (
-    Named("kill -9 one of three brokers", THREE, partial(kill, part="kafka-1"), "three"),
+    Named("kill -9 one of three brokers", THREE, partial(kill, part="kafka-1", times=2), "three"),
     Named("freeze one of three brokers", THREE, partial(freeze, part="kafka-2"), "three"),
     Named("restart three brokers in turn", THREE, restart_each, "three"),
     Named("kill -9 two of three brokers", THREE, kill_two, "three"),

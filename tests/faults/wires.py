@@ -121,7 +121,7 @@ async def stay_open(scene: Scene, *, idle: bool) -> None:
 
     async def one(service: str) -> None:
         conn = await scene.stack.connect(service)
-        with contextlib.suppress(asyncpg.PostgresError, OSError):
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await conn.execute("BEGIN")
             await conn.fetchval("SELECT pg_current_xact_id()::text")
             if idle:
@@ -169,9 +169,9 @@ FAULTS = (
         "wire",
     ),
     Named(
-        "PostgreSQL's replies to what commits by itself lost",
+        "PostgreSQL's replies to groups of reports lost",
         CONNECTIONS,
-        partial(lose_replies, which="database", mark=b"INSERT INTO"),
+        partial(lose_replies, which="database", mark=b"report-submitted"),
         "wire",
     ),
     Named(
