@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.baselines import RIVALS, baselines
+from tests.faults.baselines import baselines
 from tests.faults.campaign import campaign
+from tests.faults.compared import RIVALS
 from tests.faults.listed import FAULTS, PROVED
 from tests.faults.proving import prove
 from tests.faults.rigs import RIGS
@@ -27,7 +28,7 @@ from tests.faults.rows import Row, markdown, plain, to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.faults.baselines import Rival
+    from tests.faults.compared import Rival
     from tests.faults.scene import Named
 
 

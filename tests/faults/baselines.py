@@ -11,9 +11,9 @@ import random
 import secrets
 import signal
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,14 +23,17 @@ from deploy.local.database import with_database
 from shared.events import decode
 from shared.kafka import PARTITIONS, partition_of
 from shared.outbox import Stamp
+from tests.faults.compared import RELAY, Came, compare
 from tests.faults.rows import OURS, Row
 from tests.support.lab import AT, Lab, make_lab
 from tests.support.platform import Embedded
 from tests.support.processes import Child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from tests.faults.compared import Rival
 
 EVENTS = 1500
 SUBJECTS = 60
@@ -44,61 +47,7 @@ IDLE = 45.0
 """Seconds without any effect, or any record, that count as the end where something is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """One way to do it: `kind` of `rivals`, and how many processes of it run at once."""
-
-    subject: str
-    kind: str
-    what: str
-    replicas: int = 1
-
-    @property
-    def name(self) -> str:
-        return f"{self.what}: {self.subject}"
-
-
-CONSUMER = "a consumer killed 3 times, shaken, given 10 % twice and odd headers"
-RELAY = "a relay killed 3 times, 20 writers at once"
-
-RIVALS = (
-    Rival(OURS, "ours", CONSUMER),
-    Rival("FastStream's default policy", "default", CONSUMER),
-    Rival("FastStream ACK", "ack", CONSUMER),
-    Rival("FastStream NACK_ON_ERROR", "nack", CONSUMER),
-    Rival(OURS, "ours", RELAY, 2),
-    Rival("an id cursor", "cursor", RELAY),
-    Rival("SKIP LOCKED × 4", "skip-locked", RELAY, 4),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Came:
-    """One delivery: an effect, or a record in the log, in the order of coming."""
-
-    subject: str
-    sequence: int
-    event_id: str
-
-
-def compare(wanted: Iterable[str], came: Sequence[Came]) -> tuple[int, int, int]:
-    """Return how many events never came, how many came again, and how many came too early.
-
-    A case's event that comes for the first time after a later one of that case is an inversion.
-    """
-    seen = Counter(one.event_id for one in came)
-    lost = sum(1 for event_id in wanted if event_id not in seen)
-    again = sum(seen.values()) - len(seen)
-    met: set[str] = set()
-    last: dict[str, int] = {}
-    inverted = 0
-    for one in came:
-        if one.event_id in met:
-            continue
-        met.add(one.event_id)
-        inverted += one.sequence < last.get(one.subject, 0)
-        last[one.subject] = max(one.sequence, last.get(one.subject, 0))
-    return lost, again, inverted
+Done = Callable[[], Awaitable[int]]
 
 
 async def baselines(home: Path, rivals: Sequence[Rival], seed: int) -> AsyncIterator[Row]:
@@ -151,9 +100,12 @@ async def _judge(lab: Lab, rival: Rival, seed: int) -> Row:
 
 @asynccontextmanager
 async def _killed(
-    lab: Lab, rival: Rival, dice: random.Random, module: str, *words: str, **env: str
+    lab: Lab, rival: Rival, dice: random.Random, done: Done, module: str, *words: str, **env: str
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a rival's processes; the task that is given kills one of them three times."""
+    """Run a rival's processes; the task that is given kills one of them at work, three times.
+
+    `done` counts what was done: a process that did nothing yet is not struck.
+    """
     log = lab.folder / "rival.log"
     with ExitStack() as running:
 
@@ -165,11 +117,13 @@ async def _killed(
 
         async def kill() -> None:
             for _ in range(KILLS):
-                await asyncio.sleep(dice.uniform(3.0, 5.0))
+                await _grows(done)
+                await asyncio.sleep(dice.uniform(1.0, 3.0))
                 number = dice.randrange(rival.replicas)
                 children[number].send(signal.SIGKILL)
                 await children[number].ended(10)
                 children[number] = start(number)
+            await _grows(done)
 
         killing = asyncio.create_task(kill())
         try:
@@ -178,13 +132,26 @@ async def _killed(
             killing.cancel()
 
 
+async def _grows(done: Done) -> None:
+    """Wait until more is done than now."""
+    before, until = await done(), time.monotonic() + JOIN
+    while await done() <= before:
+        assert time.monotonic() < until, "it does nothing"
+        await asyncio.sleep(0.2)
+
+
 async def _consumed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[str], list[Came]]:
     """Send events while the consumer is struck; return the events, and the effects in order."""
     subjects = [str(uuid4()) for _ in range(SUBJECTS)]
     counts: dict[str, int] = defaultdict(int)
     wanted: list[str] = []
     module = "tests.faults.rivals"
-    async with _killed(lab, rival, dice, module, rival.kind, LAB_CONSUMER="rival") as killing:
+
+    async def done() -> int:
+        return len(await lab.effects("rival"))
+
+    own = {"LAB_CONSUMER": "rival"}
+    async with _killed(lab, rival, dice, done, module, rival.kind, **own) as killing:
         await _joined(lab, subjects[0], counts, wanted)
         while not killing.done() or len(wanted) < EVENTS:
             records = [_made(lab, dice.choice(subjects), counts) for _ in range(20)]
@@ -192,7 +159,7 @@ async def _consumed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[s
                 records[0]["headers"] = [*records[0]["headers"], ("odd", None), ("odder", b"\xff")]
             wanted += [str(record["id"]) for record in records]
             await lab.send(*records, *(r for r in records if dice.random() < 0.1))
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.15 if len(wanted) < EVENTS else 1)
         await killing
         last = [lab.record(_subject_in(n), 1) for n in range(PARTITIONS)]
         await lab.send(*last)
@@ -250,7 +217,11 @@ async def _relayed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[st
     env = {"LAB_RELAY": "1", "RIVAL_CURSOR": str(lab.folder / "cursor")}
     module = "tests.support.lab" if rival.subject == OURS else "tests.faults.rivals"
     words = [] if rival.subject == OURS else [rival.kind]
-    async with _killed(lab, rival, dice, module, *words, **env) as killing:
+
+    async def done() -> int:
+        return sum(map(len, (await lab.log()).values()))
+
+    async with _killed(lab, rival, dice, done, module, *words, **env) as killing:
 
         async def write() -> None:
             while not killing.done() or len(wanted) < EVENTS:
@@ -261,7 +232,7 @@ async def _relayed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[st
                     await asyncio.sleep(dice.random() * 0.1)
                     await conn.commit()
                 wanted.extend(str(event_id) for event_id, _ in appended)
-                await asyncio.sleep(dice.random() * 0.2)
+                await asyncio.sleep(dice.random() * (0.2 if len(wanted) < EVENTS else 4))
 
         await asyncio.gather(*(write() for _ in range(WRITERS)))
         await killing

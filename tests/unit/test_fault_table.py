@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.faults.__main__ import chosen
-from tests.faults.baselines import Came, compare
+from tests.faults.compared import Came, compare
 from tests.faults.listed import FAULTS, PROVED
 from tests.faults.proving import outcomes
 from tests.faults.rigs import RIGS
