@@ -25,6 +25,9 @@ RIGS = {
     "disks": "whole stack, small disks",
 }
 
+START = 400.0
+"""Seconds that a start may take on a busy machine."""
+
 SPARE = 96
 """MiB that a small disk has beside what a fresh stack needs."""
 
@@ -47,7 +50,7 @@ async def standing(rig: str, home: Path, env: dict[str, str]) -> AsyncIterator[S
             stood.disks = await open_.enter_async_context(_small_disks(stood.stack))
         words = ("up", "--detach", *(("--brokers", "3") if rig == "three" else ()))
         open_.push_async_callback(asyncio.to_thread, stood.stack.pashe, "down")
-        await asyncio.to_thread(stood.stack.pashe, *words)
+        await asyncio.to_thread(stood.stack.pashe, *words, timeout=START)
         yield stood
 
 
@@ -75,7 +78,7 @@ async def _wire(home: Path, stack: Stack) -> AsyncIterator[Cut]:
 @asynccontextmanager
 async def _small_disks(stack: Stack) -> AsyncIterator[dict[str, Path]]:
     """Give PostgreSQL and Kafka a small disk each (tmpfs, so it needs root)."""
-    await asyncio.to_thread(stack.pashe, "up", "--detach")
+    await asyncio.to_thread(stack.pashe, "up", "--detach", timeout=START)
     await asyncio.to_thread(stack.pashe, "down")
     disks = {name: stack.home / name for name in ("postgres", "kafka")}
     mounted: list[Path] = []
