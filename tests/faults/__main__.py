@@ -23,7 +23,7 @@ from tests.faults.compared import RIVALS
 from tests.faults.listed import FAULTS, PROVED
 from tests.faults.proving import prove
 from tests.faults.rigs import RIGS
-from tests.faults.rows import Row, markdown, plain, to_json
+from tests.faults.rows import Row, markdown, plain, said, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,23 +37,6 @@ def chosen(words: Sequence[str], names: Sequence[str]) -> list[str]:
     return [n for n in names if not words or any(word.lower() in n.lower() for word in words)]
 
 
-def tell(row: Row) -> None:
-    """Say what one fault did as soon as it is known, so that a run that is stopped has told it."""
-    state = "ok   " if row.clean else "WRONG"
-    said = (
-        row.error
-        or row.proof
-        or (
-            f"{row.reports} reports, {row.strikes} strikes, lost {row.lost}, "
-            f"doubled {row.doubled}, inverted {row.inverted}, other {row.other}, recovered "
-            + ", ".join(f"{back:.1f}" for back in row.recoveries)
-        )
-    )
-    print(f"{state} {row.fault} ({row.subject}), {row.seconds:.0f} s: {said}", flush=True)
-    for example in row.examples:
-        print(f"      {example}", flush=True)
-
-
 async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
     """Run named faults, a stack for each rig."""
     rows: list[Row] = []
@@ -62,11 +45,11 @@ async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
         may = [fault for fault in ours if not fault.root or os.geteuid() == 0]
         async for row in campaign(rig, home, may, seed):
             rows.append(row)
-            tell(row)
+            print(said(row), flush=True)
         for fault in ours:
             if fault not in may:
                 rows.append(Row(fault=fault.name, rig=RIGS[rig], error="not tried: needs root"))
-                tell(rows[-1])
+                print(said(rows[-1]), flush=True)
     return rows
 
 
@@ -75,7 +58,7 @@ async def compare(home: Path, rivals: Sequence[Rival], seed: int) -> list[Row]:
     rows: list[Row] = []
     async for row in baselines(home / "lab", rivals, seed):
         rows.append(row)
-        tell(row)
+        print(said(row), flush=True)
     return rows
 
 
@@ -100,7 +83,7 @@ def main(words: Sequence[str] | None = None) -> int:
     rows += asyncio.run(compare(home, [r for r in RIVALS if r.name in names], seed))
     for row in prove([one for one in PROVED if one.name in names]):
         rows.append(row)
-        tell(row)
+        print(said(row), flush=True)
     told.out.mkdir(parents=True, exist_ok=True)
     (told.out / "faults.json").write_bytes(to_json(rows))
     head = f"Seed {seed}, {time.monotonic() - started:.0f} s.\n\n"

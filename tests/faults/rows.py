@@ -140,6 +140,19 @@ def plain(rows: Sequence[Row]) -> str:
     )
 
 
+def said(row: Row) -> str:
+    """Say what one fault did as soon as it is known, so that a run that is stopped has told it."""
+    state = "ok   " if row.clean else "WRONG"
+    backs = ", ".join(f"{back:.1f}" for back in row.recoveries)
+    counts = (
+        f"{row.reports} reports, {row.strikes} strikes, lost {row.lost}, doubled {row.doubled}, "
+        f"inverted {row.inverted}, other {row.other}, absorbed {row.absorbed}, recovered {backs}"
+    )
+    what = row.error or row.proof or counts
+    lines = [f"{state} {row.fault} ({row.subject}), {row.seconds:.0f} s: {what}"]
+    return "\n      ".join([*lines, *row.examples])
+
+
 def to_json(rows: Sequence[Row]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(list(rows)), indent=1)
 

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.faults.__main__ import tell
 from tests.faults.campaign import campaign
 from tests.faults.listed import FAULTS
-from tests.faults.rows import Row, markdown, plain, to_json
+from tests.faults.rows import Row, markdown, plain, said, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +90,7 @@ async def soak(home: Path, seed: int, until: float, out: Path) -> list[Row]:
         rig, faults = drawn(rng)
         async for row in campaign(rig, home / str(number), faults, seed + number):
             rows.append(row)
-            tell(row)
+            print(said(row), flush=True)
             save(out, rows)
             if time.monotonic() > until:
                 break
