@@ -39,7 +39,7 @@ RATE = 8.0
 LEAD, TAIL = 2.0, 2.0
 """Seconds of load before the first strike and after the last."""
 
-PATIENCE = 400.0
+PATIENCE = 900.0
 """Seconds after which a fault is given up."""
 
 QUIET = 1.5

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PARTNERED = ("submissions", "cases", "referrals")
 """Streams that poison is put onto: those with readers of several services."""
 
-REBALANCES = 4
+REBALANCES = 3
 
 Record = tuple[bytes | None, list[tuple[str, bytes | None]]]
 
