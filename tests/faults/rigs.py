@@ -28,7 +28,7 @@ RIGS = {
 START = 400.0
 """Seconds that a start may take on a busy machine."""
 
-SPARE = 96
+SPARE = 192
 """MiB that a small disk has beside what a fresh stack needs."""
 
 
