@@ -94,7 +94,7 @@ def bound(row: Row) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    if row.error or row.proof:
+    if row.proof or (row.error and not row.reports):
         said = row.error or f"passed: {row.proof}"
         return (row.fault, row.subject, *["–"] * (len(HEAD) - 3), said)
     known = "–" if row.known is None else f"{row.first or 0:.1%} / {row.known:.1%}"
@@ -115,7 +115,7 @@ def cells(row: Row) -> tuple[str, ...]:
         str(row.absorbed),
         back,
         known,
-        row.rig,
+        f"{row.error}; {row.rig}" if row.error else row.rig,
     )
 
 
@@ -148,7 +148,8 @@ def said(row: Row) -> str:
         f"{row.reports} reports, {row.strikes} strikes, lost {row.lost}, doubled {row.doubled}, "
         f"inverted {row.inverted}, other {row.other}, absorbed {row.absorbed}, recovered {backs}"
     )
-    what = row.error or row.proof or counts
+    told = [row.error, row.proof, counts if row.reports else ""]
+    what = "; ".join(word for word in told if word) or counts
     lines = [f"{state} {row.fault} ({row.subject}), {row.seconds:.0f} s: {what}"]
     return "\n      ".join([*lines, *row.examples])
 

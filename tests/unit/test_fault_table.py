@@ -14,7 +14,7 @@ from tests.faults.compared import Came, compare
 from tests.faults.listed import FAULTS, PROVED
 from tests.faults.proving import outcomes
 from tests.faults.rigs import RIGS
-from tests.faults.rows import Row, bound, markdown, plain, to_json, total
+from tests.faults.rows import Row, bound, markdown, plain, said, to_json, total
 from tests.faults.scene import LISTED
 from tests.faults.soak import drawn, joined
 from tests.faults.streams import poisons
@@ -75,6 +75,14 @@ def test_the_table_is_markdown_text_and_json() -> None:
     assert "- lost: m1" in lines
     assert "FastStream ACK" in plain(rows)
     assert msgspec.json.decode(to_json(rows), type=list[Row]) == rows
+
+
+def test_what_never_came_back_still_tells_what_it_lost() -> None:
+    row = Row(fault="x", rig="one", reports=9, lost=4, error="it never came back")
+    assert "| x | Pashe | 9 | 0 | 4 |" in markdown([row])
+    assert "it never came back" in markdown([row])
+    assert "lost 4" in said(row)
+    assert "it never came back" in said(row)
 
 
 def test_names_are_chosen_by_words() -> None:
