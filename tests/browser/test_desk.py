@@ -3,154 +3,27 @@
 from __future__ import annotations
 
 import re
-import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import httpx
-import pyotp
 import pytest
-import pytest_asyncio
 
 from shared.vocabulary import Role
+from tests.browser.desk_room import (
+    KERANIGANJ,
+    NAME,
+    SAVAR,
+    WORDS,
+    send,
+    sign_in,
+    unfold,
+)
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from playwright.async_api import BrowserContext, Page
 
+    from tests.browser.desk_room import Room
     from tests.browser.look import Look
-    from tests.support.stack import Stack
-
-NAME, PHONE, WORDS = "Invented Shirin", "01712345679", "Invented words of a neighbour."
-SAVAR, KERANIGANJ = "BD30260072", "BD30260038"
-PASSWORD = "an invented pass phrase"
-
-
-def report(**more: Any) -> dict[str, Any]:
-    """Return what a neighbour tells: invented, and of a place where somebody can help."""
-    return {
-        "channel": "web",
-        "about": "people",
-        "persons": [
-            {
-                "ref": "a",
-                "name": NAME,
-                "phone": PHONE,
-                "age": {"min": 16, "max": 16, "basis": "stated"},
-                "sex": "female",
-            }
-        ],
-        "places": [{"role": "now", "pcode": SAVAR}],
-        "concerns": ["child_labour"],
-        "needs": ["education"],
-        "narrative": WORDS,
-    } | more
-
-
-class Room:
-    """A whole stack, and what its people may ask of it."""
-
-    def __init__(self, stack: Stack, http: httpx.Client) -> None:
-        self.stack, self.http = stack, http
-        self.desk = stack.bearer(Role.COORDINATOR, subject="c1")
-
-    async def reported(self, **more: Any) -> str:
-        """Report somebody without a name of one's own; return the case once it is open."""
-        known = {item["case_id"] for item in self.cases()}
-        made = self.http.post("/intake/v1/reports", json=report(**more))
-        assert made.status_code == 201, made.text
-
-        def look() -> str | None:
-            new = [i for i in self.cases() if i["case_id"] not in known and i["facts"]]
-            return str(new[-1]["case_id"]) if new else None
-
-        found: str = await eventually(look, 20, "the case")
-        return found
-
-    def cases(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        after = None
-        while True:
-            query = {"limit": 200, **({"after": after} if after else {})}
-            page = self.http.get("/intake/v1/cases", params=query, headers=self.desk).json()
-            if not page["items"]:
-                return items
-            items += page["items"]
-            after = page["next"]
-
-    def get(self, path: str, **query: Any) -> Any:
-        answer = self.http.get(path, params=query, headers=self.desk)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def case(self, case_id: str) -> dict[str, Any]:
-        return dict(self.get(f"/intake/v1/cases/{case_id}"))
-
-    def referrals(self, case_id: str) -> list[dict[str, Any]]:
-        return list(self.get("/referral/v1/referrals", case_id=case_id)["items"])
-
-    def on_duty(self) -> None:
-        """Put the coordinator on duty, so that tasks have a name."""
-        at = datetime.now(UTC)
-        entry = {
-            "person": "coordinator:c1",
-            "level": "coordinator",
-            "begins": at.isoformat(),
-            "ends": (at + timedelta(hours=8)).isoformat(),
-        }
-        headers = self.stack.bearer(Role.SUPERVISOR, subject="s1")
-        assert self.http.post("/intake/v1/duty", json=entry, headers=headers).is_success
-
-
-@pytest.fixture(scope="module")
-def room(whole_stack: Stack) -> Iterator[Room]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
-        made = Room(whole_stack, http)
-        made.on_duty()
-        yield made
-
-
-async def sign_in(page: Page, room: Room, role: str) -> None:
-    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
-    login = f"{role}.{uuid4().hex[:8]}"
-    await page.goto(room.stack.pashe("sign-in", role, "--name", login).strip())
-    shown = re.search(r"<code>([A-Z2-7 ]+)</code>", await page.content())
-    assert shown
-    phone = pyotp.TOTP(shown[1].replace(" ", ""))
-    step = int(time.time()) // 30
-    await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="again"]', PASSWORD)
-    await page.fill('[name="code"]', phone.generate_otp(step))
-    await page.click("button")
-    await page.goto(f"{room.stack.origin}/desk")
-    await page.fill('[name="login"]', login)
-    await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="code"]', phone.generate_otp(step + 1))
-    await page.click("button")
-    await page.wait_for_url("**/desk**")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def coordinator(context: BrowserContext, page: Page, room: Room) -> AsyncIterator[Page]:
-    """A coordinator's page: by a token, which is quicker than to enrol."""
-    await context.set_extra_http_headers(room.desk)
-    yield page
-
-
-async def unfold(page: Page, where: str) -> None:
-    """Unfold a form, unless it is the next step and open already."""
-    found = page.locator(where)
-    if await found.get_attribute("open") is None:
-        await found.locator("summary").first.click()
-
-
-async def send(page: Page, form: str) -> None:
-    """Send a form of a page, and wait for the page that follows."""
-    async with page.expect_navigation():
-        await page.locator(f"#{form} .send .button").first.click()
 
 
 async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa: PLR0915

@@ -15,12 +15,12 @@ from fastapi.responses import Response
 
 from services.intake.pages.desk.fields import json_of
 from services.intake.pages.desk.frame import DESK, Frame, pass_on
-from services.intake.pages.desk.routes import case_page, queue_page, team_page
+from services.intake.pages.desk.routes import case_page, queue_page
+from services.intake.pages.desk.team import team_page
 from services.intake.sign_in.api import local_path
 from shared.access import Caller, require
 from shared.errors import NotFound
 from shared.inside import Answer, Refused
-from shared.pages import headers
 from shared.pages.forms import Form, read_form
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ def make_router(service: Service, frame: Frame) -> APIRouter:
 
     _add_steps(router, frame, send)
     _add_tasks(router, service, frame, send)
-    _add_documents(router, frame, send)
     _add_duty(router, service, frame, send)
     return router
 
@@ -124,33 +123,6 @@ def _add_tasks(router: APIRouter, service: Service, frame: Frame, send: Send) ->
             )
         back = local_path(form.get("back") or "/desk")
         return frame.pages.go(request, back, said="claimed" if verb == "claim" else "ended")
-
-
-def _add_documents(router: APIRouter, frame: Frame, send: Send) -> None:
-    @router.post("/desk/attachments/{attachment_id}/open", response_model=None)
-    async def look(request: Request, attachment_id: UUID, caller: _Desk) -> Response:
-        """Answer the blurred copy itself, or the voice note: no page keeps it."""
-        del caller
-        form = await read_form(request)
-        path = f"/intake/v1/attachments/{attachment_id}/open"
-        try:
-            opened = await send(request, path, Form(), {"reason": form.get("reason")})
-        except Refused as refused:
-            pass_on(refused)
-            raise NotFound from None
-        told = {**headers.INSIDE, "Content-Disposition": "inline"}
-        return Response(opened.raw, media_type=opened.media_type, headers=told)
-
-    @router.post("/desk/attachments/{attachment_id}/flag", response_model=None)
-    async def flag(request: Request, attachment_id: UUID, caller: _Desk) -> Response:
-        del caller
-        form = await read_form(request)
-        try:
-            await send(request, f"/intake/v1/attachments/{attachment_id}/flag", Form(), {})
-        except Refused as refused:
-            pass_on(refused)
-            raise NotFound from None
-        return frame.pages.go(request, local_path(form.get("back") or "/desk"), said="flagged")
 
 
 def _add_duty(router: APIRouter, service: Service, frame: Frame, send: Send) -> None:

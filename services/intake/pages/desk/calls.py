@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _Takes = Annotated[Caller, Depends(require(*TAKES))]
 
 _AT: Final = "/intake/v1/helpline/calls"
+DONE: Final = "call-done"
+"""What the page after a call shows."""
+
+_SHOWN: Final = ("call_id", "kept_apart", "receipt", "words", "case_ids")
+
 _NOT_SAID: Final = frozenset({"call_id", "revision", "end"})
 
 
@@ -43,7 +48,7 @@ def revision_of(form: Form) -> int:
     return int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0  # noqa: PLR2004
 
 
-def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
+def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (small routes)
     """Make the routes of calls."""
     router = frame.pages.router(files=False)
 
@@ -72,6 +77,23 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
             request, "call", caller, status, **frame.lists(request), **(values | more)
         )
 
+    def end(request: Request, caller: Caller, answer: dict[str, Any]) -> Response:
+        shown = {name: answer[name] for name in _SHOWN if name in answer}
+        response = frame.pages.go(request, "/desk/calls/done")
+        frame.kept.keep(response, DONE, caller, shown)
+        return response
+
+    @router.get("/desk/calls/done", response_model=None)
+    async def done(request: Request, caller: _Takes) -> Response:
+        """Show what came of a call, its secret number once."""
+        answer = frame.kept.find(request, DONE, caller, dict[str, Any])
+        if answer is None:
+            return frame.pages.go(request, "/desk/calls")
+        sees = caller.role in DESK
+        response = frame.show(request, "call_done", caller, answer=answer, sees=sees)
+        frame.kept.drop(response, DONE)
+        return response
+
     @router.get("/desk/calls", response_model=None)
     async def begin(request: Request, caller: _Takes) -> Response:
         return page(request, caller)
@@ -90,8 +112,7 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
         if goes_on:
             call["call_id"] = answer.value["call_id"]
             return page(request, caller, said="done", **told, **call)
-        sees = caller.role in DESK
-        return frame.show(request, "call_done", caller, answer=answer.value, sees=sees)
+        return end(request, caller, answer.value)
 
     @router.post("/desk/calls/keep", response_model=None)
     async def keep(request: Request, caller: _Takes) -> Response:
@@ -113,8 +134,7 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
         except Refused as refused:
             pass_on(refused)
             return page(request, caller, refused.status, problem=refused)
-        told = {"kept_apart": False, **answer.value}
-        return frame.show(request, "call_done", caller, answer=told, sees=caller.role in DESK)
+        return end(request, caller, {"kept_apart": False, **answer.value})
 
     return router
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from services.intake.pages.desk.frame import Frame
     from shared.pages.languages import Language
 
-LOOKS: Final = ("persons", "notes", "messages", "similar")
-"""What stays closed until somebody asks to see it."""
+LOOKS: Final = {"persons": "who", "notes": "line-head", "messages": "said", "similar": "family"}
+"""What stays closed until somebody asks to see it, and where on the page it stands."""
 
 _SHOWN: Final = {
     "name": N_("Name"),
@@ -83,7 +83,7 @@ class CaseView:
         work = await self.get(f"{self._at}/work")
         tasks = (await self.get("/intake/v1/tasks", case_id=str(self._case_id)))["items"]
         steps = list(reversed(work["steps"]))
-        back = {s["detail"].get("visit_id") for s in steps if s["kind"] == "visit-back"}
+        back = {s["detail"].get("visit") for s in steps if s["kind"] == "visit-back"}
         return {
             "case": case,
             "short": short_of(self._case_id),

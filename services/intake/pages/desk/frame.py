@@ -16,9 +16,11 @@ from shared import places
 from shared.clock import now
 from shared.errors import Forbidden, NotFound, StepUpNeeded, Unauthenticated, Unavailable
 from shared.inside import Inside, Refused
+from shared.pages.kept import Kept
 from shared.pages.languages import digits, show_place
 from shared.pages.pages import Pages
 from shared.pages.words import KINDS, N_
+from shared.settings import read_key
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from shared.access import Caller
     from shared.pages.languages import Language
+    from shared.runtime import Service
 
 HERE: Final = Path(__file__).parent
 DESK: Final = (Role.COORDINATOR, Role.SUPERVISOR)
@@ -58,9 +61,11 @@ _UNDER: Final = (
 )
 
 
-def make_pages() -> Pages:
-    """Make the desk's pages."""
-    return Pages("intake", HERE)
+def make_frame(service: Service) -> Frame:
+    """Make the frame of the desk's pages, with their texts and files."""
+    settings = service.settings
+    kept = Kept(read_key(settings, "signing.key"), settings.public_url)
+    return Frame(Pages("intake", HERE), kept)
 
 
 def short_of(case_id: object) -> str:
@@ -103,9 +108,10 @@ def _named(option: tuple[str, str]) -> str:
 class Frame:
     """Shows pages of the desk, and asks the interface for them."""
 
-    def __init__(self, pages: Pages) -> None:
-        """Take the pages."""
+    def __init__(self, pages: Pages, kept: Kept) -> None:
+        """Take the pages, and what keeps for the next of them what no address may hold."""
         self.pages = pages
+        self.kept = kept
 
     @staticmethod
     def inside(request: Request) -> Inside:
