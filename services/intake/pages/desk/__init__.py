@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake.pages.desk import acts, calls, documents, routes, search, team
+from services.intake.pages.desk import acts, calls, documents, erasure, news, routes, search, team
 from services.intake.pages.desk.frame import make_frame
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def make_routers(service: Service) -> tuple[APIRouter, ...]:
         search.make_router(frame),
         team.make_router(service, frame),
         documents.make_router(frame),
+        erasure.make_router(frame),
+        news.make_router(service, frame),
         acts.make_router(service, frame),
     )
 

@@ -8,13 +8,14 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from services.intake.pages.desk.frame import DESK, Frame, pass_on
+from services.intake.pages.desk.frame import DESK, Frame
 from services.intake.sign_in.api import local_path
 from shared.access import Caller, require
 from shared.errors import NotFound
 from shared.inside import Refused
 from shared.pages import headers
 from shared.pages.forms import read_form
+from shared.pages.refusals import pass_on
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

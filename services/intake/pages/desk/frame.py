@@ -14,8 +14,7 @@ from services.intake.casework.review import ClosingReason
 from services.intake.pages.desk import names
 from shared import places
 from shared.clock import now
-from shared.errors import Forbidden, NotFound, StepUpNeeded, Unauthenticated, Unavailable
-from shared.inside import Inside, Refused
+from shared.inside import Inside
 from shared.pages.kept import Kept
 from shared.pages.languages import digits, show_place
 from shared.pages.pages import Pages
@@ -154,6 +153,7 @@ class Frame:
             "reasons": tuple(REASONS.items()),
             "rooms": rooms_of(caller),
             "ago": _ago(language),
+            "come_back": page_of(request),
         } | values
         return self.pages.show(request, f"{name}.html", status, caller=caller, **values)
 
@@ -174,6 +174,17 @@ class Frame:
         }
 
 
+def page_of(request: Request) -> str:
+    """Return where a page can be had again that answered a form; empty where it has an address."""
+    if request.method != "POST":
+        return ""
+    _, _, room, *more = request.url.path.split("/")
+    if room == "cases" and more:
+        below = "/erasure" if more[-1] in ("erase", "hold", "lift") else ""
+        return f"/desk/cases/{more[0]}{below}"
+    return "/desk" if room == "tasks" else f"/desk/{room}"
+
+
 def _ago(language: Language) -> Callable[[datetime], str]:
     at = now()
 
@@ -190,33 +201,11 @@ def rooms_of(caller: Caller) -> list[tuple[str, str]]:
     """Return the rooms of the desk for a role: address and name."""
     call = [("/desk/calls", N_("A call"))]
     if caller.role not in DESK:
-        return call
+        return [*call, ("/desk/calls/mine", N_("My calls"))]
     return [
         ("/desk", N_("What waits")),
         ("/desk/search", N_("Search")),
         *call,
+        ("/referral/pages/places", N_("Free places")),
         ("/desk/team", N_("Team")),
     ]
-
-
-def pass_on(refused: Refused) -> None:
-    """Raise what a page answers as a whole: signing in, nothing here, not now.
-
-    Any other refusal is told on the page that the form stands on.
-
-    Raises:
-        Unauthenticated, StepUpNeeded, NotFound, Forbidden, Unavailable: as the interface said.
-
-    """
-    members = {k: v for k, v in refused.problem.items() if k in ("needs", "max_age", "sign_in")}
-    match refused.status:
-        case 401 if refused.slug == "step-up-needed":
-            raise StepUpNeeded(None, **members)
-        case 401:
-            raise Unauthenticated
-        case 404:
-            raise NotFound
-        case 403 if not refused.problem.get("detail"):
-            raise Forbidden
-        case 503:
-            raise Unavailable

@@ -107,6 +107,7 @@ STEPS: Final = {
     "page": N_("Paged"),
     "claim": N_("Taken on"),
     "debrief": N_("Talked about it"),
+    "note": N_("Note"),
 }
 
 DO: Final = {
@@ -117,6 +118,7 @@ DO: Final = {
     "safety-plan": N_("Make a safety plan"),
     "plan": N_("Agree on a plan"),
     "contacts": N_("Note a contact"),
+    "notes": N_("Write a note"),
     "visits": N_("Note a visit"),
     "committee-tasks": N_("Ask a committee member for something"),
     "consent": N_("Write down what the person agreed to"),
@@ -135,6 +137,8 @@ SAID: Final = {
     "asked": N_("The question waits behind the secret number."),
     "flagged": N_("Nobody opens it any more; a supervisor decides."),
     "original": N_("Another person must ask for it too."),
+    "erase_waits": N_("Another person must agree before anything is erased."),
+    "erased": N_("It is erased."),
 }
 
 CODES: Final = {
@@ -248,6 +252,20 @@ CODES: Final = {
     "us": N_("Us"),
     "people": N_("Persons"),
     "place": N_("A place"),
+    # what is erased, for whom, how it was made sure, what forbids it
+    "erase_case": N_("The person, and what was written down"),
+    "erase_reporter": N_("Whoever reported"),
+    "erase_alleged": N_("Who is said to do the harm"),
+    "retention": N_("The time to keep it is over"),
+    "document": N_("A document"),
+    "known_to_worker": N_("The worker knows the person"),
+    "call_back": N_("By calling back"),
+    "agreed_word": N_("The agreed word"),
+    "order": N_("An order"),
+    "court_order": N_("An order of a court"),
+    "investigation": N_("It is being investigated"),
+    "complaint": N_("A word about our own service"),
+    "safeguarding_review": N_("A look by who keeps people safe"),
     # calls
     "report": N_("A report"),
     "silent": N_("Silent"),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from services.intake.pages.desk.case import LOOKS, CaseView
 from services.intake.pages.desk.frame import DESK, TAKES, Frame, district_options
@@ -16,7 +16,6 @@ from services.intake.pages.desk.names import SAID
 from services.intake.pages.desk.queue import (
     GROUPS,
     Wanted,
-    count_new,
     load_queue,
 )
 from shared.access import Caller, require
@@ -106,18 +105,6 @@ def _add_queue(router: APIRouter, service: Service, frame: Frame) -> None:
         if caller.role is Role.OPERATOR:
             return RedirectResponse("/desk/calls", 303, headers.INSIDE)
         return await queue_page(service, frame, request, caller)
-
-    @router.get("/desk/news", response_model=None)
-    async def news(
-        caller: _Desk,
-        since: Annotated[str, Query(max_length=40, pattern=r"^[0-9TZ:.-]+$")],
-        group: Word = None,
-        place: Word = None,
-        mine: Word = None,
-    ) -> Response:
-        wanted = wanted_in(group, place, mine)
-        many = await count_new(service, caller, wanted, since, now())
-        return JSONResponse({"new": many}, headers=headers.INSIDE)
 
 
 async def case_page(

@@ -8,10 +8,11 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from services.intake.pages.desk.acts import filled_in
-from services.intake.pages.desk.frame import DESK, Frame, pass_on
+from services.intake.pages.desk.frame import DESK, Frame
 from shared.access import Caller, require
 from shared.inside import Inside, Refused
 from shared.pages.forms import Form, read_form
+from shared.pages.refusals import pass_on
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

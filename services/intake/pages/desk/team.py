@@ -14,6 +14,7 @@ from services.intake.pages.desk.routes import said_in
 from shared.access import Caller, require
 from shared.clock import now
 from shared.pages.words import N_
+from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -56,6 +57,8 @@ async def team_page(
     inside, at = frame.inside(request), now()
     loads = (await inside.get(request, "/intake/v1/caseload"))["items"]
     duty = await inside.get(request, "/intake/v1/duty")
+    above = caller.role is Role.SUPERVISOR
+    ties = (await inside.get(request, "/intake/v1/ties"))["items"] if above else []
     told = await load_digest(service, caller, at)
     digest = [
         {"name": name, "day": told["day"][key], "week": told["week"][key]}
@@ -71,6 +74,7 @@ async def team_page(
         status,
         loads=loads,
         duty=duty["items"],
+        ties=ties,
         nobody=", ".join(names[level] for level in duty["nobody"]),
         digest=digest,
         waiting=waiting.lines,

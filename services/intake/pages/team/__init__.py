@@ -11,11 +11,12 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from shared.access import Caller, require
-from shared.errors import Forbidden, NotFound, StepUpNeeded, Unauthenticated, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.inside import Inside, Refused
 from shared.pages.forms import Form, read_form
 from shared.pages.kept import Kept
 from shared.pages.pages import Pages
+from shared.pages.refusals import pass_on
 from shared.pages.words import N_
 from shared.settings import read_key
 from shared.vocabulary import Role
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 _HERE: Final = Path(__file__).parent
 _Worker = Annotated[Caller, Depends(require(Role.PROVIDER_WORKER))]
 
-_MEMBERS: Final = ("needs", "max_age", "sign_in")
-
 PAGE: Final = "/intake/pages/team"
 LINK: Final = "team-link"
 """What the next page shows once: for whom, and their link."""
@@ -40,7 +39,7 @@ WRONG: Final = {
     "name": N_("This name is taken already, or cannot be so. Choose another one."),
     "days": N_("Look at the days again."),
     "own": N_("Another person must change your own place."),
-    "last_head": N_("Somebody must lead the team: make another one head first."),
+    "last_head": N_("The team needs a head: make another one head first."),
     "elsewhere": N_("Accounts are kept elsewhere. Ask the centre."),
     "forbidden": N_("Only the head of the team changes it."),
     "other": N_("That did not work. Please look again."),
@@ -110,7 +109,7 @@ def make_router(service: Service) -> APIRouter:
                 request, method, _api(caller) + path, body, key=key
             )
         except Refused as refused:
-            _pass_on(refused)
+            pass_on(refused)
             return pages.go(request, PAGE, wrong=_why(refused))
         response = pages.go(request, PAGE, done="1")
         if isinstance(answer.value, dict) and "link" in answer.value:
@@ -133,7 +132,7 @@ async def _ask(request: Request, method: str, path: str) -> Any:  # noqa: ANN401
     try:
         return (await Inside(request.app).send(request, method, path)).value
     except Refused as refused:
-        _pass_on(refused)
+        pass_on(refused)
         raise Unavailable from None
 
 
@@ -145,26 +144,3 @@ def _why(refused: Refused) -> str:
         return "name" if "name" in fields else "days"
     said = str(refused.problem.get("why", ""))
     return said if said in WRONG else "other"
-
-
-def _pass_on(refused: Refused) -> None:
-    """Raise what a page answers as a whole.
-
-    Raises:
-        Unauthenticated, StepUpNeeded, NotFound, Forbidden, Unavailable: as the interface said.
-
-    """
-    match refused.status:
-        case 401 if refused.slug == "step-up-needed":
-            told = {
-                k: v for k, v in refused.problem.items() if k in ("needs", "max_age", "sign_in")
-            }
-            raise StepUpNeeded(None, **told)
-        case 401:
-            raise Unauthenticated
-        case 403 if not refused.problem.get("detail"):
-            raise Forbidden
-        case 404:
-            raise NotFound
-        case 503:
-            raise Unavailable

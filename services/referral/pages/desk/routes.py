@@ -16,14 +16,16 @@ from fastapi.responses import Response
 from services.referral import offers_store
 from services.referral.domain import VERBS
 from services.referral.explaining import providers_in
+from services.referral.pages.desk.places import add_places, add_preview
 from services.referral.pages.desk.view import Choices, Shown, choices_in, in_order
 from shared.access import Caller, require
 from shared.database import transaction
-from shared.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from shared.errors import NotFound
 from shared.inside import Inside, Refused
 from shared.pages.forms import Form, read_form
 from shared.pages.kept import Kept
 from shared.pages.pages import Pages
+from shared.pages.refusals import pass_on
 from shared.settings import read_key
 from shared.vocabulary import Reason, Role
 
@@ -51,6 +53,8 @@ def make_router(service: Service) -> APIRouter:
     pages = Pages("referral", Path(__file__).parent)
     kept = Kept(read_key(service.settings, "signing.key"), service.settings.public_url)
     router = pages.router()
+    add_places(router, pages, service)
+    add_preview(router, pages)
 
     async def show(
         request: Request,
@@ -63,7 +67,7 @@ def make_router(service: Service) -> APIRouter:
             items = await _referrals(inside, request, case_id)
             told = [await _explained(inside, request, one) for one in items]
         except Refused as refused:
-            _pass_on(refused)
+            pass_on(refused)
             raise
         language = pages.language(request)
         shown = await _shown(service, items, told, language)
@@ -111,7 +115,7 @@ def make_router(service: Service) -> APIRouter:
                 key=form.get("once") or None,
             )
         except Refused as refused:
-            _pass_on(refused)
+            pass_on(refused)
             slug = refused.slug if refused.slug in WRONG else "conflict"
             return pages.go(request, page, at=str(referral_id), wrong=slug)
         if verb == "link":
@@ -176,15 +180,3 @@ async def _shown(
 
 def _is_open(referral: dict[str, Any]) -> bool:
     return bool({"release", "told"} & set(referral["allowed"]))
-
-
-def _pass_on(refused: Refused) -> None:
-    match refused.status:
-        case 401:
-            raise Unauthenticated
-        case 404:
-            raise NotFound
-        case 403 if not refused.problem.get("detail"):
-            raise Forbidden
-        case 503:
-            raise Unavailable
