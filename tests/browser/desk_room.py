@@ -15,6 +15,8 @@ from tests.support.callers import Callers
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
     from playwright.async_api import Page
 
@@ -91,7 +93,7 @@ class Room:
     def tasks(self, case_id: str, role: Role = Role.COORDINATOR) -> set[str]:
         """Return kinds of what waits of a case, as somebody of a role is told."""
         headers = self.desk if role is Role.COORDINATOR else self.stack.bearer(role, subject="s1")
-        query = {"case_id": case_id, "limit": 200}
+        query: dict[str, str | int] = {"case_id": case_id, "limit": 200}
         found = self.http.get("/intake/v1/tasks", params=query, headers=headers)
         return {task["kind"] for task in found.raise_for_status().json()["items"]}
 
@@ -119,6 +121,21 @@ class Room:
         path = f"/intake/v1/cases/{case_id}/assign"
         assert self.http.post(path, json=body, headers=self.desk).is_success
 
+    async def make_head(self, provider_id: str, subject: str) -> None:
+        """Write somebody down as the head of a place of help, as if they had come before."""
+        conn = await self.stack.connect("intake")
+        try:
+            await conn.execute(
+                "INSERT INTO provider_teams (worker_id, provider_id, name, subject, role, begins,"
+                " invited_by, invited_at, joined_at)"
+                " VALUES ($1, $2, $3, $3, 'head', current_date, 'centre', now(), now())",
+                uuid4(),
+                provider_id,
+                subject,
+            )
+        finally:
+            await conn.close()
+
     async def focal(self, subject: str) -> None:
         """Put somebody on duty as the safeguarding focal person."""
         self.on_duty(f"supervisor:{subject}", "safeguarding_focal_person")
@@ -136,8 +153,8 @@ class Room:
         assert self.http.post("/intake/v1/duty", json=entry, headers=headers).is_success
 
 
-async def sign_in(page: Page, room: Room, role: str) -> None:
-    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
+async def enrol(page: Page, room: Room, role: str) -> tuple[str, Callable[[], str]]:
+    """Enrol somebody new; return their name, and what shows the next code of their phone."""
     login = f"{role}.{uuid4().hex[:8]}"
     await page.goto(room.stack.pashe("sign-in", role, "--name", login).strip())
     shown = re.search(r"<code>([A-Z2-7 ]+)</code>", await page.content())
@@ -148,10 +165,16 @@ async def sign_in(page: Page, room: Room, role: str) -> None:
     await page.fill('[name="again"]', PASSWORD)
     await page.fill('[name="code"]', phone.generate_otp(step))
     await page.click("button")
+    return login, lambda: phone.generate_otp(max(step + 1, int(time.time()) // 30))
+
+
+async def sign_in(page: Page, room: Room, role: str) -> None:
+    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
+    login, code = await enrol(page, room, role)
     await page.goto(f"{room.stack.origin}/desk")
     await page.fill('[name="login"]', login)
     await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="code"]', phone.generate_otp(step + 1))
+    await page.fill('[name="code"]', code())
     await page.click("button")
     await page.wait_for_url("**/desk**")
 

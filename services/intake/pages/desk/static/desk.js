@@ -35,6 +35,7 @@ const GO = {
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.ctrlKey) event.target.closest("form")?.requestSubmit();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select")) return;
   const go = GO[event.key];
