@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from shared.vocabulary import Role
-from tests.browser.desk_room import SAVAR, send, unfold
+from tests.browser.desk_room import SAVAR, report, send, unfold
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -72,7 +72,33 @@ async def test_a_note_is_sealed_and_read_on_asking(room: Room, coordinator: Page
     await page.wait_for_url("**#line-head")
     assert NOTE in await page.inner_text(".timeline")
     read = await room.events(case_id, "person-data-read")
-    assert read[-1]["data"]["fields"] == ["notes"]
+    assert read[-1]["data"]["read"]["fields"] == ["notes"]
+
+
+async def test_words_go_both_ways_behind_the_secret_number(
+    room: Room, coordinator: Page, look: Look
+) -> None:
+    page = coordinator
+    made = room.http.post("/intake/v1/reports", json=report()).json()
+    told = {"receipt": made["receipt"], "text": "Invented: it is worse now."}
+    assert room.http.post("/intake/v1/receipts/messages", json=told).is_success
+    await page.goto(f"{room.stack.origin}/desk/search")
+    await page.select_option("#search-by", "receipt")
+    await page.fill("#search-what", made["receipt"])
+    await page.click("#search .button")
+    await page.locator("#queue a").first.click()
+    await page.wait_for_url("**/desk/cases/*")
+    assert told["text"] not in await page.content()
+    await page.locator("#said form").first.locator("button").click()
+    await page.wait_for_url("**#said")
+    assert told["text"] in await page.inner_text(".talk")
+    await look(page, "desk-said")
+    await page.locator("#said summary").click()
+    await page.fill("#question-text", "Invented question?")
+    await send(page, "question")
+    asked = {"receipt": made["receipt"]}
+    found = room.http.post("/intake/v1/receipts/status", json=asked).json()
+    assert "Invented question?" in str(found)
 
 
 async def test_a_tie_takes_sight_of_a_case_from_both_until_it_ends(
