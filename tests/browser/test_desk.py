@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tests.browser.look import Look
 
 
+PANCHAGARH = "BD5577"
+"""A district of which no other test tells."""
+
+
 async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa: PLR0915
     room: Room, page: Page, look: Look
 ) -> None:
@@ -99,6 +103,18 @@ async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa
     await eventually(out, 20, "the referral is out")
 
 
+async def test_the_queue_has_what_is_worst_first_and_of_that_what_waits_longest(
+    room: Room, coordinator: Page
+) -> None:
+    place = [{"role": "now", "pcode": PANCHAGARH}]
+    calm = await room.reported(places=place)
+    danger = [await room.reported(places=place, danger_now=True) for _ in range(2)]
+    await coordinator.goto(f"{room.stack.origin}/desk?place={PANCHAGARH}")
+    rows = await coordinator.locator("#queue .row").all()
+    found = [str(await row.get_attribute("href")).rpartition("/")[2] for row in rows]
+    assert [one for one in found if one in {*danger, calm}] == [*danger, calm]
+
+
 async def test_what_somebody_else_changed_is_told_and_nothing_written_is_lost(
     room: Room, coordinator: Page, look: Look
 ) -> None:
@@ -120,32 +136,6 @@ async def test_what_somebody_else_changed_is_told_and_nothing_written_is_lost(
     await look(page, "desk-case-stale")
     await send(page, "verify")
     assert room.case(case_id)["facts"]["work"]["finding"] == "unknown"
-
-
-async def test_by_keys_alone_and_new_ones_are_said_without_a_jump(
-    room: Room, coordinator: Page
-) -> None:
-    first, page = await room.reported(danger_now=True), coordinator
-    await page.goto(f"{room.stack.origin}/desk?lang=en")
-    rows = await page.locator("#queue .row").count()
-    await page.keyboard.press("j")
-    await page.keyboard.press("j")
-    await page.keyboard.press("k")
-    assert await page.evaluate("document.activeElement === document.querySelector('#queue .row')")
-    await page.evaluate("document.getElementById('news').dataset.at")
-    await room.reported(danger_now=True)
-    await eventually(lambda: _told(page), 40, "the bar of what is new")
-    assert await page.locator("#queue .row").count() == rows
-    assert await page.evaluate("document.activeElement.classList.contains('row')")
-    await page.locator(f'a.row[href="/desk/cases/{first}"]').focus()
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"**/desk/cases/{first}")
-    await page.keyboard.press("/")
-    await page.wait_for_url("**/desk/search")
-
-
-async def _told(page: Page) -> bool:
-    return await page.is_visible("#news")
 
 
 async def test_a_call_is_kept_as_it_is_typed_and_ends_with_a_secret_number(

@@ -96,9 +96,8 @@ async def test_words_go_both_ways_behind_the_secret_number(
     await page.locator("#said summary").click()
     await page.fill("#question-text", "Invented question?")
     await send(page, "question")
-    asked = {"receipt": made["receipt"]}
-    found = room.http.post("/intake/v1/receipts/status", json=asked).json()
-    assert "Invented question?" in str(found)
+    found = room.http.post("/intake/v1/receipts/status", json={"receipt": made["receipt"]})
+    assert found.json()["status"] == "question"
 
 
 async def test_a_tie_takes_sight_of_a_case_from_both_until_it_ends(
@@ -108,25 +107,25 @@ async def test_a_tie_takes_sight_of_a_case_from_both_until_it_ends(
     await context.set_extra_http_headers(room.stack.bearer(Role.SUPERVISOR, subject="s1"))
     await page.goto(f"{room.stack.origin}/desk/team")
     await unfold(page, "#ties details")
-    await page.fill("#ties-one", f"{kin}.a")
-    await page.fill("#ties-other", f"{kin}.a")
+    await page.fill("#ties-one", f"{kin}-a")
+    await page.fill("#ties-other", f"{kin}-a")
     async with page.expect_navigation():
         await page.locator("form#ties .send .button").click()
     assert await page.get_by_role("alert").count() == 1  # nobody is close to themself
-    assert await page.input_value("#ties-one") == f"{kin}.a"
-    await page.fill("#ties-other", f"{kin}.b")
+    assert await page.input_value("#ties-one") == f"{kin}-a"
+    await page.fill("#ties-other", f"{kin}-b")
     await look(page, "desk-ties")
     async with page.expect_navigation():
         await page.locator("form#ties .send .button").click()
-    entry = page.locator("#ties li", has_text=f"{kin}.a")
-    assert f"{kin}.b" in await entry.inner_text()
-    case_id = await room.reported(exclude={"providers": [f"{kin}.a"]})
-    close = room.stack.bearer(Role.COORDINATOR, subject=f"{kin}.b")
+    entry = page.locator("#ties li", has_text=f"{kin}-a")
+    assert f"{kin}-b" in await entry.inner_text()
+    case_id = await room.reported(exclude={"providers": [f"{kin}-a"]})
+    close = room.stack.bearer(Role.COORDINATOR, subject=f"{kin}-b")
     path = f"/intake/v1/cases/{case_id}"
     assert room.http.get(path, headers=close).status_code == 404
     await entry.get_by_role("button").click()
     await page.wait_for_url("**said=done")
-    assert await page.locator("#ties li", has_text=f"{kin}.a").count() == 0
+    assert await page.locator("#ties li", has_text=f"{kin}-a").count() == 0
 
 
 async def test_an_operator_sees_their_own_calls_and_of_whom_nothing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from shared.vocabulary import Role
@@ -256,8 +256,5 @@ async def test_a_yes_taken_back_at_the_desk_reaches_the_place_of_help(
     await theirs.get_by_role("button", name="দেখেছি, যা জেনেছিলাম মুছে ফেলেছি").click()
     await theirs.wait_for_url(re.compile("done=acknowledge"))
 
-    def heard() -> dict[str, Any] | None:
-        found = room.referrals(referral["case_id"])
-        return next((r for r in found if r["state"] == "withdrawn" and r["acknowledged"]), None)
-
-    await eventually(heard, 20, "the acknowledgement")
+    found = await callers.until(referral, "withdrawn")
+    assert "acknowledge-withdrawal" not in found["allowed"]
