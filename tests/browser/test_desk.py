@@ -38,6 +38,7 @@ async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa
     await eventually(lambda: room.referrals(case_id), 20, "a referral")
     await sign_in(page, room, "coordinator")
     await page.goto(f"{room.stack.origin}/desk")
+    assert await page.locator('form[action="/sign-out"]').count() == 1
     await look(page, "desk-queue")
     row = page.locator(f'li:has(a[href="/desk/cases/{case_id}"])')
     await row.locator(".take button").click()

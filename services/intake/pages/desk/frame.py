@@ -155,7 +155,7 @@ class Frame:
             "ago": _ago(language),
             "come_back": page_of(request),
         } | values
-        return self.pages.show(request, f"{name}.html", status, caller=caller, **values)
+        return self.pages.show(request, f"{name}.html", status, me=caller, caller=caller, **values)
 
     def lists(self, request: Request) -> dict[str, Any]:
         """Return what forms choose from."""

@@ -82,7 +82,7 @@ def make_router(service: Service) -> APIRouter:
             "at": "",
         }
         part = "part" if request.headers.get("x-part") else "whole"
-        return pages.show(request, f"{part}.html", caller=caller, **(values | more))
+        return pages.show(request, f"{part}.html", me=caller, **(values | more))
 
     @router.get("/referral/pages/cases/{case_id}/referrals", response_model=None)
     async def part(request: Request, case_id: UUID, caller: _Desk) -> Response:
