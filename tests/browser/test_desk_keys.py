@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.vocabulary import Role
-from tests.browser.desk_room import KERANIGANJ, NAME, PASSWORD, PHONE, enrol, send, unfold
+from tests.browser.desk_room import KERANIGANJ, NAME, PASSWORD, enrol, new_number, send, unfold
 from tests.browser.signing_in import sign_in
 from tests.support.callers import Callers
 from tests.support.callers import report as by_partner
@@ -146,7 +146,8 @@ class Sent:
 async def test_going_back_after_a_form_asks_for_nothing_again_at_the_desk(
     room: Room, coordinator: Page
 ) -> None:
-    case_id, page, origin = await room.reported(), coordinator, room.stack.origin
+    page, origin, number = coordinator, room.stack.origin, new_number()
+    case_id = await room.reported(persons=[{"ref": "a", "name": NAME, "phone": number}])
     sent, path = Sent(page), f"{origin}/desk/cases/{case_id}"
     away = f"{origin}/desk/team"
     # a step that is taken, and one that is refused
@@ -171,7 +172,7 @@ async def test_going_back_after_a_form_asks_for_nothing_again_at_the_desk(
     # a search, whose result is there again
     await page.goto(f"{origin}/desk/search")
     await page.select_option("#search-by", "phone")
-    await page.fill("#search-what", PHONE)
+    await page.fill("#search-what", number)
     async with page.expect_navigation():
         await page.click("#search .button")
     found = page.locator(f'a[href="/desk/cases/{case_id}"]')
