@@ -25,6 +25,8 @@ _SEEN = """() => {
 
 _HREF = "() => document.activeElement.getAttribute('href')"
 
+_SECOND = "() => document.querySelectorAll('#queue .row')[1].getAttribute('href')"
+
 MOST = 60
 """Presses of a key before somebody would give up."""
 
@@ -104,6 +106,14 @@ async def test_what_comes_meanwhile_is_said_and_focus_and_scroll_stay(
     await page.goto(f"{room.stack.origin}/desk")
     for _ in range(2):
         await page.keyboard.press("j")
+    await page.set_viewport_size({"width": 1000, "height": 320})
+    for off in (True, False):  # the keys can be turned off, and on again
+        await page.locator(".keys button").click()
+        await page.locator("#queue .row").nth(1).focus()
+        await page.keyboard.press("k")
+        assert (await page.evaluate(_HREF) == await page.evaluate(_SECOND)) is off
+    await page.set_viewport_size({"width": 360, "height": 320})
+    await page.keyboard.press("j")
     before = await page.evaluate("() => [document.activeElement.href, scrollY]")
     rows = await page.locator("#queue .row").count()
     assert before[1] > 0

@@ -34,12 +34,25 @@ const GO = {
   "/": () => document.querySelector('a[href="/desk/search"]')?.click(),
 };
 
+// Keys of one letter can be turned off (WCAG 2.1.4): who speaks to the machine says letters.
+const OFF = "desk-keys-off";
+for (const button of document.querySelectorAll(".keys button")) {
+  const tell = () => { button.textContent = localStorage.getItem(OFF) ? button.dataset.on : button.dataset.off; };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (localStorage.getItem(OFF)) localStorage.removeItem(OFF);
+    else localStorage.setItem(OFF, "1");
+    tell();
+  });
+  tell();
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.ctrlKey) event.target.closest("form")?.requestSubmit();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select")) return;
   const go = GO[event.key];
-  if (!go) return;
+  if (!go || localStorage.getItem(OFF)) return;
   event.preventDefault();
   go();
 });
