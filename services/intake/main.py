@@ -49,12 +49,15 @@ from services.intake.erasure.service import Erasures
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
+from services.intake.learning import api as learning_api
+from services.intake.learning.service import Learning
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
+from services.intake.pages import learning as learning_pages
 from services.intake.pages import team as team_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
@@ -247,8 +250,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
     service.tasks += [sweep, measure, keep_list]
     figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
-    sign_in = make_sign_in(service)
     search = Search(service.outbox, secrets, LookUps(secrets.index))
+    learning, handing = Learning(service.flow), learning_api.Pass(service)
+    sign_in = make_sign_in(service, learning)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -274,6 +278,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         sign_in_api.make_router(service, sign_in),
         teams_api.make_router(service, sign_in),
         team_pages.make_router(service),
+        learning_api.make_router(service, learning, handing),
+        learning_pages.make_router(learning, handing),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,8 +16,6 @@ from tests.support.callers import Callers
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import httpx
     from playwright.async_api import Page
 
@@ -158,8 +157,22 @@ class Room:
         assert self.http.post("/intake/v1/duty", json=entry, headers=headers).is_success
 
 
-async def enrol(page: Page, room: Room, role: str) -> tuple[str, Callable[[], str]]:
-    """Enrol somebody new; return their name, and what shows the next code of their phone."""
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """Somebody who has an account: what they sign in with."""
+
+    login: str
+    phone: pyotp.TOTP
+    step: int
+    recovery: tuple[str, ...]
+
+    def code(self) -> str:
+        """Return the next code of their phone."""
+        return self.phone.generate_otp(max(self.step + 1, int(time.time()) // 30))
+
+
+async def enrol(page: Page, room: Room, role: str) -> Enrolled:
+    """Enrol somebody new."""
     login = f"{role}.{uuid4().hex[:8]}"
     await page.goto(room.stack.pashe("sign-in", role, "--name", login).strip())
     shown = re.search(r"<code>([A-Z2-7 ]+)</code>", await page.content())
@@ -170,18 +183,45 @@ async def enrol(page: Page, room: Room, role: str) -> tuple[str, Callable[[], st
     await page.fill('[name="again"]', PASSWORD)
     await page.fill('[name="code"]', phone.generate_otp(step))
     await page.click("button")
-    return login, lambda: phone.generate_otp(max(step + 1, int(time.time()) // 30))
+    codes = re.findall(r"<code>([A-Z0-9-]+)</code>", await page.content())
+    return Enrolled(login, phone, step, tuple(codes))
+
+
+async def learned(page: Page, room: Room) -> None:
+    """Write down that whoever is signed in passed the module, as an office that taught it does."""
+    told = await (await page.request.get(f"{room.stack.origin}/intake/v1/training")).json()
+    today = datetime.now(UTC).date().isoformat()
+    lines = f"subject,module,passed_on\n{told['subject']},{told['needs']},{today}\n"
+    headers = room.stack.bearer(Role.SUPERVISOR, subject="s1") | {"content-type": "text/csv"}
+    path = "/intake/v1/training/completions"
+    taken = room.http.post(path, content=lines, headers=headers)
+    assert taken.json()["taken"] == 1, taken.text
 
 
 async def sign_in(page: Page, room: Room, role: str) -> None:
-    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
-    login, code = await enrol(page, room, role)
-    await page.goto(f"{room.stack.origin}/desk")
-    await page.fill('[name="login"]', login)
+    """Enrol as somebody new and sign in, as people do; they know what one must know first."""
+    one = await enrol(page, room, role)
+    await page.goto(f"{room.stack.origin}/sign-in?next=/desk")
+    await page.fill('[name="login"]', one.login)
     await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="code"]', code())
+    await page.fill('[name="code"]', one.code())
     await page.click("button")
+    await page.wait_for_url("**/learning**")
+    await learned(page, room)
+    await page.goto(f"{room.stack.origin}/sign-in?next=/desk")
     await page.wait_for_url("**/desk**")
+
+
+async def taught(page: Page, room: Room, one: Enrolled) -> None:
+    """Let somebody come in once, pass the module, and go; nothing of it is left in the browser."""
+    await page.goto(f"{room.stack.origin}/sign-in?next=/learning")
+    await page.fill('[name="login"]', one.login)
+    await page.fill('[name="password"]', PASSWORD)
+    await page.fill('[name="code"]', one.recovery[0])
+    await page.click("button")
+    await page.wait_for_url("**/learning**")
+    await learned(page, room)
+    await page.context.clear_cookies()
 
 
 async def unfold(page: Page, where: str) -> None:

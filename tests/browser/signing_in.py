@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from shared.access import BY_KEY
-from shared.access_rules import memberships_for
+from shared.access_rules import memberships_for, needs_training
 from shared.cookies import cookie_name
+from shared.membership import Training
 from shared.sessions import make_session
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ async def sign_in(
     subject: str = "b1",
     *,
     since: int = 0,
+    trained: bool = True,
 ) -> str:
     """Give a browser the session of somebody who signed in `since` seconds ago; return the cookie.
 
@@ -41,6 +44,8 @@ async def sign_in(
         "amr": [BY_KEY, "otp"] if not since else ["pwd", "otp"],
         "sid": uuid4().hex,
     }
+    if trained and (module := needs_training(role)):
+        claims["trained"] = [Training(module, date.max).claim()]
     value = make_session(seed, claims)
     await context.add_cookies(
         [

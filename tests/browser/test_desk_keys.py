@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.vocabulary import Role
-from tests.browser.desk_room import KERANIGANJ, NAME, PASSWORD, enrol, new_number, send, unfold
+from tests.browser.desk_room import (
+    KERANIGANJ,
+    NAME,
+    PASSWORD,
+    enrol,
+    new_number,
+    send,
+    taught,
+    unfold,
+)
 from tests.browser.signing_in import sign_in
 from tests.support.callers import Callers
 from tests.support.callers import report as by_partner
@@ -44,7 +53,8 @@ async def test_from_signing_in_to_letting_a_referral_go_out_by_keys_alone(
     place = {"role": "now", "pcode": KERANIGANJ}
     case_id = await room.reported(danger_now=True, needs=["shelter"], places=[place])
     await eventually(lambda: room.referrals(case_id), 20, "a referral")
-    login, code = await enrol(page, room, "coordinator")
+    one = await enrol(page, room, "coordinator")
+    await taught(page, room, one)
 
     await page.goto(f"{room.stack.origin}/desk")
     await page.locator('[name="login"]').wait_for()
@@ -54,7 +64,7 @@ async def test_from_signing_in_to_letting_a_referral_go_out_by_keys_alone(
         if await page.evaluate("document.activeElement.name") == "login":
             break
         await page.keyboard.press("Tab")
-    for words in (login, PASSWORD, code()):
+    for words in (one.login, PASSWORD, one.code()):
         await page.keyboard.type(words)
         await page.keyboard.press("Tab")
     async with page.expect_navigation(url="**/desk**"):
