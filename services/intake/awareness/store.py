@@ -77,7 +77,8 @@ async def list_talks(
             "     count(DISTINCT submission_id) FILTER (WHERE s.received_at >= t.at) AS after"
             "   FROM cases c JOIN submissions s USING (submission_id)"
             "   WHERE c.facts ->> 'upazila' = t.place AND NOT s.test"
-            "     AND s.received_at >= t.at - :around AND s.received_at < t.at + :around) r"
+            "     AND s.received_at >= t.at - CAST(:around AS interval)"
+            "     AND s.received_at < t.at + CAST(:around AS interval)) r"
             " ORDER BY t.held_on DESC, t.session_id"
         ),
         {"around": around, "most": most},
