@@ -105,7 +105,7 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
             return await overview(
                 request, caller, refused.status, filled=form, wrong=wrong, refused=True
             )
-        return pages.go(request, ROOM, said="counted")
+        return pages.go(request, ROOM, said="counted", district=_district(request, caller) or "")
 
     @router.post(f"{ROOM}/sessions/{{session_id}}/out", response_model=None)
     async def out(request: Request, session_id: UUID, caller: _Sees) -> Response:
