@@ -21,6 +21,7 @@ from services.intake.awareness.sets import (
     list_sets,
     load_guide,
     say_radio,
+    with_danger,
 )
 from services.intake.helplines import load_lines
 from services.intake.pages.awareness import _code
@@ -39,6 +40,7 @@ CONTENT = Path(awareness.__file__).with_name("content")
 BANGLA = re.compile("[\u0980-\u09ff]")
 NOON = datetime(2026, 11, 29, 6, tzinfo=UTC)
 TODAY = date(2026, 11, 29)
+NUMBER = re.compile("[0-9০-৯]{3,}")
 GSM = 160
 UCS2 = 70
 
@@ -97,6 +99,7 @@ def test_no_text_holds_a_word_that_no_screen_holds() -> None:
         text = file.read_text("utf-8")
         assert not forbidden(text, public=True), file
         assert "!" not in text, f"{file}: calm"
+        assert not NUMBER.search(text), f"{file}: numbers to call stand in helplines.toml"
 
 
 def test_its_lines_are_helplines_and_a_silent_one_is_replaced() -> None:
@@ -107,7 +110,10 @@ def test_its_lines_are_helplines_and_a_silent_one_is_replaced() -> None:
         msgspec.structs.replace(one, status="silent") if one.number == "109" else one
         for one in lines
     ]
-    assert [one.number for one in lines_of(named("bn", "online"), silent, TODAY)] == ["1098"]
+    answering = lines_of(named("bn", "online"), silent, TODAY)
+    assert [one.number for one in answering] == ["1098"]
+    assert [one.number for one in with_danger(answering, lines, TODAY)] == ["1098", "999"]
+    assert with_danger(list(lines), lines, TODAY) == list(lines)
     silent = [
         msgspec.structs.replace(one, status="silent") if one.number == "1098" else one
         for one in lines

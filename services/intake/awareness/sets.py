@@ -164,6 +164,12 @@ def lines_of(told: Set, lines: Sequence[Line], day: date) -> list[Line]:
     return list(found.values())
 
 
+def with_danger(told: Sequence[Line], lines: Sequence[Line], day: date) -> list[Line]:
+    """Return these lines, then those for danger that answer and are not among them."""
+    more = [one for one in lines if one.danger and one.status == "answers" and one.holds_on(day)]
+    return [*told, *(one for one in more if one not in told)]
+
+
 def say_radio(told: Set, numbers: Sequence[str], language: Language) -> list[str]:
     """Return the sentences of a radio script, line by line, with the numbers to call."""
     return told.radio.strip().replace(LINES, _OR[language].join(numbers)).splitlines()

@@ -24,6 +24,7 @@ from services.intake.awareness.sets import (
     list_sets,
     load_guide,
     say_radio,
+    with_danger,
 )
 from services.intake.helplines import load_lines
 from shared import places
@@ -67,10 +68,11 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
         language = pages.language(request)
         district = _district(request, caller)
         today = day_of(now())
+        sets = in_season_first(list_sets(language), today, district)
         values = {
             "me": caller,
-            "sets": in_season_first(list_sets(language), today, district),
-            "titles": {one.name: one.title for one in list_sets(language)},
+            "sets": sets,
+            "titles": {one.name: one.title for one in sets},
             "today": today,
             "district": district,
             "districts": _under(language, None),
@@ -89,7 +91,7 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
         return pages.show(request, "sets.html", status, **values)
 
     @router.get(ROOM, response_model=None)
-    async def sets(request: Request, caller: _Sees) -> Response:
+    async def first(request: Request, caller: _Sees) -> Response:
         return await overview(request, caller)
 
     @router.post(ROOM, response_model=None)
@@ -138,6 +140,7 @@ def _add_set(router: APIRouter, pages: Pages, public_url: str) -> None:
             told=found,
             today=today,
             lines=lines,
+            numbers=with_danger(lines, load_lines(), today),
             radio=_radio(found, [one.number for one in lines], language),
             guide=load_guide(language),
             code=_code(public_url),
