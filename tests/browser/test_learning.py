@@ -110,7 +110,7 @@ async def test_a_member_learns_without_a_network(
 async def test_what_was_passed_is_known_at_the_next_signing_in_and_counted(
     whole_stack: Stack, http: httpx.Client, module: Module
 ) -> None:
-    place = "BD302618"
+    place = "BD20030014"
     async with Browser(whole_stack.origin) as one:
         login = await enrolled(whole_stack, one, "coordinator", "--place", place)
         told = (await one.sign_in(login)).json()

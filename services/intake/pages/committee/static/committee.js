@@ -68,7 +68,7 @@ async function sync() {
   try {
     if (await look()) {
       const told = await queue.send();
-      await learn.send();
+      if (await learn.send()) await look();
       justSent = justSent.concat(told);
       show.sent(justSent, Boolean(key));
       if (key) {
@@ -180,10 +180,7 @@ async function discard(item) {
 async function answerModule(event) {
   event.preventDefault();
   await learn.keep(event.target);
-  if (navigator.onLine) {
-    await sync();
-    await look();
-  }
+  if (navigator.onLine) await sync();
 }
 
 async function answerTask(task, outcome) {

@@ -30,20 +30,24 @@ export async function keep(form) {
   tell(form.dataset.module, word('module-kept'));
 }
 
-/* Send what was answered, and say what was not right. */
+/* Send what was answered, and say what was not right; returns how many were passed. */
 export async function send() {
   const kept = Object.assign({}, await store.find(KEPT));
   const names = Object.keys(kept);
+  let passed = 0;
   for (let i = 0; i < names.length; i += 1) {
     const name = names[i];
     try {
-      show(name, await centre.answerModule(name, kept[name]));
+      const told = await centre.answerModule(name, kept[name]);
+      show(name, told);
+      if (told.passed) passed += 1;
     } catch (error) {
       if (!(error instanceof centre.Refused)) throw error;
     }
     delete kept[name];
     await store.keep(KEPT, kept);
   }
+  return passed;
 }
 
 function show(name, told) {
