@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily, figures, operations
+from services.intake.awareness import api as awareness_api
+from services.intake.awareness.service import Awareness
 from services.intake.casework import api as desk_api
 from services.intake.casework import (
     api_duty,
@@ -54,6 +56,7 @@ from services.intake.learning.service import Learning
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.pages import awareness as awareness_pages
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
@@ -253,6 +256,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
     search = Search(service.outbox, secrets, LookUps(secrets.index))
     learning, handing = Learning(service.flow), learning_api.Pass(service)
     sign_in = make_sign_in(service, learning)
+    awareness = Awareness(service.flow)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -280,6 +284,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         team_pages.make_router(service),
         learning_api.make_router(service, learning, handing),
         learning_pages.make_router(learning, handing),
+        awareness_api.make_router(service, awareness),
+        awareness_pages.make_router(awareness, service.settings.public_url),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look, texts=operations.TEXTS),
