@@ -10,7 +10,7 @@ WORKERS := 2
 SELECTED := not long and not slow
 # Workers must collect the same tests in the same order, so they share the seed of hashes.
 SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadfile
-export PYTHON
+export PYTHON SEED HOURS
 
 .PHONY: help
 help: ## List every target
@@ -100,8 +100,12 @@ test-deploy: $(READY) ## Check image, Compose files, chart and gateway with the 
 	@$(PYTEST) tests/deploy -rs
 
 .PHONY: faults
-faults: $(READY) ## Kill everything twenty times under load, and check what was lost
-	@$(PYTEST) tests/faults -s -m long
+faults: $(READY) ## Try every fault under load; one table, kept in FOLDER (faults) as Markdown and JSON
+	@.venv/bin/python -m tests.faults --out $(or $(FOLDER),faults) $(if $(ONLY),--only "$(ONLY)")
+
+.PHONY: faults-long
+faults-long: $(READY) ## Soak with random faults: SEED=… HOURS=… (1)
+	@.venv/bin/python -m tests.faults.soak --out $(or $(FOLDER),faults)
 
 .PHONY: simulation
 simulation: $(READY) ## Live through COUNT (5000) schedules from SEED on, under a virtual clock

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.access_rules import Scope
 from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
-from shared.lean import make_lean
+from shared.lean import is_unsure, make_lean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy.engine import ExceptionContext
 
 CONNECT_TIMEOUT: Final = 3.0
 """Seconds to open a connection."""
@@ -78,7 +80,15 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
             "statement_cache_size": STATEMENTS,
         },
     )
+    event.listen(engine.sync_engine, "handle_error", _close_what_is_unsure)
     return make_lean(engine)
+
+
+def _close_what_is_unsure(context: ExceptionContext) -> None:
+    """Close a connection whose statement, COMMIT or ROLLBACK nobody waited for to the end."""
+    if context.original_exception is not None and is_unsure(context.original_exception):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 _REACH: Final = text(

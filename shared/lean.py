@@ -146,7 +146,8 @@ class LeanConnection(AsyncConnection):
                 return Rows(rows, len(rows))
             return Rows((), _count(await driver.execute(form.sql, *arguments)))
         except BaseException as error:
-            if driver.is_closed() or not isinstance(error, Exception):
+            begun_or_not = not adapter._started and not adapter.autocommit  # noqa: SLF001
+            if begun_or_not or driver.is_closed() or is_unsure(error):
                 await self.invalidate()
             raise
 
@@ -160,6 +161,16 @@ async def _look_at(statement: TextClause, driver: asyncpg.Connection[Any]) -> Fo
     if len(_forms) < KNOWN:
         _forms[statement.text] = form
     return form
+
+
+def is_unsure(error: BaseException) -> bool:
+    """Say whether after this nobody knows what a connection is doing: it must be closed.
+
+    Whoever stops waiting for an answer (a time-out, a cancel) does not know whether the server
+    began a transaction, ended it, or still will. asyncpg takes the next one on that connection for
+    a savepoint inside the first, and nothing of it is ever committed though every call says so.
+    """
+    return isinstance(error, TimeoutError) or not isinstance(error, Exception)
 
 
 def _count(status: str) -> int:

@@ -41,6 +41,7 @@ def sign_in(
     name: Annotated[str | None, typer.Option(help="The name to sign in with")] = None,
     provider: Provider = None,
     place: Annotated[list[str] | None, typer.Option(help="P-code; may be given again")] = None,
+    head: Annotated[bool, typer.Option("--head", help="Leads the team of a provider")] = False,  # noqa: FBT002  (typer's way)
 ) -> None:
     """Print a one-time link by which somebody enrols, with password and phone; good for a day.
 
@@ -61,7 +62,7 @@ def sign_in(
     if not NAME.fullmatch(login):
         raise StackError("a name is 3 to 40 of a-z, 0-9, dot, hyphen, underscore")
     places = _places(place or [])
-    member_of = _memberships(known, places)
+    member_of = _memberships(known, places, head=head)
     account = Account(secrets.token_hex(6), login, role, provider, places, member_of)
 
     async def work(people: People, _: Grants) -> str:
@@ -114,11 +115,15 @@ def _places(given: list[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _memberships(role: AnyRole, places: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """A committee's member is one where they work, from today on."""
+def _memberships(
+    role: AnyRole, places: tuple[str, ...], *, head: bool
+) -> tuple[dict[str, Any], ...]:
+    """A committee's member is one where they work, from today on; so is who leads a team."""
+    today = datetime.now(UTC).date().isoformat()
+    if role == "provider_worker" and head:
+        return ({"kind": "provider_head", "place": None, "from": today, "until": None},)
     if role != "committee_member":
         return ()
-    today = datetime.now(UTC).date().isoformat()
     return tuple(
         {"kind": "ctc_member", "place": place, "from": today, "until": None} for place in places
     )

@@ -21,6 +21,7 @@ from deploy.local import (
     control,
     directory_cli,
     erasing,
+    exporting,
     guests,
     history,
     importing,
@@ -62,6 +63,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(history.app, name="audit")
 app.add_typer(guests.app, name="kafka")
 app.add_typer(directory_cli.app, name="directory")
+app.add_typer(exporting.app, name="export")
 app.command("replay")(parked.replay_outbox)
 app.add_typer(accounts_cli.client, name="client")
 app.command("sign-in")(accounts_cli.sign_in)

@@ -61,6 +61,7 @@ ROOMS: Final = {
     **dict.fromkeys(("h", "provider"), "referral"),
     "operations": "notification",
     "history": "audit",
+    "figures": "audit",
 }
 """Which service serves the pages under a first segment; the empty one is the origin's front."""
 

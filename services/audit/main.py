@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from services.audit import api, operations
 from services.audit.consumers import AuditConsumer
 from services.audit.daily import Daily
+from services.audit.figures import api as figures_api
+from services.audit.figures.datasets import Datasets
+from services.audit.figures.following import Figures, Releases
 from services.audit.outside import OutsideCheckpoint
+from services.audit.pages import figures as figures_pages
 from services.audit.pages import history
 from services.audit.proofs import Proofs
 from services.audit.reading import Reading
@@ -79,7 +83,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     folder = own.state_dir / "monitor"
     watching = Watching(service.flow, folder, own.signer.vkey, own.witnesses)
     publishing = Daily(service.flow, witnessed=any(each.url for each in own.witnesses))
-    service.tasks += [sequencer.run, erase, asking.run, watching.run, publishing.run]
+    figures, releases = Figures(service.flow), Releases(service.web)
+    service.tasks += [sequencer.run, erase, asking.run, watching.run, publishing.run, figures.run]
     app = make_app(
         service,
         "Pashe audit",
@@ -89,8 +94,12 @@ def build() -> tuple[runtime.Service, FastAPI]:
     app.include_router(api.make_router(service, service.reading, proofs))
     daily = Daily(service.web)
     app.include_router(api.make_public_router(proofs, daily, own.signer.vkey, own.trusted))
+    app.include_router(figures_api.make_router(figures, releases))
+    datasets = Datasets(service.flow, service.outbox)
+    app.include_router(figures_api.make_dataset_router(service, datasets))
     app.include_router(make_router(own.witness))
     app.include_router(history.make_router(service, service.reading))
+    app.include_router(figures_pages.make_router(figures, releases))
     app.include_router(make_part_router(service, operations.look))
     return service, app
 

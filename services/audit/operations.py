@@ -22,6 +22,19 @@ GROUP BY flags ORDER BY n DESC LIMIT 50
 """)
 
 
+FLAGS: Final = {
+    Flag.UNREADABLE: N_("It cannot be read"),
+    Flag.UNSIGNED: N_("It is not signed"),
+    Flag.BAD_SIGNATURE: N_("Its signature does not hold"),
+    Flag.WRONG_OWNER: N_("Whoever wrote it may not write there"),
+    Flag.GAP: N_("Something before it is missing"),
+    Flag.INVERSION: N_("It came after a later one"),
+    Flag.REPEATED_SEQUENCE: N_("Another one has its number"),
+    Flag.OTHER_BYTES: N_("It came before with another content"),
+    Flag.REFUSED: N_("It could not be stored"),
+}
+
+
 async def look(conn: AsyncConnection, _: datetime) -> list[Block]:
     """Return how the history stands; nothing of what it holds."""
     size = int(await conn.scalar(text("SELECT size FROM log_head")) or 0)
@@ -50,7 +63,7 @@ async def look(conn: AsyncConnection, _: datetime) -> list[Block]:
             ),
             heads=(N_("What is wrong with an entry"), N_("How many")),
             rows=tuple(
-                Row((("", str(flag.name).lower().replace("_", " ")),), n)
+                Row((("text", FLAGS[flag]),), n)
                 for flag, n in sorted(counted.items(), key=lambda one: -one[1])
             ),
         )

@@ -129,6 +129,22 @@ async def make_received(
     )
 
 
+async def list_own(
+    conn: AsyncConnection, actor: str, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Return the calls that somebody took, the newest first, with `seq`, their place in order."""
+    rows = await conn.execute(
+        text(
+            "SELECT seq, submission_id AS call_id, case_ids, state, received_at, test,"
+            " report #>> '{call,kind}' AS kind, report #>> '{call,caller}' AS caller"
+            " FROM submissions WHERE channel = 'helpline' AND actor = :a"
+            " AND (CAST(:b AS bigint) IS NULL OR seq < :b) ORDER BY seq DESC LIMIT :n"
+        ),
+        {"a": actor, "b": before, "n": limit},
+    )
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name)
+
+
 async def silences_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[UUID, int]:
     """Count for each silent call those of its number within a day, itself included.
 

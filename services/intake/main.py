@@ -58,6 +58,7 @@ from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
 from services.intake.pages import learning as learning_pages
+from services.intake.pages import team as team_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
@@ -69,6 +70,7 @@ from services.intake.service import Intake
 from services.intake.sign_in import api as sign_in_api
 from services.intake.sign_in.service import make_sign_in
 from services.intake.submissions import SubmissionStore
+from services.intake.teams import api as teams_api
 from services.intake.vault import Vault
 from shared import erasure_list, runtime
 from shared.clock import now
@@ -171,7 +173,7 @@ def _add_channels(ground: _Ground, app: App, chosen: tuple[str, ...]) -> None:
     for router in opened.routers:
         app.include_router(router)
     if "helpline" in chosen:
-        app.include_router(desk_pages.make_calls_router())
+        app.include_router(desk_pages.make_calls_router(service))
     if "web" in chosen:
         door = replace(desk, committer=committer.door("web"))
         app.include_router(public.make_router(door, Reporters(vault, service.outbox)))
@@ -250,6 +252,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
     disclosures = Disclosures(vault, service.outbox, secrets.index)
     search = Search(service.outbox, secrets, LookUps(secrets.index))
     learning, handing = Learning(service.flow), learning_api.Pass(service)
+    sign_in = make_sign_in(service, learning)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -272,12 +275,14 @@ def _add_cases(ground: _Ground, app: App) -> None:
         disclosure_api.make_router(service, disclosures),
         api_search.make_search_router(service, search),
         erasure_api.make_router(service, erasures),
-        sign_in_api.make_router(service, make_sign_in(service, learning)),
+        sign_in_api.make_router(service, sign_in),
+        teams_api.make_router(service, sign_in),
+        team_pages.make_router(service),
         learning_api.make_router(service, learning, handing),
         learning_pages.make_router(learning, handing),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
-        make_part_router(service, operations.look),
+        make_part_router(service, operations.look, texts=operations.TEXTS),
         *desk_pages.make_routers(service),
     )
     for router in rooms:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from services.intake.pages.desk.names import TASKS
 from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+TEXTS: Final = (Path(__file__).parent / "pages" / "desk",)
+"""Where what is before the desk has its words."""
 
 _ERASURES: Final = text("""
 SELECT count(*) FILTER (WHERE erased_at IS NULL) AS proposed,
@@ -51,7 +56,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
     erased = (await conn.execute(_ERASURES, {"at": at})).one()
     replies = (await conn.execute(_REPLIES, {"at": at})).one()
     tasks = tuple(
-        Row((("", row.kind.replace("_", " ")), ("urgency", row.urgency or "–")), row.n, row.since)
+        Row((("text", TASKS.get(row.kind, row.kind)), _urgency(row.urgency)), row.n, row.since)
         for row in await conn.execute(_TASKS)
     )
     return [
@@ -79,3 +84,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             ),
         ),
     ]
+
+
+def _urgency(code: str | None) -> tuple[str, str]:
+    return ("urgency", code) if code else ("text", "–")

@@ -28,7 +28,8 @@ VALID: Final = timedelta(minutes=5)
 """How long a challenge counts."""
 
 BITS: Final = 18
-"""Leading zero bits of SHA-256 that are asked for: about a quarter of a second on an old phone."""
+"""Leading zero bits of SHA-256 that are asked for: a third of a second of a desk's CPU, a few
+seconds of a cheap phone's, while its holder reads the last step."""
 
 WHEN: Final = 100
 """Submissions waiting for a commit from which on it is load."""

@@ -16,6 +16,52 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 FATES: Final = {"failed": N_("failed"), "unknown": N_("not known"), "withheld": N_("withheld")}
+WAYS: Final = {
+    "webhook": N_("To a place's system"),
+    "kafka": N_("To a place's stream"),
+    "sms": N_("SMS to a person"),
+    "page": N_("SMS to whoever is on duty"),
+    "provider": N_("SMS to a place's worker"),
+    "digest": N_("The day's SMS to a supervisor"),
+    "whatsapp": N_("WhatsApp"),
+    "voice": N_("A spoken call"),
+    "push": N_("A sign on a phone"),
+    "email": N_("E-mail"),
+}
+STANDINGS: Final = {
+    "dead": N_("no answer for too long"),
+    "disabled": N_("its receiver wanted no more"),
+}
+WHY: Final = {
+    "never-by-machine": N_("no machine may tell this"),
+    "danger-now": N_("danger now: a person calls"),
+    "no-row": N_("no rule allows it"),
+    "test": N_("a test"),
+    "stale": N_("too old to be told"),
+    "repeated": N_("told already"),
+    "no-gateway": N_("no way out is set up"),
+    "no-consent": N_("the person did not agree"),
+    "no-safe-hour": N_("no safe hour"),
+    "no-safe-contact": N_("no safe contact"),
+    "contact-stopped": N_("contact was stopped"),
+    "expired": N_("its time ran out"),
+    "no-number": N_("no number"),
+    "erased": N_("it was erased"),
+    "no-case": N_("nobody knows what it is about"),
+    "no-safe-way": N_("no safe way"),
+    "at-desk": N_("whoever it is for is at the desk"),
+    "taken": N_("somebody took it already"),
+    "contact-unchecked": N_("the contact could not be checked"),
+    "unserved": N_("nothing here serves this way"),
+    "too-many": N_("too many in a short time"),
+    "no-worker": N_("no worker's number is known"),
+    "conflict": N_("somebody is involved"),
+    "subscription-disabled": N_("its receiver wanted no more"),
+    "subscription-deleted": N_("nobody wants it any more"),
+    "exhausted": N_("every try failed"),
+    "gone": N_("its receiver is gone"),
+}
+"""Why a message was withheld or failed; a gateway's own reason is shown as it said it."""
 
 _FATES: Final = text("""
 SELECT notifier, state, reason, count(*) AS n FROM (
@@ -42,11 +88,11 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
     """Return what did not arrive: ways, reasons and keys of providers, never to whom."""
     waiting = list(await conn.execute(_WAITING, {"at": at}))
     fates = tuple(
-        Row((("", row.notifier), ("text", FATES[row.state]), ("", _words(row.reason))), row.n)
+        Row((_way(row.notifier), ("text", FATES[row.state]), _why(row.reason)), row.n)
         for row in await conn.execute(_FATES, {"at": at})
     )
     dead = tuple(
-        Row((("", row.organisation), ("", row.standing)), row.n, row.since)
+        Row((("", row.organisation), ("text", STANDINGS[row.standing])), row.n, row.since)
         for row in await conn.execute(_SUBSCRIPTIONS)
     )
     braked = sum(_braked(row.notifier) for row in waiting)
@@ -55,7 +101,7 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
             N_("Gateways"),
             (Figure(N_("Gateways that do not answer"), braked, care=True),),
             heads=(N_("Way"), N_("Waiting")),
-            rows=tuple(Row((("", row.notifier),), row.n, row.since) for row in waiting),
+            rows=tuple(Row((_way(row.notifier),), row.n, row.since) for row in waiting),
         ),
         Block(
             N_("Withheld or failed, one day"),
@@ -72,8 +118,14 @@ async def look(conn: AsyncConnection, at: datetime) -> list[Block]:
     ]
 
 
-def _words(reason: str | None) -> str:
-    return (reason or "–").replace("_", " ").replace("-", " ")
+def _way(notifier: str) -> tuple[str, str]:
+    return ("text", WAYS[notifier]) if notifier in WAYS else ("", notifier)
+
+
+def _why(reason: str | None) -> tuple[str, str]:
+    if reason is None:
+        return "text", "–"
+    return ("text", WHY[reason]) if reason in WHY else ("", reason)
 
 
 def _braked(notifier: str) -> int:

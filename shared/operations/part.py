@@ -16,6 +16,7 @@ from shared.access import Caller, require
 from shared.clock import now
 from shared.errors import NotFound, Unavailable
 from shared.metrics import total
+from shared.operations.names import PARKED
 from shared.pages.forms import read_form
 from shared.pages.pages import Pages
 from shared.parked import ask_replay, dismiss, list_parked
@@ -71,10 +72,14 @@ def make_part_router(
     look: Callable[[AsyncConnection, datetime], Awaitable[list[Block]]],
     *,
     host: bool = False,
+    texts: tuple[Path, ...] = (),
 ) -> APIRouter:
-    """Make the routes of a service's part; `host` has the page of all four besides."""
+    """Make the routes of a service's part; `host` has the page of all four besides.
+
+    `texts` are rooms of the service whose words its figures use too.
+    """
     name = service.settings.service
-    pages = Pages(name, HERE)
+    pages = Pages(name, HERE, texts=texts)
     router = pages.router()
     path = f"{WHOLE}/{name}"
 
@@ -94,6 +99,7 @@ def make_part_router(
             stored=await _stored(service, look),
             services=SERVICES,
             keeps=caller.role is Role.OPERATIONS,
+            parked_names=PARKED,
             at=now(),
         )
 

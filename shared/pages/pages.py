@@ -71,18 +71,25 @@ class Pages:
     """
 
     def __init__(
-        self, service: str, folder: Path, *, public: bool = False, for_learners: bool = False
+        self,
+        service: str,
+        folder: Path,
+        *,
+        public: bool = False,
+        for_learners: bool = False,
+        texts: tuple[Path, ...] = (),
     ) -> None:
         """Read texts, files and templates; a missing value in a template is an error.
 
         Pages `for_learners` are open before the training that a role needs; from the others who
-        signed in without it is sent to learn first.
+        signed in without it is sent to learn first. `texts` are further folders whose catalogues
+        are read; the room's own wins.
         """
         self.public = public
         self.gated = not (public or for_learners)
         self.assets = Assets(f"/{service}/assets/{folder.name}", folder / "static")
         self._texts: dict[Language, NullTranslations] = {
-            language: load_texts((HERE, folder), language) for language in LANGUAGES
+            language: load_texts((HERE, *texts, folder), language) for language in LANGUAGES
         }
         loader = ChoiceLoader(
             [FileSystemLoader(folder / "templates"), PackageLoader("shared.pages", "templates")]

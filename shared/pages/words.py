@@ -165,9 +165,34 @@ FEEDBACK: Final = {
     "harmed": N_("It did harm"),
 }
 
+SUPPORTS: Final = {
+    "step_free": N_("A way without steps"),
+    "sign_language": N_("Sign language"),
+    "sight": N_("Sees little"),
+    "hearing": N_("Hears little"),
+    "speech": N_("Speaks with difficulty"),
+    "learning": N_("Understands slowly"),
+    "attendant": N_("Somebody to go along"),
+    "medication": N_("Takes medicine"),
+    "pregnant": N_("Is pregnant"),
+    "infant": N_("Has a baby along"),
+    "cannot_read": N_("Does not read"),
+}
+
+DAYS: Final = {
+    "mo": N_("Monday"),
+    "tu": N_("Tuesday"),
+    "we": N_("Wednesday"),
+    "th": N_("Thursday"),
+    "fr": N_("Friday"),
+    "sa": N_("Saturday"),
+    "su": N_("Sunday"),
+}
+
 KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     "channel": CHANNELS,
     "concern": CONCERNS,
+    "day": DAYS,
     "feedback": FEEDBACK,
     "need": NEEDS,
     "reason": REASONS,
@@ -175,6 +200,7 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     "role": ROLES,
     "sex": SEXES,
     "state": STATES,
+    "support": SUPPORTS,
     "urgency": URGENCIES,
 }
 

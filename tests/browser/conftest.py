@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
+from tests.browser.desk_room import Room
 from tests.browser.look import Look
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def other(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """Somebody else's phone."""
+    made = await browser.new_context(viewport={"width": 360, "height": 740}, locale="bn-BD")
+    made.set_default_timeout(20_000)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
     return await context.new_page()
 
@@ -81,3 +91,19 @@ def http(whole_stack: Stack) -> Iterator[httpx.Client]:
 async def look(context: BrowserContext) -> Look:
     """What every page is held to; it hears every request of the context."""
     return Look(context)
+
+
+@pytest.fixture(scope="session")
+def room(whole_stack: Stack) -> Iterator[Room]:
+    """The desk of the stack, with somebody on duty."""
+    with httpx.Client(base_url=whole_stack.origin, timeout=30) as client:
+        made = Room(whole_stack, client)
+        made.on_duty()
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def coordinator(context: BrowserContext, page: Page, room: Room) -> Page:
+    """A coordinator's page: by a token, which is quicker than to enrol."""
+    await context.set_extra_http_headers(room.desk)
+    return page

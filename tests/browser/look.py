@@ -1,7 +1,10 @@
 """What every page is held to: `await look(page, "name")` after it was opened.
 
-axe finds nothing, in both themes; nothing is wider than 360 px; nothing came from elsewhere; the
-policy allows nothing inline. With PASHE_SCREENSHOTS a picture of each theme, on a phone and a desk.
+axe finds nothing and every text has contrast, in both themes; nothing is wider than 360 px, nor cut
+or overlapping at half of that or of a desk's width (a zoom of 200 %); it can be told apart in the
+system's own colours, stands still when asked to, and is fit to be printed; nothing came from
+elsewhere; the policy allows nothing inline; no forbidden word, and no code word in Bangla. With
+PASHE_SCREENSHOTS a picture of each theme, on a phone and a desk.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from tests.browser import sights
 from tests.support.glossary import forbidden
+from tests.support.screens import codes_in
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page, Request, Response, ViewportSize
@@ -19,30 +24,14 @@ if TYPE_CHECKING:
 AXE: Final = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 DESK: Final[ViewportSize] = {"width": 1280, "height": 800}
-THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
-
-_ASK_AXE: Final = """async () => {
-  const rules = {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
-    "best-practice"]};
-  const found = await axe.run(document, rules);
-  return found.violations.map(
-    v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 160)).join(" | "));
-}"""
-
-_WIDER: Final = """() => {
-  const wide = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= wide) return [];
-  return [...document.querySelectorAll("body *")]
-    .filter(e => e.getBoundingClientRect().right > wide + 1)
-    .map(e => e.outerHTML.slice(0, 120)).slice(0, 5).concat(["wider than the screen"]);
-}"""
-
-_TEXT: Final = "() => document.title + ' ' + document.body.innerText"
-_INLINE: Final = (
-    "() => [...document.querySelectorAll("  # a picture leaves empty ones behind
-    "'[style]:not([style=\"\"]), style, script:not([src]), [onclick]')]"
-    ".map(e => e.outerHTML.slice(0, 120))"
+ZOOMED: Final[tuple[ViewportSize, ...]] = (
+    {"width": 640, "height": 400},
+    {"width": 320, "height": 480},
+    {"width": 180, "height": 370},
 )
+"""A desk at 200 and at 400 %, a phone at 200 %."""
+
+THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 class Look:
@@ -57,16 +46,23 @@ class Look:
         told = os.environ.get("PASHE_SCREENSHOTS")
         self.folder = Path(told).absolute() if told else None
 
-    async def __call__(self, page: Page, name: str, *, public: bool = False) -> None:
-        """Assert what every page promises; `name` is that of the picture."""
+    async def __call__(
+        self, page: Page, name: str, *, public: bool = False, plain: bool = False
+    ) -> None:
+        """Assert what every page promises; `name` is that of the picture.
+
+        A `plain` page has one theme, both languages at once, and nothing made for paper.
+        """
         before = page.viewport_size or PHONE
         await self._holds(page, public=public)
+        await self._zoomed(page, name)
+        if not plain:
+            await self._adapted(page, name)
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
             await page.evaluate("scrollTo(0, 0)")
-            # By the protocol: the page's own policy lets no script in that is not ours.
             await page.evaluate(AXE)
-            found = await page.evaluate(_ASK_AXE)
+            found = await page.evaluate(sights.AXE) + await page.evaluate(sights.PALE)
             assert not found, f"{name}, {theme}: {found}"
             await self._picture(page, f"{name}-{theme}")
         await page.emulate_media(color_scheme="light")
@@ -74,9 +70,9 @@ class Look:
 
     async def _holds(self, page: Page, *, public: bool) -> None:
         await page.set_viewport_size(PHONE)
-        wider = await page.evaluate(_WIDER)
+        wider = await page.evaluate(sights.WIDER)
         assert not wider, f"{page.url}: {wider}"
-        inline = await page.evaluate(_INLINE)
+        inline = await page.evaluate(sights.INLINE)
         assert not inline, f"{page.url}: {inline}"
         here = urlsplit(page.url).netloc
         for request in self.requests:
@@ -86,8 +82,32 @@ class Look:
                 policy = response.headers.get("content-security-policy", "")
                 assert "default-src 'none'" in policy, response.url
                 assert "unsafe" not in policy, response.url
-        words = forbidden(await page.evaluate(_TEXT), page.url, public=public)
+        words = forbidden(await page.evaluate(sights.TEXT), page.url, public=public)
+        words += codes_in(await page.evaluate(sights.BANGLA))
         assert not words, f"{page.url}: {words}"
+
+    async def _zoomed(self, page: Page, name: str) -> None:
+        for size in (*ZOOMED, PHONE):
+            await page.set_viewport_size(size)
+            await page.evaluate("scrollTo(0, 0)")
+            for sight in (sights.WIDER, sights.CUT, sights.OVERLAPPING):
+                found = await page.evaluate(sight)
+                assert not found, f"{name} at {size['width']} px: {found}"
+
+    async def _adapted(self, page: Page, name: str) -> None:
+        await page.emulate_media(forced_colors="active")
+        bare = await page.evaluate(sights.BARE)
+        assert not bare, f"{name} in the system's colours: {bare}"
+        await page.emulate_media(forced_colors="none", reduced_motion="reduce")
+        moving = await page.evaluate(sights.MOVING)
+        assert not moving, f"{name} without motion: {moving}"
+        for theme in THEMES:
+            await page.emulate_media(
+                media="print", color_scheme=theme, reduced_motion="no-preference"
+            )
+            printed = await page.evaluate(sights.PRINTED) + await page.evaluate(sights.PALE)
+            assert not printed, f"{name} on paper, {theme}: {printed}"
+        await page.emulate_media(media="screen")
 
     async def _picture(self, page: Page, name: str) -> None:
         if self.folder is None:

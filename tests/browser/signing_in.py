@@ -27,17 +27,21 @@ async def sign_in(
     org: str | None = None,
     subject: str = "b1",
     *,
+    since: int = 0,
     trained: bool = True,
 ) -> str:
-    """Give a browser the session of somebody who signed in just now; return the cookie's value."""
+    """Give a browser the session of somebody who signed in `since` seconds ago; return the cookie.
+
+    It lasts as one that began now.
+    """
     seed = bytes.fromhex((stack.home / "keys" / "intake" / "sessions.key").read_text().strip())
     claims: dict[str, Any] = {
         "sub": subject,
         "role": str(role),
         "org": org,
         "member_of": [one.claim() for one in memberships_for(role)],
-        "auth_time": int(time.time()),
-        "amr": [BY_KEY, "otp"],
+        "auth_time": int(time.time()) - since,
+        "amr": [BY_KEY, "otp"] if not since else ["pwd", "otp"],
         "sid": uuid4().hex,
     }
     if trained and (module := needs_training(role)):

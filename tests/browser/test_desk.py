@@ -3,154 +3,32 @@
 from __future__ import annotations
 
 import re
-import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import httpx
-import pyotp
 import pytest
-import pytest_asyncio
 
 from shared.vocabulary import Role
+from tests.browser.desk_room import (
+    KERANIGANJ,
+    NAME,
+    SAVAR,
+    WORDS,
+    new_number,
+    send,
+    sign_in,
+    unfold,
+)
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from playwright.async_api import BrowserContext, Page
 
+    from tests.browser.desk_room import Room
     from tests.browser.look import Look
-    from tests.support.stack import Stack
-
-NAME, PHONE, WORDS = "Invented Shirin", "01712345679", "Invented words of a neighbour."
-SAVAR, KERANIGANJ = "BD30260072", "BD30260038"
-PASSWORD = "an invented pass phrase"
 
 
-def report(**more: Any) -> dict[str, Any]:
-    """Return what a neighbour tells: invented, and of a place where somebody can help."""
-    return {
-        "channel": "web",
-        "about": "people",
-        "persons": [
-            {
-                "ref": "a",
-                "name": NAME,
-                "phone": PHONE,
-                "age": {"min": 16, "max": 16, "basis": "stated"},
-                "sex": "female",
-            }
-        ],
-        "places": [{"role": "now", "pcode": SAVAR}],
-        "concerns": ["child_labour"],
-        "needs": ["education"],
-        "narrative": WORDS,
-    } | more
-
-
-class Room:
-    """A whole stack, and what its people may ask of it."""
-
-    def __init__(self, stack: Stack, http: httpx.Client) -> None:
-        self.stack, self.http = stack, http
-        self.desk = stack.bearer(Role.COORDINATOR, subject="c1")
-
-    async def reported(self, **more: Any) -> str:
-        """Report somebody without a name of one's own; return the case once it is open."""
-        known = {item["case_id"] for item in self.cases()}
-        made = self.http.post("/intake/v1/reports", json=report(**more))
-        assert made.status_code == 201, made.text
-
-        def look() -> str | None:
-            new = [i for i in self.cases() if i["case_id"] not in known and i["facts"]]
-            return str(new[-1]["case_id"]) if new else None
-
-        found: str = await eventually(look, 20, "the case")
-        return found
-
-    def cases(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        after = None
-        while True:
-            query = {"limit": 200, **({"after": after} if after else {})}
-            page = self.http.get("/intake/v1/cases", params=query, headers=self.desk).json()
-            if not page["items"]:
-                return items
-            items += page["items"]
-            after = page["next"]
-
-    def get(self, path: str, **query: Any) -> Any:
-        answer = self.http.get(path, params=query, headers=self.desk)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def case(self, case_id: str) -> dict[str, Any]:
-        return dict(self.get(f"/intake/v1/cases/{case_id}"))
-
-    def referrals(self, case_id: str) -> list[dict[str, Any]]:
-        return list(self.get("/referral/v1/referrals", case_id=case_id)["items"])
-
-    def on_duty(self) -> None:
-        """Put the coordinator on duty, so that tasks have a name."""
-        at = datetime.now(UTC)
-        entry = {
-            "person": "coordinator:c1",
-            "level": "coordinator",
-            "begins": at.isoformat(),
-            "ends": (at + timedelta(hours=8)).isoformat(),
-        }
-        headers = self.stack.bearer(Role.SUPERVISOR, subject="s1")
-        assert self.http.post("/intake/v1/duty", json=entry, headers=headers).is_success
-
-
-@pytest.fixture(scope="module")
-def room(whole_stack: Stack) -> Iterator[Room]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
-        made = Room(whole_stack, http)
-        made.on_duty()
-        yield made
-
-
-async def sign_in(page: Page, room: Room, role: str) -> None:
-    """Enrol as somebody new and sign in, as people do, from the desk's own address."""
-    login = f"{role}.{uuid4().hex[:8]}"
-    await page.goto(room.stack.pashe("sign-in", role, "--name", login).strip())
-    shown = re.search(r"<code>([A-Z2-7 ]+)</code>", await page.content())
-    assert shown
-    phone = pyotp.TOTP(shown[1].replace(" ", ""))
-    step = int(time.time()) // 30
-    await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="again"]', PASSWORD)
-    await page.fill('[name="code"]', phone.generate_otp(step))
-    await page.click("button")
-    await page.goto(f"{room.stack.origin}/desk")
-    await page.fill('[name="login"]', login)
-    await page.fill('[name="password"]', PASSWORD)
-    await page.fill('[name="code"]', phone.generate_otp(step + 1))
-    await page.click("button")
-    await page.wait_for_url("**/desk**")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def coordinator(context: BrowserContext, page: Page, room: Room) -> AsyncIterator[Page]:
-    """A coordinator's page: by a token, which is quicker than to enrol."""
-    await context.set_extra_http_headers(room.desk)
-    yield page
-
-
-async def unfold(page: Page, where: str) -> None:
-    """Unfold a form, unless it is the next step and open already."""
-    found = page.locator(where)
-    if await found.get_attribute("open") is None:
-        await found.locator("summary").first.click()
-
-
-async def send(page: Page, form: str) -> None:
-    """Send a form of a page, and wait for the page that follows."""
-    async with page.expect_navigation():
-        await page.locator(f"#{form} .send .button").first.click()
+PANCHAGARH = "BD5577"
+"""A district of which no other test tells."""
 
 
 async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa: PLR0915
@@ -161,6 +39,7 @@ async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa
     await eventually(lambda: room.referrals(case_id), 20, "a referral")
     await sign_in(page, room, "coordinator")
     await page.goto(f"{room.stack.origin}/desk")
+    assert await page.locator('form[action="/sign-out"]').count() == 1
     await look(page, "desk-queue")
     row = page.locator(f'li:has(a[href="/desk/cases/{case_id}"])')
     await row.locator(".take button").click()
@@ -226,6 +105,18 @@ async def test_a_coordinator_works_a_case_from_the_queue_to_the_release(  # noqa
     await eventually(out, 20, "the referral is out")
 
 
+async def test_the_queue_has_what_is_worst_first_and_of_that_what_waits_longest(
+    room: Room, coordinator: Page
+) -> None:
+    place = [{"role": "now", "pcode": PANCHAGARH}]
+    calm = await room.reported(places=place)
+    danger = [await room.reported(places=place, danger_now=True) for _ in range(2)]
+    await coordinator.goto(f"{room.stack.origin}/desk?place={PANCHAGARH}")
+    rows = await coordinator.locator("#queue .row").all()
+    found = [str(await row.get_attribute("href")).rpartition("/")[2] for row in rows]
+    assert [one for one in found if one in {*danger, calm}] == [*danger, calm]
+
+
 async def test_what_somebody_else_changed_is_told_and_nothing_written_is_lost(
     room: Room, coordinator: Page, look: Look
 ) -> None:
@@ -247,32 +138,6 @@ async def test_what_somebody_else_changed_is_told_and_nothing_written_is_lost(
     await look(page, "desk-case-stale")
     await send(page, "verify")
     assert room.case(case_id)["facts"]["work"]["finding"] == "unknown"
-
-
-async def test_by_keys_alone_and_new_ones_are_said_without_a_jump(
-    room: Room, coordinator: Page
-) -> None:
-    first, page = await room.reported(danger_now=True), coordinator
-    await page.goto(f"{room.stack.origin}/desk?lang=en")
-    rows = await page.locator("#queue .row").count()
-    await page.keyboard.press("j")
-    await page.keyboard.press("j")
-    await page.keyboard.press("k")
-    assert await page.evaluate("document.activeElement === document.querySelector('#queue .row')")
-    await page.evaluate("document.getElementById('news').dataset.at")
-    await room.reported(danger_now=True)
-    await eventually(lambda: _told(page), 40, "the bar of what is new")
-    assert await page.locator("#queue .row").count() == rows
-    assert await page.evaluate("document.activeElement.classList.contains('row')")
-    await page.locator(f'a.row[href="/desk/cases/{first}"]').focus()
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(f"**/desk/cases/{first}")
-    await page.keyboard.press("/")
-    await page.wait_for_url("**/desk/search")
-
-
-async def _told(page: Page) -> bool:
-    return await page.is_visible("#news")
 
 
 async def test_a_call_is_kept_as_it_is_typed_and_ends_with_a_secret_number(
@@ -316,11 +181,12 @@ async def test_a_call_is_kept_as_it_is_typed_and_ends_with_a_secret_number(
 async def test_search_finds_by_number_and_by_what_stands_in_no_address(
     room: Room, coordinator: Page, look: Look
 ) -> None:
-    case_id, page = await room.reported(), coordinator
+    number, page = new_number(), coordinator
+    case_id = await room.reported(persons=[{"ref": "a", "phone": number}])
     await page.goto(f"{room.stack.origin}/desk/search")
     await look(page, "desk-search")
     await page.select_option("#search-by", "phone")
-    await page.fill("#search-what", "+880 1712-345679")
+    await page.fill("#search-what", f"+880 {number[1:5]}-{number[5:]}")
     await page.click("#search .button")
     assert await page.locator(f'a[href="/desk/cases/{case_id}"]').count() == 1
     assert page.url.endswith("/desk/search")

@@ -60,6 +60,20 @@ class Verdict:
         return {w: self.anomalies[w][:SHOWN] for w in FATAL if self.anomalies.get(w)}
 
 
+def since(before: Verdict, now: Verdict) -> Verdict:
+    """Return what a verdict has that an earlier one of the same run had not.
+
+    What is counted by living processes may have begun anew: it never goes below zero.
+    """
+    new = Verdict(absorbed=max(0, now.absorbed - before.absorbed))
+    for word, rows in now.anomalies.items():
+        fresh = Counter(rows) - Counter(before.anomalies.get(word, ()))
+        if fresh:
+            new.anomalies[word] = list(fresh.elements())
+    new.attempts = now.attempts - before.attempts
+    return new
+
+
 def check(attempts: Sequence[Attempt], truth: Truth) -> Verdict:
     """Return every anomaly that the attempts and the truth show."""
     verdict = Verdict(absorbed=truth.absorbed)

@@ -37,7 +37,7 @@ class Plan:
     freezes: int = 0
     brokers: int = 1
     databases: int = 1
-    between: tuple[float, float] = (0.8, 2.4)
+    between: tuple[float, float] = (0.6, 1.6)
     """Seconds between two faults, drawn evenly."""
 
     def __len__(self) -> int:

@@ -6,20 +6,21 @@ import asyncio
 import hashlib
 import hmac
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from shared.idempotency import Key
+from shared.paging import encode_cursor
 from shared.vocabulary import Role
 from tests.faults.attempts import Attempt, Kind
 from tests.faults.truth import Entry, Referral, Submission, Truth
 from tests.support.stack import SERVICES, Stack, StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import httpx
 
@@ -39,6 +40,12 @@ _FEEDS = {
     ),
 }
 """Where the feed of a kind of listener stands in the database."""
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+ENDLESS = 2**40
+"""A size that no history has: a cursor up to it also reads what came since it was made."""
 
 READS = "accesses"
 """The stream on which reading the history is itself written."""
@@ -129,20 +136,34 @@ async def read_events(stack: Stack) -> dict[str, str]:
     return found
 
 
+@dataclass(slots=True)
+class History:
+    """The history as it was read so far; reading again goes on where it ended."""
+
+    entries: list[Entry] = field(default_factory=list)
+    next: int = 0
+
+    async def read(self, stack: Stack, client: httpx.AsyncClient) -> list[Entry]:
+        """Read the history over HTTP to its end; what reading itself adds is left out."""
+        headers = stack.bearer(Role.AUDITOR, subject="checker")
+        while True:
+            query = {"limit": "1000", "after": encode_cursor([self.next, ENDLESS])}
+            answer = await client.get(
+                "/audit/v1/entries", params=query, headers=headers, timeout=30
+            )
+            answer.raise_for_status()
+            body = answer.json()
+            if not body["items"]:
+                return self.entries
+            self.entries += [entry_of(item) for item in body["items"] if item["stream"] != READS]
+            self.next = int(body["items"][-1]["index"]) + 1
+            if not body["next"]:
+                return self.entries
+
+
 async def read_history(stack: Stack, client: httpx.AsyncClient) -> list[Entry]:
-    """Read the whole history over HTTP; what reading itself adds is left out."""
-    headers = stack.bearer(Role.AUDITOR, subject="checker")
-    found: list[Entry] = []
-    after: str | None = None
-    while True:
-        query = {"limit": "1000"} | ({"after": after} if after else {})
-        answer = await client.get("/audit/v1/entries", params=query, headers=headers, timeout=30)
-        answer.raise_for_status()
-        body = answer.json()
-        found += [entry_of(item) for item in body["items"] if item["stream"] != READS]
-        after = body["next"]
-        if not after:
-            return found
+    """Read the whole history."""
+    return await History().read(stack, client)
 
 
 def entry_of(item: dict[str, Any]) -> Entry:
@@ -183,9 +204,20 @@ async def absorbed(stack: Stack, client: httpx.AsyncClient) -> int:
 
 
 async def read_truth(
-    stack: Stack, client: httpx.AsyncClient, attempts: Sequence[Attempt], heard: Sequence[Heard]
+    stack: Stack,
+    client: httpx.AsyncClient,
+    attempts: Sequence[Attempt],
+    heard: Sequence[Heard],
+    *,
+    history: History | None = None,
+    planted: Collection[Place] = (),
 ) -> Truth:
-    """Read everything that the checker wants, after the stack has settled."""
+    """Read everything that the checker wants, after the stack has settled.
+
+    `history` is what was read of it before. `planted` records are no part of the truth.
+    """
+    foreign = await read_planted(stack, planted)
+    entries = await (history or History()).read(stack, client)
     cases = await rows(
         stack, "intake", "SELECT case_id, submission_id, coalesce(person_ref, '') AS ref FROM cases"
     )
@@ -194,7 +226,7 @@ async def read_truth(
         for s in SERVICES
     ]
     return Truth(
-        entries=tuple(await read_history(stack, client)),
+        entries=tuple(entry for entry in entries if entry.index not in foreign),
         submissions=tuple(await read_submissions(stack, attempts)),
         cases=tuple((str(r["case_id"]), f"{r['submission_id']}/{r['ref']}") for r in cases),
         referrals=tuple(await read_referrals(stack)),
@@ -208,17 +240,29 @@ async def read_truth(
     )
 
 
+async def read_planted(stack: Stack, planted: Collection[Place]) -> set[int]:
+    """Return the entries of records that no attempt made; the history has each of them, once."""
+    if not planted:
+        return set()
+    query = (
+        'SELECT idx FROM entries WHERE (stream, partition, "offset") IN'
+        " (SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[]))"
+    )
+    columns = list(zip(*planted, strict=True))
+    return {int(row["idx"]) for row in await rows(stack, "audit", query, *map(list, columns))}
+
+
 async def unsent(stack: Stack) -> int:
     """Return how many events wait in the outboxes."""
     query = "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL"
     return sum([(await rows(stack, s, query))[0]["n"] for s in SERVICES])
 
 
-async def movement(stack: Stack) -> tuple[int, int]:
+async def movement(stack: Stack, planted: int = 0) -> tuple[int, int]:
     """Return how much still waits, and a number that grows with everything that happens.
 
     Waiting are unsent events, events that the history has not taken, submissions without a case,
-    and notices that are not delivered.
+    and notices that are not delivered. Of the entries `planted` are no events of an outbox.
     """
     events = entries = waiting = 0
     try:
@@ -228,12 +272,13 @@ async def movement(stack: Stack) -> tuple[int, int]:
             events += row["n"]
             waiting += row["u"]
         entries = (await rows(stack, "audit", "SELECT count(*) AS n FROM entries"))[0]["n"]
+        entries -= planted
         for service, query in (
             ("intake", "SELECT count(*) AS n FROM submissions WHERE state = 'received'"),
             ("notification", "SELECT count(*) AS n FROM notices WHERE state = 'waiting'"),
         ):
             waiting += (await rows(stack, service, query))[0]["n"]
-    except (OSError, asyncpg.PostgresError, StackError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StackError):
         return 1, -1
     return waiting + max(0, events - entries), events + entries
 

@@ -22,6 +22,7 @@ from tests.faults.figures import Fault, table
 from tests.faults.load import NEEDS, PLACES, Load
 from tests.faults.nemesis import Nemesis, Plan
 from tests.faults.providers import Provider, Webhook
+from tests.support.cut import Cut
 from tests.support.receiver import Receiver
 from tests.support.wait import eventually
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 SETTLE = 180.0
 """Seconds that a run may take to settle after the last fault."""
 
-QUIET = 3.0
+QUIET = 2.0
 """Seconds without a new event, delivery or attempt that count as settled."""
 
 SHORT = Plan()
@@ -67,6 +68,8 @@ class Cast:
 
     providers: list[Provider] = field(default_factory=list)
     hook: Webhook | None = None
+    gate: Cut | None = None
+    """What stands before the webhook."""
 
     def hearings(self) -> int:
         return sum(len(p.heard) for p in self.providers) + (
@@ -76,13 +79,10 @@ class Cast:
 
 async def scout(load: Load) -> list[str]:
     """Report once for every place and need; return the providers that were chosen."""
-    done = [await load.report(place, [need]) for place in PLACES for need in NEEDS]
-    found: set[str] = set()
-    for attempt in done:
-        for case_id in attempt.case_ids:
-            item = await eventually(partial(_referral_of, load.caller, case_id), 30)
-            found.add(str(item))
-    return sorted(found)
+    done = await asyncio.gather(*(load.report(p, [need]) for p in PLACES for need in NEEDS))
+    cases = [case_id for attempt in done for case_id in attempt.case_ids]
+    looks = (eventually(partial(_referral_of, load.caller, case_id), 30) for case_id in cases)
+    return sorted({str(provider) for provider in await asyncio.gather(*looks)})
 
 
 async def _referral_of(caller: Caller, case_id: str) -> str | None:
@@ -100,10 +100,11 @@ async def listening(caller: Caller, providers: list[str], seed: int) -> AsyncIte
     """Let every provider follow its feed, and the first one a webhook as well."""
     cast = Cast([Provider(p, caller, random.Random(f"{seed} {p}")) for p in providers])
     cast.hook = Webhook(f"webhook {providers[0]}", random.Random(seed))
-    async with Receiver(cast.hook.answer) as receiver:
+    async with Receiver(cast.hook.answer) as receiver, Cut(*receiver.place) as cast.gate:
+        url = f"http://127.0.0.1:{cast.gate.port}/hook"
         answer = await caller.client.post(
             "/notification/v1/subscriptions",
-            json={"url": f"{receiver.url}/hook", "types": ["referral-assigned"]},
+            json={"url": url, "types": ["referral-assigned"]},
             headers=caller.token(Role.PROVIDER_SYSTEM, "subscriber", providers[0]),
         )
         answer.raise_for_status()
@@ -118,18 +119,23 @@ async def listening(caller: Caller, providers: list[str], seed: int) -> AsyncIte
                     await task
 
 
-async def settle(stack: Stack, log: Log, cast: Cast) -> bool:
-    """Wait until nothing moves any more and nothing waits; False when the bound came first."""
+async def settle(
+    stack: Stack, log: Log, cast: Cast, *, planted: int = 0, quiet: float = QUIET
+) -> bool:
+    """Wait until nothing moves any more and nothing waits; False when the bound came first.
+
+    `planted` records are in the history beside the events of the outboxes.
+    """
     until = time.monotonic() + SETTLE
     last: object = None
     since = time.monotonic()
     while time.monotonic() < until:
         await asyncio.sleep(0.5)
-        waiting, moved = await reading.movement(stack)
+        waiting, moved = await reading.movement(stack, planted)
         now = (moved, cast.hearings(), len(log.attempts))
         if now != last or waiting:
             last, since = now, time.monotonic()
-        elif time.monotonic() - since > QUIET:
+        elif time.monotonic() - since > quiet:
             return True
     return False
 

@@ -81,6 +81,7 @@ BODIES: Final[dict[str, Any]] = {
         "how": "spoken",
     },
     "contacts": {"means": "phone", "result": "no_answer"},
+    "notes": {"text": "A note"},
     "reopen": {"reason": "new_information"},
     "split": {"persons": [{}, {}]},
     "link": {"case_id": UNKNOWN},

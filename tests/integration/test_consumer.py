@@ -299,6 +299,24 @@ async def test_a_second_member_that_joins_in_mid_batch_doubles_and_inverts_nothi
     assert await lab.parked() == []
 
 
+async def test_a_handler_slower_than_the_poll_interval_loses_doubles_and_inverts_nothing(
+    lab: Lab,
+) -> None:
+    subjects = [subject_in(n) for n in range(12)]
+    await lab.send(*(lab.record(s, n) for n in range(1, 4) for s in subjects))
+    first = Recorder(group(lab), "first", pause=2.5)
+    second = Recorder(group(lab), "second", pause=2.5)
+    async with (
+        lab.consuming(first, replica="1", polls=1000),
+        lab.consuming(second, replica="2", polls=1000),
+    ):
+        await eventually(lambda: first.batches or second.batches, what="a batch in hand")
+        await lab.send(*(lab.record(s, n) for n in range(4, 7) for s in subjects))
+        await eventually(lambda: _count(lab, 72), 40)
+    assert await lab.sequences() == {s: list(range(1, 7)) for s in subjects}
+    assert await lab.parked() == []
+
+
 def count_calls(
     monkeypatch: pytest.MonkeyPatch, thing: Any, method: str, calls: Counter[str]
 ) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
 from shared.database import Blame, blame, make_engine
 from tests.support.cut import Cut
@@ -116,3 +116,41 @@ async def test_a_statement_that_was_cancelled_leaves_no_transaction_behind(lab: 
         await put(conn, "after")
     await engine.dispose()
     assert [effect.subject for effect in await lab.effects()] == ["after"]
+
+
+@pytest.mark.parametrize("where", ["BEGIN", "a statement", "COMMIT", "ROLLBACK"])
+async def test_a_connection_that_was_not_waited_for_to_the_end_is_used_no_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr("shared.database.COMMAND_TIMEOUT", 1.0)
+    async with Cut(*lab.database()) as cut:
+        engine = make_engine(lab.url(port=cut.port), size=1, name="unsure")
+        async with engine.begin() as conn:  # there is a connection, its statements are prepared
+            await put(conn, "first")
+
+        async def held() -> None:
+            async with engine.connect() as conn:
+                if where == "BEGIN":
+                    cut.hole()
+                await put(conn, "held")
+                if where == "a statement":
+                    cut.hole()
+                await put(conn, "held too")
+                cut.hole()
+                await (conn.rollback() if where == "ROLLBACK" else conn.commit())
+
+        opening = asyncio.get_running_loop().call_later(2.5, cut._flows.set)
+        with pytest.raises((TimeoutError, OSError, asyncpg.InterfaceError, DBAPIError)):
+            await held()
+        opening.cancel()
+        await cut.open()
+        async with engine.begin() as conn:
+            await put(conn, "after")
+        assert "after" in await lab.sequences("c"), "what was said to be committed is"
+        async with engine.begin() as conn:
+            await put(conn, "later")
+        await engine.dispose()
+        found = await lab.sequences("c")
+    assert {"first", "after", "later"} <= found.keys()
+    if where != "COMMIT":
+        assert not {"held", "held too"} & found.keys(), "what failed is not committed by another"

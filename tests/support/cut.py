@@ -22,6 +22,8 @@ class Cut:
         self._flows.set()
         self._to_swallow = 0
         self._mark = _COMMIT
+        self.delay = 0.0
+        """Seconds that each piece waits on its way, in either direction."""
         self.swallowed = 0
         self.connections = 0
         self.port = 0
@@ -83,12 +85,17 @@ class Cut:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def _pass(self) -> None:
+        await self._flows.wait()
+        if self.delay:
+            await asyncio.sleep(self.delay)
+
     async def _up(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: _Link
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
-                await self._flows.wait()
+                await self._pass()
                 if self._to_swallow and self._mark in data:
                     self._to_swallow -= 1
                     link.doomed = True
@@ -101,7 +108,7 @@ class Cut:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
-                await self._flows.wait()
+                await self._pass()
                 if link.doomed:
                     self.swallowed += 1
                     break

@@ -301,10 +301,12 @@ class Lab:
         port: int | None = None,
         guards: bool = True,
         tap: Tap | None = None,
+        polls: int | None = None,
     ) -> AsyncIterator[DurableConsumer[Any]]:
         """Run one durable consumer in this process; `port`: reach the database by a proxy.
 
-        With a `tap` it takes its records from there, as far as the test runs that.
+        With a `tap` it takes its records from there, as far as the test runs that. `polls` are the
+        milliseconds within which it must ask for more, so that a test need not take minutes.
         """
         engine = make_engine(self.url(port=port), size=4, name=f"lab {replica}")
         broker = KafkaBroker(
@@ -320,6 +322,8 @@ class Lab:
         if tap is not None:
             consumer.follow(tap)
         consumer.attach(broker, replica)
+        if polls is not None:
+            consumer._subscriber._connection_args["max_poll_interval_ms"] = polls
         await broker.start()
         try:
             yield consumer

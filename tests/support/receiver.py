@@ -35,9 +35,14 @@ class Receiver:
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
-    def url(self) -> str:
+    def place(self) -> tuple[str, int]:
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()[:2]
+        return str(host), int(port)
+
+    @property
+    def url(self) -> str:
+        host, port = self.place
         return f"http://{host}:{port}"
 
     async def __aenter__(self) -> Self:

@@ -68,6 +68,7 @@ class Stack:
     port: int = field(default_factory=free_port)
     env: dict[str, str] = field(default_factory=dict)
     code: Path | None = None
+    _databases: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def origin(self) -> str:
@@ -172,8 +173,15 @@ class Stack:
         return KafkaLogin(state.bootstrap, user, passwords[user])
 
     async def connect(self, service: str) -> asyncpg.Connection[Any]:
-        """Connect to a service's own schema, as its own role."""
-        return await asyncpg.connect(self.environment(service)["DATABASE_URL"], timeout=5)
+        """Connect to a service's own schema, as its own role.
+
+        The address is asked for once, for that probes every part; and again when it fails.
+        """
+        if known := self._databases.get(service):
+            with contextlib.suppress(OSError, asyncpg.PostgresError):
+                return await asyncpg.connect(known, timeout=5)
+        self._databases[service] = self.environment(service)["DATABASE_URL"]
+        return await asyncpg.connect(self._databases[service], timeout=5)
 
     @property
     def seed(self) -> bytes:

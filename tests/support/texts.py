@@ -32,6 +32,8 @@ class Room:
     """A folder with templates and texts: a service's pages, or what all pages share."""
 
     folder: Path
+    also: tuple[Path, ...] = ()
+    """Modules elsewhere whose texts its catalogue has."""
 
     @property
     def file(self) -> Path:
@@ -44,7 +46,7 @@ class Room:
     def says(self) -> dict[Id, str]:
         """Return every text of its templates and modules, and where the first one is."""
         found: dict[Id, str] = {}
-        for file in sorted(self.folder.rglob("*")):
+        for file in (*sorted(self.folder.rglob("*")), *self.also):
             method = {".html": "jinja2.ext.babel_extract", ".py": "python"}.get(file.suffix)
             if method is None:
                 continue
@@ -76,7 +78,9 @@ class Room:
 def list_rooms() -> list[Room]:
     """Return what all share first, then every room of a service."""
     found = sorted({file.parent.parent for file in ROOT.glob("services/*/pages/*/templates/*")})
-    return [Room(SHARED), *(Room(folder) for folder in found)]
+    figures = tuple(sorted(ROOT.glob("services/*/operations.py")))
+    operations = Room(ROOT / "shared" / "operations", figures)
+    return [Room(SHARED), operations, *(Room(folder) for folder in found)]
 
 
 def missing(room: Room) -> set[Id]:

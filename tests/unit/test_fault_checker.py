@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.attempts import Attempt, Kind, Outcome, judge
-from tests.faults.checker import check
+from tests.faults.checker import Verdict, check, since
 from tests.faults.figures import Fault, availability, quantile, recovery, table
 from tests.faults.truth import Entry, Heard, Referral, Submission, Truth
 
@@ -198,6 +198,21 @@ def test_what_is_visible_of_a_refused_attempt_is_g1a(which: int) -> None:
 def test_an_entry_that_audit_holds_something_against_is_flagged() -> None:
     entries = (*ENTRIES[:4], replace(ENTRIES[4], flags=("unsigned",)))
     assert found(replace(TRUTH, entries=entries)) == {"flagged"}
+
+
+def test_a_later_look_shows_only_what_is_new_and_the_same_again_is_new() -> None:
+    before = check(ATTEMPTS, replace(without("e1"), absorbed=5))
+    assert not since(before, before).fatal
+    later = check(ATTEMPTS, replace(without("e1", "e2"), absorbed=2))
+    new = since(before, later)
+    assert new.count("lost") == later.count("lost") - before.count("lost") > 0
+    assert new.absorbed == 0, "a process that died has forgotten what it had counted"
+    again = Verdict()
+    again.blame("unsettled", "x")
+    again.blame("unsettled", "x")
+    once = Verdict()
+    once.blame("unsettled", "x")
+    assert since(once, again).count("unsettled") == 1
 
 
 def test_a_run_that_does_not_settle_fails() -> None:

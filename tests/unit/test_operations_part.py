@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +10,15 @@ from fastapi import FastAPI, Request
 from httpx import ASGITransport, AsyncClient
 
 from shared.operations.figures import Block, Figure, Row
-from shared.operations.part import HERE, SERVICES, Stored, Stream
+from shared.operations.names import PARKED
+from shared.operations.part import HERE, Stored, Stream
 from shared.pages.pages import Pages
 from shared.parked import Parked
-from tests.support.processes import ROOT
-from tests.support.texts import Room, missing
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
-
-
-def test_every_text_has_its_bangla() -> None:
-    room = Room(HERE)
-    assert missing(room) == set()
-    has = set(room.has())
-    for service in SERVICES:
-        source = (ROOT / "services" / service / "operations.py").read_text("utf-8")
-        said = set(re.findall(r'N_\(\s*"([^"]+)"\s*\)', source))
-        assert said
-        assert said <= has, service
 
 
 async def shown(**values: Any) -> str:
@@ -42,6 +29,7 @@ async def shown(**values: Any) -> str:
             "service": "lab",
             "streams": [],
             "keeps": True,
+            "parked_names": PARKED,
             "at": AT,
             "report": {},
         }

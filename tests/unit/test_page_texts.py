@@ -9,6 +9,7 @@ import pytest
 from shared.pages.words import KINDS
 from shared.vocabulary import Channel, Concern, Need, Reason, ReferralState, Sex, Urgency
 from tests.support.glossary import forbidden
+from tests.support.screens import codes_in
 from tests.support.texts import Room, list_rooms, missing, unused
 
 ROOMS = list_rooms()
@@ -50,6 +51,11 @@ def test_a_forbidden_word_is_found_in_any_spelling_and_only_as_a_word() -> None:
     assert forbidden("a parked message", "services/notification/pages/operations") == []
     assert forbidden("your case", public=True) == ["case"]
     assert forbidden("the case") == []
+
+
+def test_a_code_word_in_a_bangla_text_is_found_and_a_name_is_none() -> None:
+    assert codes_in("এখন planned, no_answer") == ["no_answer", "planned"]
+    assert codes_in("এসএমএস, Kafka, WhatsApp, Shift, j নিচে") == []
 
 
 def test_every_code_that_is_shown_has_a_name() -> None:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from deploy.local.issuer.clients import Asked
 from deploy.local.issuer.discovery import metadata_of
+from deploy.local.issuer.inviting import invite
 from deploy.local.issuer.keys import ALGORITHM
 from deploy.local.issuer.pages import HEADERS, STYLE, TooLarge, picture_of, read_form, show
 from deploy.local.issuer.people import BROWSER, DEVICE, Attempt, People, Wait
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from deploy.local.issuer.clients import Client
     from deploy.local.issuer.keys import Keys
     from deploy.local.issuer.protocol import Server
     from deploy.local.issuer.store import SignedIn
@@ -47,6 +49,7 @@ class Issuer:
     server: Server
     people: People
     keys: Keys
+    desk: Client
 
     @property
     def base(self) -> str:
@@ -234,6 +237,10 @@ class Issuer:
         response.delete_cookie(self._name("browser"), path="/", secure=is_https(self.url))
         return response
 
+    async def invite(self, request: Request) -> Response:
+        """Make an account of a place of help, for the desk's client alone."""
+        return await invite(request, self.desk, self.people, self.url)
+
     async def style(self, _: Request) -> Response:
         """Tell how the pages look."""
         return Response(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
@@ -272,6 +279,7 @@ def make_app(issuer: Issuer, life: Callable[[], Any]) -> Starlette:
         ("/userinfo", issuer.userinfo, both),
         ("/end-session", issuer.end_session, both),
         ("/enrol/{link}", issuer.enrol, both),
+        ("/invitations", issuer.invite, ["POST"]),
         ("/style.css", issuer.style, ["GET"]),
     ]
     return Starlette(

@@ -15,6 +15,7 @@ def metadata_of(url: str) -> dict[str, Any]:
         "token_endpoint": f"{url}/token",
         "userinfo_endpoint": f"{url}/userinfo",
         "jwks_uri": f"{url}/jwks",
+        "invitation_endpoint": f"{url}/invitations",
         "end_session_endpoint": f"{url}/end-session",
         "scopes_supported": ["openid"],
         "response_types_supported": ["code"],

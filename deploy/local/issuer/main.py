@@ -89,7 +89,7 @@ def build(env: Mapping[str, str]) -> Starlette:
                 await turning
             pool.terminate()
 
-    return make_app(Issuer(url, f"{origin}/sign-in", server, people, keys), life)
+    return make_app(Issuer(url, f"{origin}/sign-in", server, people, keys, desk), life)
 
 
 async def serve(env: Mapping[str, str]) -> None:

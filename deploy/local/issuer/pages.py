@@ -33,7 +33,7 @@ label { display: block; margin-top: 1rem } small, .en { color: #555 }
 input { font: inherit; width: 100%; padding: .5rem; box-sizing: border-box }
 button { font: inherit; margin-top: 1.5rem; padding: .6rem 1.2rem }
 .note { border-left: .3rem solid #888; padding-left: .8rem }
-code { overflow-wrap: anywhere } img { width: 14rem; height: 14rem }
+code { overflow-wrap: anywhere } img { width: 14rem; max-width: 100%; height: auto }
 """
 
 NOTES: Final = {

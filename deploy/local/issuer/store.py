@@ -100,6 +100,16 @@ class Store:
         )
         return account_of(row)
 
+    async def find_account(self, *, subject: str, login: str) -> tuple[Account, bool] | None:
+        """Return the account of a subject, or else of a login, and whether somebody enrolled."""
+        row = await self.pool.fetchrow(
+            f"SELECT {COLUMNS}, a.enrolled_at IS NOT NULL AS enrolled FROM accounts a"  # noqa: S608
+            " WHERE CASE WHEN $1 <> '' THEN a.id = $1 ELSE a.login = $2 END",
+            subject,
+            login,
+        )
+        return (account_of(row), bool(row["enrolled"])) if row else None
+
     async def add_link(self, link: str, account: str, totp: bytes, lasts: timedelta) -> None:
         """Remember an enrolment link; earlier ones of the account are void."""
         async with self.pool.acquire() as conn, conn.transaction():

@@ -1,4 +1,4 @@
-"""The HTTP interface of reading case work: how far a case is, notes, instruments, loads."""
+"""The HTTP interface of case work as it stands: how far a case is, notes, instruments, loads."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.casework import course, risk, steps
-from services.intake.casework.api_stages import DESK, shown
+from services.intake.casework.api_stages import DESK, act, read, shown
+from services.intake.casework.bodies import NoteIn
+from services.intake.casework.course import Done
 from services.intake.casework.focal import HARM, is_focal
 from services.intake.casework.rules import DHAKA, rules_on
-from services.intake.casework.stages import Asked
+from services.intake.casework.stages import Asked, Entry
 from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
 from shared.clock import now
 from shared.database import set_reach
+from shared.openapi import body_of
+from shared.paging import version_of
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from services.intake.casework.stages import Stages
     from shared.runtime import Service
 
@@ -69,6 +75,20 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
         service.waker.wake()
         page = {"items": items, "next": None}
         return JSONResponse(msgspec.to_builtins(page), headers={"Cache-Control": "no-store"})
+
+    @router.post("/cases/{case_id}/notes", response_model=None, openapi_extra=body_of(NoteIn))
+    async def note(
+        request: Request, case_id: UUID, caller: Annotated[Caller, Depends(require(*DESK))]
+    ) -> Response:
+        """Keep a note; its words are sealed, and nothing else of the case changes."""
+        asked = Asked(case_id, caller, now(), version_of(request))
+
+        async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
+            entry = Entry("note", {}, {"text": read(NoteIn, raw).text})
+            row, _ = await stages.take(conn, asked, entry, lambda facts: Done(facts, ()))
+            return 200, shown(row)
+
+        return await act(service, request, do)
 
     @router.get("/risk-instruments", response_model=None)
     async def instruments(

@@ -81,6 +81,12 @@ class ContactIn(Model):
     text: Text | None = None
 
 
+class NoteIn(Model):
+    """What somebody of the centre wants to remember; it is sealed with the person."""
+
+    text: Annotated[Text, Field(min_length=1)]
+
+
 class ReopenIn(Model):
     """Why a closed case is open again."""
 

@@ -78,6 +78,7 @@ class Opening:
         if row is None:
             raise NotFound
         await self._must_reach(conn, row.submission_id, caller, at)
+        rules = rules_on(at)
         return [
             {
                 "attachment_id": one.attachment_id,
@@ -87,6 +88,7 @@ class Opening:
                 "received_at": one.received_at,
                 "state": one.state,
                 "can_be_shown": one.state == "kept" and can_be_shown(one),
+                "may_open": caller.role in rules.trained(one.kind),
             }
             for one in await store.attachments_of(conn, row.submission_id)
         ]
@@ -110,7 +112,7 @@ class Opening:
         """
         one, _ = await self._lock(conn, attachment_id, caller, at)
         rules = rules_on(at)
-        if caller.role not in (rules.sound if one.kind == "audio" else rules.images):
+        if caller.role not in rules.trained(one.kind):
             raise Forbidden
         if one.state != "kept":
             raise Conflict("nobody opens it any more", state=one.state)

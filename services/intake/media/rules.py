@@ -36,6 +36,10 @@ class Rules(
     images: tuple[Role, ...]
     sound: tuple[Role, ...]
 
+    def trained(self, kind: str) -> tuple[Role, ...]:
+        """Return the roles that may open an attachment of a kind."""
+        return self.sound if kind == "audio" else self.images
+
     def per_day(self, shown: str) -> int:
         """Return how often one person may see this in a day."""
         return {"blurred": self.blurred_per_day, "clear": self.clear_per_day}.get(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import httpx
 import jwt
@@ -22,7 +23,7 @@ from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 
 from shared.access import LEEWAY, PROVIDERS
-from shared.errors import SettingsError, Unauthenticated
+from shared.errors import Conflict, SettingsError, Unauthenticated
 from shared.issuers import WITHIN, Issuer, IssuerAway, map_claims
 from shared.vocabulary import Role
 
@@ -139,6 +140,33 @@ class RelyingParty:
                 raise Unauthenticated
             return msgspec.json.decode(answer.content, type=dict[str, Any])
         except (httpx.HTTPError, OSError, msgspec.MsgspecError) as error:
+            raise IssuerAway(type(error).__name__) from None
+
+    async def invite(self, provider_id: str, *, login: str, subject: str) -> tuple[str, str] | None:
+        """Ask for an account of a place of help's worker; None where the issuer makes none for us.
+
+        Its subject, and the address at which its person enrols, once, within a day.
+
+        Raises:
+            Conflict: the name is somebody's. IssuerAway: the issuer does not answer.
+
+        """
+        url = (await self.issuer.discover()).get("invitation_endpoint")
+        if not isinstance(url, str):
+            return None
+        words = {"login": login, "subject": subject, "org": provider_id}
+        told = {"Content-Type": "application/x-www-form-urlencoded"}
+        url, headers, body = self._auth.prepare("POST", url, told, urlencode(words))
+        try:
+            async with httpx.AsyncClient(timeout=WITHIN, trust_env=False) as client:
+                answer = await client.post(url, content=body, headers=headers)
+            if answer.status_code == 409:  # noqa: PLR2004
+                raise Conflict("this name is taken", why="name")
+            if answer.status_code != 201:  # noqa: PLR2004
+                raise IssuerAway("no account was made")
+            made = msgspec.json.decode(answer.content, type=dict[str, str])
+            return made["subject"], made["link"]
+        except (httpx.HTTPError, OSError, msgspec.MsgspecError, KeyError) as error:
             raise IssuerAway(type(error).__name__) from None
 
     async def goodbye(self, issuer_sid: str | None, back: str) -> str | None:

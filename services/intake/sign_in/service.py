@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from services.intake.sign_in import store
 from services.intake.sign_in.party import RelyingParty
 from services.intake.sign_in.store import OnTheWay
+from services.intake.teams.service import arrive
 from shared.access import caller_of
-from shared.errors import NotFound, Unauthenticated
+from shared.errors import Conflict, NotFound, Unauthenticated
 from shared.sessions import LASTS, make_session
 from shared.settings import read_key
+from shared.vocabulary import Role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,12 +81,37 @@ class SignIn:
         claims = await party.redeem(code, way)
         issuer_sid, sid = claims.pop("issuer_sid"), secrets.token_urlsafe(24)
         async with self.engine.begin() as conn:
+            if claims["role"] == Role.PROVIDER_WORKER:
+                await arrive(conn, claims, at)
             await store.open_session(
-                conn, sid, issuer=way.issuer, issuer_sid=issuer_sid, expires=at + LASTS
+                conn,
+                sid,
+                subject=str(claims["sub"]),
+                issuer=way.issuer,
+                issuer_sid=issuer_sid,
+                expires=at + LASTS,
             )
         trained = await self.learning.arrive(caller_of(claims), at)
         claims["trained"] = [one.claim() for one in trained]
         return make_session(self.seed, {**claims, "sid": sid}, at=at), way.back
+
+    async def invite(
+        self, provider_id: str, *, login: str = "", subject: str = ""
+    ) -> tuple[str, str]:
+        """Ask an issuer for an account of a place of help: its subject, and where to enrol.
+
+        A new one by its `login`, or a known one by its `subject`, whose person enrols anew.
+
+        Raises:
+            Conflict: the name is taken, or no issuer of ours makes accounts.
+            IssuerAway: it does not answer.
+
+        """
+        for party in self.parties.values():
+            found = await party.invite(provider_id, login=login, subject=subject)
+            if found is not None:
+                return found
+        raise Conflict("accounts are kept elsewhere: ask whoever keeps them", why="elsewhere")
 
     async def end(self, sid: str, at: datetime) -> str:
         """End a session; return where the browser goes to sign out of the issuer as well."""

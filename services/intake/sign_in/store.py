@@ -75,7 +75,13 @@ async def take(conn: AsyncConnection, state: str, browser: str, at: datetime) ->
 
 
 async def open_session(
-    conn: AsyncConnection, sid: str, *, issuer: str, issuer_sid: str | None, expires: datetime
+    conn: AsyncConnection,
+    sid: str,
+    *,
+    subject: str,
+    issuer: str,
+    issuer_sid: str | None,
+    expires: datetime,
 ) -> None:
     """Remember a session, so that it can be ended; forget those that are long over."""
     await conn.execute(
@@ -84,10 +90,24 @@ async def open_session(
     )
     await conn.execute(
         text(
-            "INSERT INTO staff_sessions (mark, issuer, issuer_sid, expires_at)"
-            " VALUES (:mark, :issuer, :issuer_sid, :expires)"
+            "INSERT INTO staff_sessions (mark, issuer, issuer_sid, expires_at, subject)"
+            " VALUES (:mark, :issuer, :issuer_sid, :expires, :subject)"
         ),
-        {"mark": mark_of(sid), "issuer": issuer, "issuer_sid": issuer_sid, "expires": expires},
+        {
+            "mark": mark_of(sid),
+            "issuer": issuer,
+            "issuer_sid": issuer_sid,
+            "expires": expires,
+            "subject": subject,
+        },
+    )
+
+
+async def end_sessions_of(conn: AsyncConnection, subject: str | None, at: datetime) -> None:
+    """End every session of somebody (a pseudonym)."""
+    await conn.execute(
+        text("UPDATE staff_sessions SET ended_at = :at WHERE subject = :s AND ended_at IS NULL"),
+        {"s": subject, "at": at},
     )
 
 

@@ -30,6 +30,27 @@
     else location.replace(link.href);
   });
 
+  // While many others wait, the last form names work that brings it forward; a worker does it
+  // meanwhile, and sending waits a few seconds for it at most.
+  let worker = null, done = Promise.resolve();
+  const work = () => {
+    if (worker) worker.terminate();
+    worker = null;
+    done = Promise.resolve();
+    const form = document.querySelector("form[data-work]");
+    if (!form || !self.Worker) return;
+    worker = new Worker(form.dataset.worker);
+    done = new Promise((found) => {
+      worker.onmessage = (told) => {
+        form.elements.work.value = told.data;
+        found();
+      };
+      worker.onerror = found;
+    });
+    worker.postMessage([form.dataset.work, Number(form.dataset.bits)]);
+  };
+  work();
+
   let busy = false;
   const say = (form) => {
     let told = document.getElementById("away");
@@ -48,6 +69,9 @@
     event.preventDefault();
     if (busy) return;
     busy = true;
+    if (button && button.value === "send") {
+      await Promise.race([done, new Promise((late) => setTimeout(late, 4000))]);
+    }
     const filled = new FormData(form);
     if (button && button.name) filled.append(button.name, button.value);
     const body = form.enctype === "multipart/form-data" ? filled : new URLSearchParams(filled);
@@ -56,9 +80,10 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.documentElement.lang = page.documentElement.lang;
       document.body.replaceWith(page.body);
+      work();
       document.getElementById("main").focus({ preventScroll: true });
       scrollTo(0, 0);
-    } catch {
+    } catch (away) {
       say(form); // Nothing that was typed is lost: the page stays as it is.
     } finally {
       busy = false;

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
 
 from services.intake import calls_store
 from services.intake.calls import is_kept_apart
@@ -22,11 +22,13 @@ from services.intake.channels.helpline.capture import IDLE, CallIn, facts_of, to
 from services.intake.preparing import Besides, Message, number_index, prepare, submitted
 from shared import telemetry
 from shared.access import Caller, require
-from shared.access_rules import owner_of
+from shared.access_rules import Verb, owner_of, scope_of
 from shared.clock import now, rfc3339
-from shared.errors import Conflict, NotFound
+from shared.database import transaction
+from shared.errors import Conflict, InvalidBody, NotFound
 from shared.openapi import body_of
 from shared.outbox import Stamp
+from shared.paging import decode_cursor, page
 from shared.text import PhoneInvalid, parse_phone
 from shared.vocabulary import Channel, Role
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from services.intake.calls_store import Call
     from services.intake.channels import Desk
 
+_STATES = {"call": "open", "no_case": "kept_apart"}
 _DESK = (Role.COORDINATOR, Role.SUPERVISOR)
 _TAKES = (Role.OPERATOR, *_DESK)
 
@@ -117,6 +120,28 @@ def make_router(desk: Desk) -> APIRouter:
             return 201, await _store(desk, conn, body, caller, None)
 
         return await act(service, request, do)
+
+    @router.get("/calls", response_model=None)
+    async def mine(
+        caller: Annotated[Caller, Depends(require(*_TAKES))],
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        """List the calls that the caller took, the newest first: what kind, when, what came of it.
+
+        `state`: `open`, `kept_apart` or `report`. Nothing of who called or of whom.
+        """
+        before = decode_cursor(after)
+        if not isinstance(before, int | None):
+            raise InvalidBody("the cursor is not valid")
+        async with transaction(service.web, scope_of(caller, Verb.SEE, now())) as conn:
+            rows = await calls_store.list_own(conn, caller.actor, before, limit)
+        items = [{**row, "state": _STATES.get(row["state"], "report")} for row in rows]
+        more = items[-1]["seq"] if len(items) == limit else None
+        for item in items:
+            del item["seq"]
+        told = msgspec.to_builtins(page(items, more))
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     @router.put("/calls/{call_id}", response_model=None, openapi_extra=body_of(CallIn))
     async def save(

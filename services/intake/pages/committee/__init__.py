@@ -7,6 +7,7 @@ service worker takes a new version of all of them at once.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,6 @@ _HERE: Final = Path(__file__).parent
 _STATIC: Final = _HERE / "static"
 _AT: Final = "/committee"
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
-_FONTS: Final = ("bangla.woff2", "bangla-bold.woff2")
 _WORKER: Final = "worker.js"
 _MANIFEST: Final = {
     "name": "কমিটি",
@@ -57,7 +57,8 @@ def make_router() -> APIRouter:
     pages = Pages("intake", _HERE, for_learners=True)  # nobody is kept from reporting
     router = pages.router()
     files = {f.name: f.read_bytes() for f in sorted(_STATIC.iterdir()) if f.suffix in _TYPES}
-    worker = _worker(pages, files)
+    files[_WORKER] = _worker(pages, files)
+    small = {name: gzip.compress(content, 9, mtime=0) for name, content in files.items()}
     kept = {**headers.ASSET, "Cache-Control": "no-cache"}
 
     @router.get(_AT, response_model=None)
@@ -73,6 +74,7 @@ def make_router() -> APIRouter:
             words=sorted(told.items()),
             lessons=lessons,
             modules=list_modules(pages.language(request)),
+            scripts=[name for name in files if name.endswith(".js") and name != _WORKER],
             concerns=[(code, pages.text(request, CONCERN_WORDS[code])) for code in CONCERNS],
             sexes=[
                 (code, pages.text(request, SEXES[code]))
@@ -92,12 +94,15 @@ def make_router() -> APIRouter:
         return Response(_ICON, headers=kept, media_type="image/svg+xml")
 
     @router.get(f"{_AT}/{{name}}", response_model=None)
-    async def file(name: str) -> Response:
-        ending = _TYPES.get(Path(name).suffix)
-        content = worker if name == _WORKER else files.get(name)
-        if content is None or ending is None:
+    async def file(request: Request, name: str) -> Response:
+        if name not in files:
             raise NotFound
-        return Response(content, headers={**kept, "Service-Worker-Allowed": _AT}, media_type=ending)
+        told = {**kept, "Service-Worker-Allowed": _AT}
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        if packed:
+            told["Content-Encoding"] = "gzip"
+        content = (small if packed else files)[name]
+        return Response(content, headers=told, media_type=_TYPES[Path(name).suffix])
 
     return router
 
@@ -107,7 +112,7 @@ def _worker(pages: Pages, files: dict[str, bytes]) -> bytes:
     style = pages.assets.address("style.css")
     shell = [_AT, *(f"{_AT}?lang={language}" for language in LANGUAGES), style]
     shell += [f"{_AT}/{name}" for name in files if name != _WORKER]
-    shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg", *map(pages.assets.address, _FONTS)]
+    shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg"]
     modules = [list_modules(language) for language in LANGUAGES]
     mark = hashlib.sha256(repr((WORDS, LESSONS, modules, shell)).encode())
     for name in sorted(files):

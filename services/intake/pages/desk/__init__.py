@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake.pages.desk import acts, calls, routes
-from services.intake.pages.desk.frame import Frame, make_pages
+from services.intake.pages.desk import acts, calls, documents, erasure, news, routes, search, team
+from services.intake.pages.desk.frame import make_frame
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -15,10 +15,18 @@ if TYPE_CHECKING:
 
 def make_routers(service: Service) -> tuple[APIRouter, ...]:
     """Make the routes of the desk in the process of cases: what is looked at, what is done."""
-    frame = Frame(make_pages())
-    return routes.make_router(service, frame), acts.make_router(service, frame)
+    frame = make_frame(service)
+    return (
+        routes.make_router(service, frame),
+        search.make_router(frame),
+        team.make_router(service, frame),
+        documents.make_router(frame),
+        erasure.make_router(frame),
+        news.make_router(service, frame),
+        acts.make_router(service, frame),
+    )
 
 
-def make_calls_router() -> APIRouter:
+def make_calls_router(service: Service) -> APIRouter:
     """Make the routes of calls, in the process of the channel that takes them."""
-    return calls.make_router(Frame(make_pages()))
+    return calls.make_router(make_frame(service))

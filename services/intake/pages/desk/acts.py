@@ -14,14 +14,15 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.intake.pages.desk.fields import json_of
-from services.intake.pages.desk.frame import DESK, Frame, pass_on
-from services.intake.pages.desk.routes import case_page, queue_page, team_page
+from services.intake.pages.desk.frame import DESK, Frame
+from services.intake.pages.desk.routes import case_page, queue_page
+from services.intake.pages.desk.team import team_page
 from services.intake.sign_in.api import local_path
 from shared.access import Caller, require
 from shared.errors import NotFound
 from shared.inside import Answer, Refused
-from shared.pages import headers
 from shared.pages.forms import Form, read_form
+from shared.pages.refusals import pass_on
 
 if TYPE_CHECKING:
     from shared.runtime import Service
@@ -30,8 +31,8 @@ _Desk = Annotated[Caller, Depends(require(*DESK))]
 
 STEPS: Final = frozenset(
     {
-        "triage", "assign", "verify", "assess", "safety-plan", "plan", "contacts", "visits",
-        "visit-back", "committee-tasks", "consent", "split", "link", "unlink", "handover",
+        "triage", "assign", "verify", "assess", "safety-plan", "plan", "contacts", "notes",
+        "visits", "visit-back", "committee-tasks", "consent", "split", "link", "unlink", "handover",
         "feedback", "close", "reopen",
     }
 )  # fmt: skip
@@ -68,7 +69,6 @@ def make_router(service: Service, frame: Frame) -> APIRouter:
 
     _add_steps(router, frame, send)
     _add_tasks(router, service, frame, send)
-    _add_documents(router, frame, send)
     _add_duty(router, service, frame, send)
     return router
 
@@ -126,33 +126,6 @@ def _add_tasks(router: APIRouter, service: Service, frame: Frame, send: Send) ->
         return frame.pages.go(request, back, said="claimed" if verb == "claim" else "ended")
 
 
-def _add_documents(router: APIRouter, frame: Frame, send: Send) -> None:
-    @router.post("/desk/attachments/{attachment_id}/open", response_model=None)
-    async def look(request: Request, attachment_id: UUID, caller: _Desk) -> Response:
-        """Answer the blurred copy itself, or the voice note: no page keeps it."""
-        del caller
-        form = await read_form(request)
-        path = f"/intake/v1/attachments/{attachment_id}/open"
-        try:
-            opened = await send(request, path, Form(), {"reason": form.get("reason")})
-        except Refused as refused:
-            pass_on(refused)
-            raise NotFound from None
-        told = {**headers.INSIDE, "Content-Disposition": "inline"}
-        return Response(opened.raw, media_type=opened.media_type, headers=told)
-
-    @router.post("/desk/attachments/{attachment_id}/flag", response_model=None)
-    async def flag(request: Request, attachment_id: UUID, caller: _Desk) -> Response:
-        del caller
-        form = await read_form(request)
-        try:
-            await send(request, f"/intake/v1/attachments/{attachment_id}/flag", Form(), {})
-        except Refused as refused:
-            pass_on(refused)
-            raise NotFound from None
-        return frame.pages.go(request, local_path(form.get("back") or "/desk"), said="flagged")
-
-
 def _add_duty(router: APIRouter, service: Service, frame: Frame, send: Send) -> None:
     async def act(
         request: Request, caller: Caller, form: Form, method: str, path: str, body: object
@@ -169,9 +142,21 @@ def _add_duty(router: APIRouter, service: Service, frame: Frame, send: Send) -> 
                 refused.status,
                 problem=refused,
                 filled=filled_in(form),
-                filled_form="duty",
+                filled_form="ties" if "/ties" in path else "duty",
             )
         return frame.pages.go(request, "/desk/team", said="done")
+
+    @router.post("/desk/team/ties", response_model=None)
+    async def tie(request: Request, caller: _Desk) -> Response:
+        """Say that two are close: where a case names one, the other loses sight of it."""
+        form = await read_form(request)
+        body = json_of(form.fields)
+        return await act(request, caller, form, "POST", "/intake/v1/ties", body)
+
+    @router.post("/desk/team/ties/{tie_id}/end", response_model=None)
+    async def untie(request: Request, tie_id: UUID, caller: _Desk) -> Response:
+        form = await read_form(request)
+        return await act(request, caller, form, "DELETE", f"/intake/v1/ties/{tie_id}", None)
 
     @router.post("/desk/team/duty", response_model=None)
     async def enter(request: Request, caller: _Desk) -> Response:

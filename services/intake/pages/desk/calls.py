@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from services.intake.helplines import load_lines
 from services.intake.pages.desk.acts import filled_in
 from services.intake.pages.desk.fields import json_of
-from services.intake.pages.desk.frame import DESK, LANGUAGES, TAKES, Frame, pass_on
+from services.intake.pages.desk.frame import DESK, LANGUAGES, TAKES, Frame
 from shared.access import Caller, require
 from shared.inside import Refused
 from shared.pages import headers
 from shared.pages.forms import Form, read_form
+from shared.pages.refusals import pass_on
 
 if TYPE_CHECKING:
     from shared.inside import Answer
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 _Takes = Annotated[Caller, Depends(require(*TAKES))]
 
 _AT: Final = "/intake/v1/helpline/calls"
+DONE: Final = "call-done"
+"""What the page after a call shows."""
+
+_SHOWN: Final = ("call_id", "kept_apart", "receipt", "words", "case_ids")
+
 _NOT_SAID: Final = frozenset({"call_id", "revision", "end"})
 
 
@@ -43,9 +50,10 @@ def revision_of(form: Form) -> int:
     return int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0  # noqa: PLR2004
 
 
-def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
+def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (small routes)
     """Make the routes of calls."""
     router = frame.pages.router(files=False)
+    _add_after(router, frame)
 
     async def save(request: Request, form: Form, *, goes_on: bool) -> Answer:
         body = body_of_call(form, goes_on=goes_on)
@@ -90,8 +98,7 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
         if goes_on:
             call["call_id"] = answer.value["call_id"]
             return page(request, caller, said="done", **told, **call)
-        sees = caller.role in DESK
-        return frame.show(request, "call_done", caller, answer=answer.value, sees=sees)
+        return _end(frame, request, caller, answer.value)
 
     @router.post("/desk/calls/keep", response_model=None)
     async def keep(request: Request, caller: _Takes) -> Response:
@@ -113,10 +120,53 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (five small routes)
         except Refused as refused:
             pass_on(refused)
             return page(request, caller, refused.status, problem=refused)
-        told = {"kept_apart": False, **answer.value}
-        return frame.show(request, "call_done", caller, answer=told, sees=caller.role in DESK)
+        return _end(frame, request, caller, {"kept_apart": False, **answer.value})
 
     return router
+
+
+def _end(frame: Frame, request: Request, caller: Caller, answer: dict[str, Any]) -> Response:
+    """Send the browser on to what came of a call."""
+    shown = {name: answer[name] for name in _SHOWN if name in answer}
+    response = frame.pages.go(request, "/desk/calls/done")
+    frame.kept.keep(response, DONE, caller, shown)
+    return response
+
+
+def _add_after(router: APIRouter, frame: Frame) -> None:
+    @router.get("/desk/calls/mine", response_model=None)
+    async def mine(
+        request: Request,
+        caller: _Takes,
+        after: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> Response:
+        """Show the calls that somebody took themself, the newest first."""
+        try:
+            found = await frame.inside(request).get(request, _AT, after=after)
+        except Refused as refused:
+            pass_on(refused)
+            return frame.pages.go(request, "/desk/calls/mine")
+        query = urlencode({"after": found["next"]}) if found["next"] else ""
+        return frame.show(
+            request,
+            "calls",
+            caller,
+            calls=found["items"],
+            sees=caller.role in DESK,
+            after=f"/desk/calls/mine?{query}" if query else None,
+            first="/desk/calls/mine" if after else None,
+        )
+
+    @router.get("/desk/calls/done", response_model=None)
+    async def done(request: Request, caller: _Takes) -> Response:
+        """Show what came of a call, its secret number once."""
+        answer = frame.kept.find(request, DONE, caller, dict[str, Any])
+        if answer is None:
+            return frame.pages.go(request, "/desk/calls")
+        sees = caller.role in DESK
+        response = frame.show(request, "call_done", caller, answer=answer, sees=sees)
+        frame.kept.drop(response, DONE)
+        return response
 
 
 def _spoken() -> list[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from services.intake.pages.desk.frame import pass_on, short_of
+from services.intake.pages.desk.frame import short_of
 from shared.inside import Refused
 from shared.pages.languages import show_place
+from shared.pages.refusals import pass_on
 from shared.pages.words import N_
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from services.intake.pages.desk.frame import Frame
     from shared.pages.languages import Language
 
-LOOKS: Final = ("persons", "notes", "messages", "similar")
-"""What stays closed until somebody asks to see it."""
+LOOKS: Final = {"persons": "who", "notes": "line-head", "messages": "said", "similar": "family"}
+"""What stays closed until somebody asks to see it, and where on the page it stands."""
 
 _SHOWN: Final = {
     "name": N_("Name"),
@@ -83,7 +84,7 @@ class CaseView:
         work = await self.get(f"{self._at}/work")
         tasks = (await self.get("/intake/v1/tasks", case_id=str(self._case_id)))["items"]
         steps = list(reversed(work["steps"]))
-        back = {s["detail"].get("visit_id") for s in steps if s["kind"] == "visit-back"}
+        back = {s["detail"].get("visit") for s in steps if s["kind"] == "visit-back"}
         return {
             "case": case,
             "short": short_of(self._case_id),
@@ -156,7 +157,7 @@ def verbs_of(case: dict[str, Any], following: Sequence[str], waiting: set[str]) 
     facts = case["facts"]
     if case["status"] in _PLAIN:
         return [verb for verb in following if case["status"] == "closed"]
-    more = ["triage", "visits", "committee-tasks", "handover", "feedback"]
+    more = ["triage", "notes", "visits", "committee-tasks", "handover", "feedback"]
     if facts["about"] == "person" and (facts["count"] > 1 or facts.get("count_max")):
         more.append("split")
     first = ["triage"] if "triage" in waiting or not facts["entitled"] else []

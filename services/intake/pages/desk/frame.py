@@ -14,11 +14,12 @@ from services.intake.casework.review import ClosingReason
 from services.intake.pages.desk import names
 from shared import places
 from shared.clock import now
-from shared.errors import Forbidden, NotFound, StepUpNeeded, Unauthenticated, Unavailable
-from shared.inside import Inside, Refused
+from shared.inside import Inside
+from shared.pages.kept import Kept
 from shared.pages.languages import digits, show_place
 from shared.pages.pages import Pages
 from shared.pages.words import KINDS, N_
+from shared.settings import read_key
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from shared.access import Caller
     from shared.pages.languages import Language
+    from shared.runtime import Service
 
 HERE: Final = Path(__file__).parent
 DESK: Final = (Role.COORDINATOR, Role.SUPERVISOR)
@@ -58,9 +60,11 @@ _UNDER: Final = (
 )
 
 
-def make_pages() -> Pages:
-    """Make the desk's pages."""
-    return Pages("intake", HERE)
+def make_frame(service: Service) -> Frame:
+    """Make the frame of the desk's pages, with their texts and files."""
+    settings = service.settings
+    kept = Kept(read_key(settings, "signing.key"), settings.public_url)
+    return Frame(Pages("intake", HERE), kept)
 
 
 def short_of(case_id: object) -> str:
@@ -103,9 +107,10 @@ def _named(option: tuple[str, str]) -> str:
 class Frame:
     """Shows pages of the desk, and asks the interface for them."""
 
-    def __init__(self, pages: Pages) -> None:
-        """Take the pages."""
+    def __init__(self, pages: Pages, kept: Kept) -> None:
+        """Take the pages, and what keeps for the next of them what no address may hold."""
         self.pages = pages
+        self.kept = kept
 
     @staticmethod
     def inside(request: Request) -> Inside:
@@ -148,8 +153,9 @@ class Frame:
             "reasons": tuple(REASONS.items()),
             "rooms": rooms_of(caller),
             "ago": _ago(language),
+            "come_back": page_of(request),
         } | values
-        return self.pages.show(request, f"{name}.html", status, caller=caller, **values)
+        return self.pages.show(request, f"{name}.html", status, me=caller, caller=caller, **values)
 
     def lists(self, request: Request) -> dict[str, Any]:
         """Return what forms choose from."""
@@ -168,6 +174,17 @@ class Frame:
         }
 
 
+def page_of(request: Request) -> str:
+    """Return where a page can be had again that answered a form; empty where it has an address."""
+    if request.method != "POST":
+        return ""
+    _, _, room, *more = request.url.path.split("/")
+    if room == "cases" and more:
+        below = "/erasure" if more[-1] in ("erase", "hold", "lift") else ""
+        return f"/desk/cases/{more[0]}{below}"
+    return "/desk" if room == "tasks" else f"/desk/{room}"
+
+
 def _ago(language: Language) -> Callable[[datetime], str]:
     at = now()
 
@@ -184,33 +201,12 @@ def rooms_of(caller: Caller) -> list[tuple[str, str]]:
     """Return the rooms of the desk for a role: address and name."""
     call = [("/desk/calls", N_("A call"))]
     if caller.role not in DESK:
-        return call
+        return [*call, ("/desk/calls/mine", N_("My calls"))]
     return [
         ("/desk", N_("What waits")),
         ("/desk/search", N_("Search")),
         *call,
+        ("/referral/pages/places", N_("Free places")),
         ("/desk/team", N_("Team")),
+        ("/figures/running", N_("Figures")),
     ]
-
-
-def pass_on(refused: Refused) -> None:
-    """Raise what a page answers as a whole: signing in, nothing here, not now.
-
-    Any other refusal is told on the page that the form stands on.
-
-    Raises:
-        Unauthenticated, StepUpNeeded, NotFound, Forbidden, Unavailable: as the interface said.
-
-    """
-    members = {k: v for k, v in refused.problem.items() if k in ("needs", "max_age", "sign_in")}
-    match refused.status:
-        case 401 if refused.slug == "step-up-needed":
-            raise StepUpNeeded(None, **members)
-        case 401:
-            raise Unauthenticated
-        case 404:
-            raise NotFound
-        case 403 if not refused.problem.get("detail"):
-            raise Forbidden
-        case 503:
-            raise Unavailable

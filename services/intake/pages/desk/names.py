@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.intake.pages.desk.details import DETAILS as DETAILS  # noqa: PLC0414  (pages read it here)
 from shared.pages.words import N_
 
 GROUPS: Final = {
@@ -107,6 +108,7 @@ STEPS: Final = {
     "page": N_("Paged"),
     "claim": N_("Taken on"),
     "debrief": N_("Talked about it"),
+    "note": N_("Note"),
 }
 
 DO: Final = {
@@ -117,6 +119,7 @@ DO: Final = {
     "safety-plan": N_("Make a safety plan"),
     "plan": N_("Agree on a plan"),
     "contacts": N_("Note a contact"),
+    "notes": N_("Write a note"),
     "visits": N_("Note a visit"),
     "committee-tasks": N_("Ask a committee member for something"),
     "consent": N_("Write down what the person agreed to"),
@@ -135,6 +138,8 @@ SAID: Final = {
     "asked": N_("The question waits behind the secret number."),
     "flagged": N_("Nobody opens it any more; a supervisor decides."),
     "original": N_("Another person must ask for it too."),
+    "erase_waits": N_("Another person must agree before anything is erased."),
+    "erased": N_("It is erased."),
 }
 
 CODES: Final = {
@@ -248,6 +253,20 @@ CODES: Final = {
     "us": N_("Us"),
     "people": N_("Persons"),
     "place": N_("A place"),
+    # what is erased, for whom, how it was made sure, what forbids it
+    "erase_case": N_("The person, and what was written down"),
+    "erase_reporter": N_("Whoever reported"),
+    "erase_alleged": N_("Who is said to do the harm"),
+    "retention": N_("The time to keep it is over"),
+    "document": N_("A document"),
+    "known_to_worker": N_("The worker knows the person"),
+    "call_back": N_("By calling back"),
+    "agreed_word": N_("The agreed word"),
+    "order": N_("An order"),
+    "court_order": N_("An order of a court"),
+    "investigation": N_("It is being investigated"),
+    "complaint": N_("A word about our own service"),
+    "safeguarding_review": N_("A look by who keeps people safe"),
     # calls
     "report": N_("A report"),
     "silent": N_("Silent"),
@@ -260,32 +279,3 @@ CODES: Final = {
     "in_danger": N_("In danger now"),
     "child_alone": N_("A child alone"),
 }
-
-DETAILS: Final = {
-    text: text
-    for text in (
-        N_("the case is about a place: split it when persons are known"),
-        N_("the case has no worker yet"),
-        N_("the risk was not assessed yet"),
-        N_("worker and supervisor are two persons"),
-        N_("this person cannot have the case"),
-        N_("this person cannot visit"),
-        N_("a goal is due before today"),
-        N_("a caregiver is alleged: nothing is agreed with one"),
-        N_("the case is not open"),
-        N_("the case is not closed"),
-        N_("expected back in the past"),
-        N_("they are linked already"),
-        N_("it is offered or handed over already"),
-        N_("they cannot have the case"),
-        N_("it was not offered to them"),
-        N_("too many heavy cases for one person: a supervisor can say why it is to be"),
-        N_("another supervisor must enter you"),
-        N_("another person took this step: read it and name its version in If-Match"),
-        N_("the call has ended"),
-        N_("a later save is stored"),
-        N_("Wait an hour, then try again"),
-        N_("Wait a minute, then try again"),
-    )
-}
-"""What the interface says of a refusal, as far as the desk says it in both languages."""

@@ -1,4 +1,4 @@
-"""The desk's pages that are looked at: what waits, a case, search, the team."""
+"""The desk's pages that are looked at: what waits, and a case."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from services.intake.pages.desk.case import LOOKS, CaseView
-from services.intake.pages.desk.frame import DESK, TAKES, Frame, district_options, pass_on
-from services.intake.pages.desk.names import LEVELS, SAID
+from services.intake.pages.desk.frame import DESK, TAKES, Frame, district_options
+from services.intake.pages.desk.names import SAID
 from services.intake.pages.desk.queue import (
     GROUPS,
     Wanted,
-    count_new,
-    load_digest,
     load_queue,
 )
 from shared.access import Caller, require
 from shared.clock import now, rfc3339
+from shared.errors import NotFound
 from shared.inside import Refused
 from shared.pages import headers
 from shared.pages.forms import read_form
-from shared.pages.words import N_
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -32,17 +31,20 @@ if TYPE_CHECKING:
 
 _Desk = Annotated[Caller, Depends(require(*DESK))]
 
-_DIGEST: Final = {
-    "reports": N_("Reports that came"),
-    "tasks": N_("Things that came up"),
-    "done": N_("Done"),
-    "nobodys": N_("Still nobody's"),
-    "closed": N_("Closed"),
-}
-
-_ABOVE: Final = ("supervisor", "district_focal_person", "safeguarding_focal_person")
-
 Word = Annotated[str | None, Query(max_length=20)]
+
+
+LOOK: Final = "look"
+"""What the page after this one opens."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What somebody asked to see of a case, why, and of whom else."""
+
+    case_id: str
+    what: str
+    reason: str
+    also: list[str]
 
 
 def said_in(request: Request) -> str | None:
@@ -61,8 +63,6 @@ def make_router(service: Service, frame: Frame) -> APIRouter:
     router = frame.pages.router()
     _add_queue(router, service, frame)
     _add_case(router, frame)
-    _add_search(router, frame)
-    _add_team(router, service, frame)
     return router
 
 
@@ -106,18 +106,6 @@ def _add_queue(router: APIRouter, service: Service, frame: Frame) -> None:
             return RedirectResponse("/desk/calls", 303, headers.INSIDE)
         return await queue_page(service, frame, request, caller)
 
-    @router.get("/desk/news", response_model=None)
-    async def news(
-        caller: _Desk,
-        since: Annotated[str, Query(max_length=40, pattern=r"^[0-9TZ:.-]+$")],
-        group: Word = None,
-        place: Word = None,
-        mine: Word = None,
-    ) -> Response:
-        wanted = wanted_in(group, place, mine)
-        many = await count_new(service, caller, wanted, since, now())
-        return JSONResponse({"new": many}, headers=headers.INSIDE)
-
 
 async def case_page(
     frame: Frame,
@@ -143,91 +131,32 @@ async def case_page(
 def _add_case(router: APIRouter, frame: Frame) -> None:
     @router.get("/desk/cases/{case_id}", response_model=None)
     async def case(request: Request, case_id: UUID, caller: _Desk) -> Response:
+        asked = frame.kept.find(request, LOOK, caller, Look)
+        if asked is not None and asked.case_id == str(case_id):
+            return await opened_page(frame, request, caller, asked)
         return await case_page(frame, request, caller, case_id)
 
     @router.post("/desk/cases/{case_id}", response_model=None)
     async def look(request: Request, case_id: UUID, caller: _Desk) -> Response:
-        """Open what is closed on the page, without an address of its own; the reading is told."""
+        """Open what is closed on the next page, once: it has no address of its own."""
         form = await read_form(request)
-        what = form.get("look")
+        what, page = form.get("look"), f"/desk/cases/{case_id}"
         if what not in LOOKS:
-            return await case_page(frame, request, caller, case_id)
+            raise NotFound
+        asked = Look(str(case_id), what, form.get("reason", "triage"), form.all("also"))
+        response = frame.pages.go(request, f"{page}#{LOOKS[what]}")
+        frame.kept.keep(response, LOOK, caller, asked)
+        return response
+
+
+async def opened_page(frame: Frame, request: Request, caller: Caller, asked: Look) -> Response:
+    """Show a case with what somebody asked to see, once; the reading is told. Raises as `get`."""
+    case_id = UUID(asked.case_id)
+    try:
         view = CaseView(frame, request, case_id)
-        try:
-            opened = await view.look(what, form.get("reason", "triage"), form.all("also"))
-        except Refused as refused:
-            return await case_page(frame, request, caller, case_id, refused.status, problem=refused)
-        return await case_page(frame, request, caller, case_id, **{what: opened})
-
-
-def _add_search(router: APIRouter, frame: Frame) -> None:
-    @router.get("/desk/search", response_model=None)
-    async def search(request: Request, caller: _Desk) -> Response:
-        return frame.show(request, "search", caller, found=None)
-
-    @router.post("/desk/search", response_model=None)
-    async def find(request: Request, caller: _Desk) -> Response:
-        form = await read_form(request)
-        by, what = form.get("by"), form.get("what")
-        body: dict[str, Any] = {by: what}
-        if by == "case":
-            body = {"case": what.replace(" ", "").lower()[:8]}
-        if by == "reference":
-            body = {"reference": {"system": form.get("system"), "value": what}}
-        values: dict[str, Any] = {"found": []}
-        status, inside = 200, frame.inside(request)
-        try:
-            answer = await inside.send(request, "POST", "/intake/v1/search", body)
-            for one in answer.value["items"]:
-                case = await inside.get(request, f"/intake/v1/cases/{one['case_id']}")
-                values["found"].append(case | one)
-        except Refused as refused:
-            if refused.status != 404:  # noqa: PLR2004
-                pass_on(refused)
-                values, status = {"found": None, "problem": refused}, refused.status
-        filled = {"by": [by], "what": [what], "system": [form.get("system")]}
-        return frame.show(
-            request, "search", caller, status, filled=filled, filled_form="search", **values
-        )
-
-
-def _add_team(router: APIRouter, service: Service, frame: Frame) -> None:
-    @router.get("/desk/team", response_model=None)
-    async def team(request: Request, caller: _Desk) -> Response:
-        return await team_page(service, frame, request, caller)
-
-
-async def team_page(
-    service: Service,
-    frame: Frame,
-    request: Request,
-    caller: Caller,
-    status: int = 200,
-    **more: Any,  # noqa: ANN401  (a template's values)
-) -> Response:
-    """Show loads, what waits for a supervisor, who is on duty, and the figures of a week."""
-    inside, at = frame.inside(request), now()
-    loads = (await inside.get(request, "/intake/v1/caseload"))["items"]
-    duty = await inside.get(request, "/intake/v1/duty")
-    told = await load_digest(service, caller, at)
-    digest = [
-        {"name": name, "day": told["day"][key], "week": told["week"][key]}
-        for key, name in _DIGEST.items()
-    ]
-    levels = [(level, frame.pages.text(request, text)) for level, text in LEVELS.items()]
-    names = dict(levels)
-    waiting = await load_queue(service, caller, Wanted(levels=_ABOVE), None, at)
-    return frame.show(
-        request,
-        "team",
-        caller,
-        status,
-        loads=loads,
-        duty=duty["items"],
-        nobody=", ".join(names[level] for level in duty["nobody"]),
-        digest=digest,
-        waiting=waiting.lines,
-        levels=levels,
-        districts=district_options(frame.pages.language(request)),
-        **({"said": said_in(request)} | more),
-    )
+        opened = await view.look(asked.what, asked.reason, asked.also)
+        response = await case_page(frame, request, caller, case_id, **{asked.what: opened})
+    except Refused as refused:
+        response = await case_page(frame, request, caller, case_id, refused.status, problem=refused)
+    frame.kept.drop(response, LOOK)
+    return response

@@ -35,7 +35,6 @@ _ENDED: Final = N_("You see this after your yes, and as long as you help.")
 _TEXTS: Final = (
     ("name", N_("Name")),
     ("phone", N_("Phone")),
-    ("support", N_("Needs besides")),
     ("places", N_("Places")),
     ("relation_to_reporter", N_("To whoever told us")),
     ("reporter", N_("Who told us")),
@@ -85,7 +84,6 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
 def _lines(person: dict[str, Any], language: Language) -> list[tuple[str, str]]:
     """Return what is known under its label, as texts."""
     told = {name: person.get(name) for name, _ in _TEXTS}
-    told["support"] = ", ".join(one.replace("_", " ") for one in person.get("support") or ())
     told["places"] = "; ".join(_place(one, language) for one in person.get("places") or ())
     told["told_before"] = ", ".join(one["who"] for one in person.get("told_before") or ())
     told["external_refs"] = ", ".join(

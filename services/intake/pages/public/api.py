@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 BACK: Final = "back"
 SEND: Final = "send"
+LAST: Final = "review"
+"""The step after which it is sent."""
+
 TO: Final = "step:"
 """How a button begins that goes to a step by its name, from the review."""
 
@@ -95,6 +98,7 @@ def add_telling(router: APIRouter, room: Room) -> None:
             districts=_districts(),
             offered=steps.offered(told) if step == "which" else [],
             lines=lines_now() if told.danger == "yes" else [],
+            work=room.desk.work.challenge() if step == LAST and room.desk.work.asked else None,
             **_CHOICES,
         )
 
@@ -117,17 +121,18 @@ def add_telling(router: APIRouter, room: Room) -> None:
         if step not in steps.STEPS:
             raise NotFound
         taken = steps.take(step, form, told)
-        if form.get("go") == SEND and step == "review":
-            return await send(request, taken.told)
+        if form.get("go") == SEND and step == LAST:
+            return await send(request, taken.told, form.get("work"))
         return show(request, *_next(step, form, taken))
 
-    async def send(request: Request, told: Told) -> Response:
+    async def send(request: Request, told: Told, work: str) -> Response:
         desk, language = room.desk, pages.language(request)
         report = validate(ReportIn, report_of(told, language))
         body = msgspec.json.encode(told)
         key = Key.of(key_of(told, body), scope="anonymous", body=body)
-        # A page without a script solves no proof of work: under load it waits its turn.
-        answer = await accept(desk, report, None, key, behind=desk.work.asked)
+        # A page without a script does no proof of work: under load it waits its turn.
+        behind = desk.work.asked and not desk.work.is_done(work)
+        answer = await accept(desk, report, None, key, behind=behind)
         made = msgspec.json.decode(answer)
         return pages.show(
             request,
@@ -152,7 +157,7 @@ def _next(step: str, form: Form, taken: steps.Taken) -> tuple[Any, ...]:
         return go.removeprefix(TO), told
     if taken.error is not None:
         return step, told, taken.error
-    return steps.after(step, told) if step != "review" else step, told
+    return steps.after(step, told) if step != LAST else step, told
 
 
 def _districts() -> list[places.Place]:

@@ -16,13 +16,17 @@ from fastapi.responses import Response
 from services.referral import offers_store
 from services.referral.domain import VERBS
 from services.referral.explaining import providers_in
+from services.referral.pages.desk.places import add_places, add_preview
 from services.referral.pages.desk.view import Choices, Shown, choices_in, in_order
 from shared.access import Caller, require
 from shared.database import transaction
-from shared.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from shared.errors import NotFound
 from shared.inside import Inside, Refused
 from shared.pages.forms import Form, read_form
+from shared.pages.kept import Kept
 from shared.pages.pages import Pages
+from shared.pages.refusals import pass_on
+from shared.settings import read_key
 from shared.vocabulary import Reason, Role
 
 if TYPE_CHECKING:
@@ -35,19 +39,27 @@ _Desk = Annotated[Caller, Depends(require(Role.COORDINATOR, Role.SUPERVISOR))]
 MOST: Final = 100
 """Referrals of one case on its page."""
 
+LINK: Final = "link"
+"""What the page after this one shows once: a worker's link."""
+
+WRONG: Final = frozenset({"stale", "conflict", "invalid-body"})
+"""Why something was not done, as the page after it says."""
+
 _OURS: Final = frozenset({"once", "version", "case_id"})
 
 
 def make_router(service: Service) -> APIRouter:
     """Make the routes of referral's part of the desk."""
     pages = Pages("referral", Path(__file__).parent)
+    kept = Kept(read_key(service.settings, "signing.key"), service.settings.public_url)
     router = pages.router()
+    add_places(router, pages, service)
+    add_preview(router, pages)
 
     async def show(
         request: Request,
         caller: Caller,
         case_id: UUID,
-        status: int = 200,
         **more: Any,  # noqa: ANN401
     ) -> Response:
         inside = Inside(request.app)
@@ -55,26 +67,35 @@ def make_router(service: Service) -> APIRouter:
             items = await _referrals(inside, request, case_id)
             told = [await _explained(inside, request, one) for one in items]
         except Refused as refused:
-            _pass_on(refused)
+            pass_on(refused)
             raise
         language = pages.language(request)
         shown = await _shown(service, items, told, language)
-        values = {
+        values: dict[str, Any] = {
             "case_id": case_id,
             "referrals": in_order(shown),
             "reasons": [str(reason) for reason in Reason],
             "once": lambda: str(uuid4()),
             "moment": datetime.fromisoformat,
-            "problem": None,
+            "wrong": "",
             "link": None,
             "at": "",
         }
         part = "part" if request.headers.get("x-part") else "whole"
-        return pages.show(request, f"{part}.html", status, caller=caller, **(values | more))
+        return pages.show(request, f"{part}.html", me=caller, **(values | more))
 
     @router.get("/referral/pages/cases/{case_id}/referrals", response_model=None)
     async def part(request: Request, case_id: UUID, caller: _Desk) -> Response:
-        return await show(request, caller, case_id)
+        made = kept.find(request, LINK, caller, dict[str, Any])
+        if made is None or request.headers.get("x-part"):
+            said = request.query_params.get("wrong", "")
+            wrong = said if said in WRONG else ""
+            at = request.query_params.get("at", "") if wrong else ""
+            return await show(request, caller, case_id, wrong=wrong, at=at)
+        at = str(made["referral_id"])
+        response = await show(request, caller, case_id, link=made, at=at)
+        kept.drop(response, LINK)
+        return response
 
     @router.post("/referral/pages/referrals/{referral_id}/{verb}", response_model=None)
     async def act(request: Request, referral_id: UUID, verb: str, caller: _Desk) -> Response:
@@ -82,6 +103,7 @@ def make_router(service: Service) -> APIRouter:
         if verb not in (*VERBS, "link"):
             raise NotFound
         case_id = _case_of(form)
+        page = f"/referral/pages/cases/{case_id}/referrals"
         path = f"/referral/v1/referrals/{referral_id}/{verb}"
         try:
             answer = await Inside(request.app).send(
@@ -93,11 +115,15 @@ def make_router(service: Service) -> APIRouter:
                 key=form.get("once") or None,
             )
         except Refused as refused:
-            _pass_on(refused)
-            at = str(referral_id)
-            return await show(request, caller, case_id, refused.status, problem=refused, at=at)
+            pass_on(refused)
+            slug = refused.slug if refused.slug in WRONG else "conflict"
+            return pages.go(request, page, at=str(referral_id), wrong=slug)
         if verb == "link":
-            return await show(request, caller, case_id, link=answer.value, at=str(referral_id))
+            response = pages.go(
+                request, f"/referral/pages/cases/{case_id}/referrals#r-{referral_id}"
+            )
+            kept.keep(response, LINK, caller, {"referral_id": referral_id, **answer.value})
+            return response
         return pages.go(request, f"/desk/cases/{case_id}", said="done")
 
     return router
@@ -154,15 +180,3 @@ async def _shown(
 
 def _is_open(referral: dict[str, Any]) -> bool:
     return bool({"release", "told"} & set(referral["allowed"]))
-
-
-def _pass_on(refused: Refused) -> None:
-    match refused.status:
-        case 401:
-            raise Unauthenticated
-        case 404:
-            raise NotFound
-        case 403 if not refused.problem.get("detail"):
-            raise Forbidden
-        case 503:
-            raise Unavailable

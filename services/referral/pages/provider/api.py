@@ -19,7 +19,7 @@ from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
 from shared.clock import now
 from shared.database import transaction
-from shared.errors import Forbidden, InvalidBody, NotFound
+from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, Stale
 from shared.outbox import Stamp
 from shared.pages.forms import read_form
 from shared.pages.languages import DHAKA
@@ -117,13 +117,10 @@ def _add_one(router: APIRouter, pages: Pages, service: Service, referrals: Refer
     def _named(request: Request, texts: Mapping[str, str]) -> list[tuple[str, str]]:
         return [(code, pages.text(request, text)) for code, text in texts.items()]
 
-    async def show(
-        request: Request, caller: Caller, referral: Referral, status: int = 200, wrong: str = ""
-    ) -> Response:
+    async def show(request: Request, caller: Caller, referral: Referral, wrong: str) -> Response:
         return pages.show(
             request,
             "referral.html",
-            status,
             me=caller,
             at=now(),
             one=referral,
@@ -138,7 +135,8 @@ def _add_one(router: APIRouter, pages: Pages, service: Service, referrals: Refer
     @router.get("/provider/{referral_id}", response_model=None)
     async def one(request: Request, referral_id: UUID, caller: _Worker) -> Response:
         """Show one referral and what may be done with it now."""
-        return await show(request, caller, await referrals.show(referral_id, caller, now()))
+        found = await referrals.show(referral_id, caller, now())
+        return await show(request, caller, found, request.query_params.get("wrong", ""))
 
     @router.post("/provider/{referral_id}/{verb}", response_model=None)
     async def answer(request: Request, referral_id: UUID, verb: str, caller: _Worker) -> Response:
@@ -149,9 +147,10 @@ def _add_one(router: APIRouter, pages: Pages, service: Service, referrals: Refer
             async with service.flow.begin() as conn:
                 await referrals.must(conn, referral_id, caller, Verb.ANSWER, now())
                 await referrals.act(conn, referral_id, order, actor_of(caller), now())
-        except InvalidBody:
-            found = await referrals.show(referral_id, caller, now())
-            return await show(request, caller, found, 422, verb)
+        except (InvalidBody, Stale, Conflict) as refused:
+            await referrals.show(referral_id, caller, now())
+            wrong = verb if isinstance(refused, InvalidBody) else "meanwhile"
+            return pages.go(request, f"/provider/{referral_id}", wrong=wrong)
         service.waker.wake()
         return pages.go(request, f"/provider/{referral_id}", done=verb)
 
@@ -167,7 +166,8 @@ def _add_places(router: APIRouter, pages: Pages, service: Service) -> None:
     async def places(request: Request, caller: _Worker) -> Response:
         """Show the provider's own offers, and how many places each has free."""
         found = await offers(caller)
-        return pages.show(request, "places.html", me=caller, found=found, wrong="")
+        wrong = request.query_params.get("wrong", "")
+        return pages.show(request, "places.html", me=caller, found=found, wrong=wrong)
 
     @router.post("/provider/places/{offer_id}", response_model=None)
     async def set_places(request: Request, offer_id: str, caller: _Worker) -> Response:
@@ -181,8 +181,7 @@ def _add_places(router: APIRouter, pages: Pages, service: Service) -> None:
                 stamp = Stamp(now(), caller.actor)
                 await change_capacity(conn, service.outbox, offer, free, None, stamp)
         except InvalidBody:
-            shown = await offers(caller)
-            return pages.show(request, "places.html", 422, me=caller, found=shown, wrong=offer_id)
+            return pages.go(request, "/provider/places", wrong=offer_id)
         service.waker.wake()
         return pages.go(request, "/provider/places", done=offer_id)
 

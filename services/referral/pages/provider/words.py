@@ -41,20 +41,6 @@ MILESTONES: Final[dict[str, str]] = {
     "follow_up": N_("Looked after it again"),
 }
 
-SUPPORT: Final[dict[str, str]] = {
-    "step_free": N_("A way without steps"),
-    "sign_language": N_("Sign language"),
-    "sight": N_("Sees little"),
-    "hearing": N_("Hears little"),
-    "speech": N_("Speaks with difficulty"),
-    "learning": N_("Understands slowly"),
-    "attendant": N_("Somebody to go along"),
-    "medication": N_("Takes medicine"),
-    "pregnant": N_("Is pregnant"),
-    "infant": N_("Has a baby along"),
-    "cannot_read": N_("Does not read"),
-}
-
 LANGUAGES: Final[dict[str, str]] = {
     "bn": N_("Bangla"),
     "en": N_("English"),

@@ -210,6 +210,22 @@ async function remove() {
   say('removed');
 }
 
+/* Speak the language that was chosen here last. Returns whether the page is left for it. */
+async function speak() {
+  const here = document.documentElement.lang;
+  if (new URLSearchParams(window.location.search).get('lang') === here) await store.keep('language', here);
+  const chosen = await store.find('language');
+  if (!chosen || chosen === here) return false;
+  window.location.replace('/committee?lang=' + chosen);
+  return true;
+}
+
+async function begun() {
+  if (await speak()) return;
+  await home();
+  if (navigator.onLine) await sync();
+}
+
 function start() {
   if (!self.crypto || !self.crypto.subtle || !self.indexedDB || !navigator.serviceWorker) {
     $('too-old').hidden = false;
@@ -231,7 +247,7 @@ function start() {
   document.addEventListener('visibilitychange', () => { if (document.hidden && key) idle = setTimeout(lock, LOCK_AFTER); });
   window.addEventListener('online', sync);
   window.addEventListener('offline', home);
-  home().then(() => (navigator.onLine ? sync() : undefined));
+  begun();
 }
 
 start();

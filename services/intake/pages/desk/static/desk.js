@@ -14,33 +14,76 @@ function step(by) {
   }
 }
 
+// The first thing that can be filled in or pressed in an element, unfolded when it is folded.
+function enter(place) {
+  if (!place) return;
+  const folded = place.closest("details:not([open])") || place.querySelector("details:not([open])");
+  if (folded) folded.open = true;
+  const first = place.querySelector("form input:not([type=hidden]), form select, form textarea, form button") || place;
+  first.focus();
+  first.scrollIntoView({ block: "center" });
+}
+
+const GO = {
+  j: () => step(1),
+  k: () => step(-1),
+  t: () => document.activeElement.closest("li")?.querySelector(".take button")?.click(),
+  n: () => enter(document.querySelector("#next details[open]") || document.querySelector("#next details")),
+  h: () => enter(document.querySelector('#referrals form[action$="/release"]') || document.querySelector("#referrals details")),
+  u: () => document.querySelector(".crumb a")?.click(),
+  "/": () => document.querySelector('a[href="/desk/search"]')?.click(),
+};
+
+// Keys of one letter can be turned off (WCAG 2.1.4): who speaks to the machine says letters.
+const OFF = "desk-keys-off";
+for (const button of document.querySelectorAll(".keys button")) {
+  const tell = () => { button.textContent = localStorage.getItem(OFF) ? button.dataset.on : button.dataset.off; };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (localStorage.getItem(OFF)) localStorage.removeItem(OFF);
+    else localStorage.setItem(OFF, "1");
+    tell();
+  });
+  tell();
+}
+
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.ctrlKey) event.target.closest("form")?.requestSubmit();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, textarea, select")) return;
-  if (event.key === "j") step(1);
-  else if (event.key === "k") step(-1);
-  else if (event.key === "t") document.activeElement.closest("li")?.querySelector(".take button")?.click();
-  else if (event.key === "/" && document.querySelector('a[href="/desk/search"]')) {
-    event.preventDefault();
-    location.assign("/desk/search");
-  }
+  if (event.target.closest("input:not([type=radio], [type=checkbox]), textarea, select")) return;
+  const go = GO[event.key];
+  if (!go || localStorage.getItem(OFF)) return;
+  event.preventDefault();
+  go();
 });
+
+// A page that answered a form has its own address from now on: going back sends nothing again.
+const back = document.querySelector('meta[name="come-back"]');
+if (back) history.replaceState(null, "", back.content);
 
 // What came since the page was made: said in a bar, never moved into the list by itself.
 const news = document.getElementById("news");
 if (news) {
   const link = news.querySelector("a");
   const digits = (many) => (document.documentElement.lang === "bn" ? many.toLocaleString("bn-BD") : String(many));
-  const look = async () => {
-    if (document.hidden) return;
-    const answer = await fetch(news.dataset.at, { headers: { accept: "application/json" } }).catch(() => null);
-    if (!answer || !answer.ok || answer.redirected) return;
-    const { new: many } = await answer.json();
+  const say = (many) => {
     link.textContent = many === 1 ? news.dataset.one : news.dataset.many.replace("{}", digits(many));
     news.hidden = many === 0;
   };
-  setInterval(look, Number(news.dataset.every || 15) * 1000);
-  document.addEventListener("visibilitychange", look);
+  // One line a page that is looked at: a browser has six for a site.
+  let line = null;
+  const listen = () => {
+    if (document.hidden) {
+      if (line) line.close();
+      line = null;
+    } else if (!line) {
+      line = new EventSource(news.dataset.at);
+      line.onmessage = (event) => say(JSON.parse(event.data).new);
+    }
+  };
+  document.addEventListener("visibilitychange", listen);
+  addEventListener("pagehide", () => { if (line) line.close(); line = null; });
+  listen();
 }
 
 // A part that another service serves; the link inside it is what stands there without this.

@@ -1,0 +1,100 @@
+"""Runs every fault and prints one table: `python -m tests.faults` (`make faults`).
+
+`--list` names them; `--only WORD` (again and again) chooses those whose name holds a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.faults.baselines import baselines
+from tests.faults.campaign import campaign
+from tests.faults.compared import RIVALS
+from tests.faults.listed import FAULTS, PROVED
+from tests.faults.proving import prove
+from tests.faults.rigs import RIGS
+from tests.faults.rows import Row, markdown, plain, said, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.faults.compared import Rival
+    from tests.faults.scene import Named
+
+
+def chosen(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names that hold one of the words; all when there are none."""
+    return [n for n in names if not words or any(word.lower() in n.lower() for word in words)]
+
+
+async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
+    """Run named faults, a stack for each rig."""
+    rows: list[Row] = []
+    for rig in RIGS:
+        ours = [fault for fault in faults if fault.rig == rig]
+        may = [fault for fault in ours if not fault.root or os.geteuid() == 0]
+        async for row in campaign(rig, home, may, seed):
+            rows.append(row)
+            print(said(row), flush=True)
+        for fault in ours:
+            if fault not in may:
+                rows.append(Row(fault=fault.name, rig=RIGS[rig], error="not tried: needs root"))
+                print(said(rows[-1]), flush=True)
+    return rows
+
+
+async def compare(home: Path, rivals: Sequence[Rival], seed: int) -> list[Row]:
+    """Run the baselines beside ours."""
+    rows: list[Row] = []
+    async for row in baselines(home / "lab", rivals, seed):
+        rows.append(row)
+        print(said(row), flush=True)
+    return rows
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--only", action="append", default=[], metavar="WORD")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 0))
+    parser.add_argument("--out", type=Path, default=Path("faults"), help="folder of the table")
+    told = parser.parse_args(words)
+    seed = told.seed or secrets.randbelow(2**31) + 1
+    everything = [o.name for o in FAULTS] + [o.name for o in PROVED] + [o.name for o in RIVALS]
+    names = set(chosen(told.only, everything))
+    if told.list:
+        print("\n".join(name for name in everything if name in names))
+        return 0
+    print(f"to repeat: SEED={seed}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, too
+    started = time.monotonic()
+    home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
+    rows = asyncio.run(strike(home, [f for f in FAULTS if f.name in names], seed))
+    rows += asyncio.run(compare(home, [r for r in RIVALS if r.name in names], seed))
+    for row in prove([one for one in PROVED if one.name in names]):
+        rows.append(row)
+        print(said(row), flush=True)
+    told.out.mkdir(parents=True, exist_ok=True)
+    (told.out / "faults.json").write_bytes(to_json(rows))
+    head = f"Seed {seed}, {time.monotonic() - started:.0f} s.\n\n"
+    (told.out / "faults.md").write_text(head + markdown(rows))
+    print(f"\n{plain(rows)}\n\n{head}{told.out / 'faults.md'}, {told.out / 'faults.json'}")
+    if all(row.clean for row in rows):
+        shutil.rmtree(home, ignore_errors=True)
+        return 0
+    print(f"what was tried and logged is left in {home}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
