@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily, figures, operations
+from services.intake.alike import api as alike_api
+from services.intake.alike.service import Alikes
 from services.intake.casework import api as desk_api
 from services.intake.casework import (
     api_duty,
@@ -40,9 +42,9 @@ from services.intake.contacts import api as contacts_api
 from services.intake.contacts import workers_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure import api_search
+from services.intake.disclosure.look_ups import LookUps
 from services.intake.disclosure.search import Search
 from services.intake.disclosure.service import Disclosures
-from services.intake.disclosure.similar import LookUps
 from services.intake.erasure import api as erasure_api
 from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
@@ -245,7 +247,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
     service.tasks += [sweep, measure, keep_list]
     figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
-    search = Search(service.outbox, secrets, LookUps(secrets.index))
+    look_ups, families = LookUps(secrets.index), Families(stages, secrets.index)
+    search = Search(service.outbox, secrets, look_ups)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -255,7 +258,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),
-        api_kin.make_kin_router(service, Families(stages, secrets.index)),
+        api_kin.make_kin_router(service, families),
+        alike_api.make_router(service, Alikes(stages, look_ups), families),
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake.pages.desk import acts, calls, routes
+from services.intake.pages.desk import acts, alike, calls, routes
 from services.intake.pages.desk.frame import Frame, make_pages
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def make_routers(service: Service) -> tuple[APIRouter, ...]:
     """Make the routes of the desk in the process of cases: what is looked at, what is done."""
     frame = Frame(make_pages())
-    return routes.make_router(service, frame), acts.make_router(service, frame)
+    return (
+        routes.make_router(service, frame),
+        alike.make_router(frame),
+        acts.make_router(service, frame),
+    )
 
 
 def make_calls_router() -> APIRouter:
