@@ -97,7 +97,8 @@ class CaseWork(_Data, frozen=True, kw_only=True):
     `finding` is `substantiated`, `not_substantiated` or `unknown`; `risk` high, medium or low by
     `instrument`, or null. `linked` are cases that a person said belong together; `merged` those
     that a person said are of the same person and are worked on here, each with this one as its
-    `merged_into`; `handover` is `offered` or `accepted`, to `handed_to`.
+    `merged_into`; `handover` is `offered` or `accepted`, to `handed_to`; `alert` is
+    `out` while the police look for a missing child.
     """
 
     worker: str | None = None
@@ -114,6 +115,7 @@ class CaseWork(_Data, frozen=True, kw_only=True):
     merged_into: UUID | None = None
     handover: str | None = None
     handed_to: str | None = None
+    alert: str | None = None
 
 
 class Step(_Data, frozen=True, kw_only=True):

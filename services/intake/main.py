@@ -54,6 +54,11 @@ from services.intake.keys.rotation import Rotation, check_keys
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.packets import api as packets_api
+from services.intake.packets import replies as packet_replies
+from services.intake.packets.alerts import Alerts
+from services.intake.packets.connectors import connectors_from
+from services.intake.packets.service import Packets
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
@@ -244,9 +249,15 @@ def _add_cases(ground: _Ground, app: App) -> None:
         lambda: digest.begin(service.flow),
         lambda: figures.begin(service.flow, now()),
     ]
-    service.tasks += [sweep, measure, keep_list]
     figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
+    connectors = connectors_from(os.environ)
+    packets = Packets(stages, disclosures, secrets.index, connectors)
+
+    async def take_replies() -> None:
+        await packet_replies.watch(service, packets)
+
+    service.tasks += [sweep, measure, keep_list, *([take_replies] if connectors else [])]
     look_ups, families = LookUps(secrets.index), Families(stages, secrets.index)
     search = Search(service.outbox, secrets, look_ups)
     rooms = (
@@ -271,6 +282,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         api_search.make_search_router(service, search),
+        packets_api.make_router(service, packets),
+        packets_api.make_alert_router(service, Alerts(stages)),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, make_sign_in(service)),
         disclosure_pages.make_router(service, disclosures),

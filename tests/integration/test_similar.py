@@ -94,7 +94,7 @@ async def test_what_was_said_to_be_different_is_shown_again_when_more_is_known(r
     assert await similar(room, first) == await similar(room, twin) == []
     (apart,) = await similar(room, twin, different=True)
     assert (apart["case_id"], apart["said"], apart["new"]) == (first, "different", [])
-    assert (await room.events(twin))[-2]["type"] == "cases-told-apart"
+    assert "cases-told-apart" in [event["type"] for event in await room.events(twin)]
     for case_id in (first, twin):
         async with room.engine.begin() as conn:
             await conn.exec_driver_sql(

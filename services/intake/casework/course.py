@@ -232,6 +232,8 @@ def record_contact(case_id: UUID, facts: CaseFacts, contact: Contact) -> Done:
     if contact.result == "unsafe":
         urgency = min(facts.urgency or Urgency.T1, Urgency.T1)
         opens = (Task("contact_unsafe", urgency=urgency, level=SUPERVISOR),)
+    elif reached and facts.work.alert is not None:
+        opens = (Task("alert_down", urgency=Urgency.T1),)
     draft = told(case_id, "contact-recorded", facts, step)
     return Done(facts, (draft,), Orders(opens, ends))
 
