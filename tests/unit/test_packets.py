@@ -316,6 +316,9 @@ def test_it_is_taken_down_once_and_its_event_says_nothing_of_why() -> None:
     out = alert.make(CASE, MISSING, "no", Role.SUPERVISOR).facts
     done = alert.take_down(CASE, out)
     assert done.facts.work == MISSING.work
-    assert done.drafts[0].data.step.reasons == []
+    told = done.drafts[0].data
+    assert isinstance(told, CaseFacts)
+    assert told.step is not None
+    assert told.step.reasons == []
     with pytest.raises(Conflict):
         alert.take_down(CASE, done.facts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake.pages.desk import acts, alike, calls, routes
+from services.intake.pages.desk import acts, alike, calls, packets, routes
 from services.intake.pages.desk.frame import Frame, make_pages
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def make_routers(service: Service) -> tuple[APIRouter, ...]:
     return (
         routes.make_router(service, frame),
         alike.make_router(frame),
+        packets.make_router(frame),
         acts.make_router(service, frame),
     )
 
