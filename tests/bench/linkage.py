@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TRAINING: Final = 20261
 JUDGING: Final = 20262
-LOOKS: Final = 1 / 3
+LOOKS: Final = 1 / 2
 """Of the pairs a person looks at, how many at least must be worth it (on the training set)."""
 
 LEVELS: Final = {
@@ -59,6 +59,7 @@ class Pair:
     levels: Mapping[str, str]
     person: bool
     incident: bool
+    household: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def pairs_of(told: Sequence[Told]) -> tuple[list[Pair], Counter[str]]:
             levels_of(known[a], known[b], crowded),
             told[a].person == told[b].person,
             told[a].incident == told[b].incident,
+            told[a].household == told[b].household,
         )
         for a, b in combinations(range(len(told)), 2)
         if are_compared(known[a], known[b])
@@ -228,6 +230,11 @@ def report(seed: int, say: Callable[[str], None] = print) -> dict[str, Figures]:
             f"{name:9} so {one.so:5}  compared {one.compared:5}  looked at {one.looked:5}"
             f"  found {one.found:5}  precision {one.precision:.3f}  recall {one.recall:.3f}"
         )
+    person = models()[0]
+    kin = [p for p in pairs if p.household and not p.person]
+    taken = sum(person.score(p.levels) >= person.look for p in kin)
+    say(f"of {len(kin)} pairs of twins and siblings {taken} are shown as perhaps one person")
+    say(f"a person looks at {figures['either'].looked / len(told):.2f} pairs a report")
     return figures
 
 

@@ -55,6 +55,7 @@ class Told:
     at: datetime
     person: int
     incident: int
+    household: int
 
 
 def make_set(seed: int, incidents: int = 600, upazilas: int = 30) -> list[Told]:
@@ -182,7 +183,7 @@ class _Maker:
             body["happened"] = {
                 "from": (began + timedelta(days=self.chance.randint(-1, 1))).isoformat()
             }
-        return Told(body, at, person.number, incident)
+        return Told(body, at, person.number, incident, person.household)
 
     def _place(self, person: Person) -> list[dict[str, Any]]:
         kind = self.chance.random()
