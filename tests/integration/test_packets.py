@@ -12,6 +12,7 @@ import pytest
 
 from services.intake.casework import handover
 from services.intake.casework.stages import Asked, Entry, Stages
+from services.intake.consent.api import DecisionIn
 from services.intake.consent.store import consents_of
 from services.intake.disclosure.look_ups import LookUps
 from services.intake.disclosure.search import Search
@@ -163,6 +164,22 @@ async def test_a_yes_moves_the_responsibility_and_their_number_finds_the_case(ro
     async with room.engine.begin() as conn:
         with pytest.raises(NotFound):
             await packets(room).answer(conn, asked, UUID(int=9), "accepted", "n1", None)
+
+
+async def test_a_consent_taken_back_asks_to_tell_whoever_holds_a_packet(room: Room) -> None:
+    case_id = await case(room)
+    await offer(room, case_id)
+    await make(room, case_id)
+    said = {"decision": "withdrawn", "given_by": "person", "explained": True}
+    wish = DecisionIn.model_validate(said).wish()
+    async with room.engine.begin() as conn:
+        await room.consents.record(
+            conn, case_id, wish, {}, caller=COORDINATOR, version=None, at=room.now
+        )
+    rows = await room.rows("SELECT kind FROM tasks WHERE state <> 'done'")
+    assert "tell_receiver" in {row.kind for row in rows}
+    with pytest.raises(Conflict, match="agreed"):
+        await make(room, case_id)
 
 
 async def test_the_drop_is_sealed_and_a_folder_that_is_full_leaves_nothing_half_done(

@@ -55,6 +55,14 @@ async def list_packets(conn: AsyncConnection, case_id: UUID) -> list[dict[str, A
     return [dict(row._mapping) for row in rows]  # noqa: SLF001  (SQLAlchemy's public name for it)
 
 
+async def has_packet(conn: AsyncConnection, case_id: UUID) -> bool:
+    """Say whether another centre may hold a packet of a case; one that declined was told too."""
+    found = await conn.scalar(
+        text("SELECT EXISTS (SELECT 1 FROM packets WHERE case_id = :c)"), {"c": case_id}
+    )
+    return bool(found)
+
+
 async def case_of_packet(conn: AsyncConnection, packet_id: UUID) -> UUID | None:
     """Return the case of a packet; None if there is no such packet."""
     found = await conn.scalar(

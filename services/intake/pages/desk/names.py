@@ -54,6 +54,7 @@ TASKS: Final = {
     "risk_lowered": N_("A risk was set lower"),
     "review_closing": N_("Look at the closing again"),
     "handover_answer": N_("Ask whether they take it over"),
+    "tell_receiver": N_("Tell the other centre: the yes was taken back"),
     "alert_down": N_("The child was reached: have 13219 take the notice down"),
     "handover_declined": N_("They do not take it over"),
     "close_handed_over": N_("Close what was taken over"),
