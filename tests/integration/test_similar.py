@@ -132,7 +132,7 @@ async def test_a_merge_moves_nothing_and_taken_back_leaves_both_as_they_were(roo
 
 
 async def test_who_may_not_see_both_says_nothing_of_them(room: Room) -> None:
-    here, there = "BD30260038", "BD20220058"
+    here, there = "BD30260038", "BD20220016"
     first = await case(room, "Canary Rina", "01712345678", places=[{"pcode": here}])
     other = await case(room, "Canary Rina", "01712345678", places=[{"pcode": there}])
     local = Caller("c7", Role.COORDINATOR, places=("BD3026",))
