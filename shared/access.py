@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from starlette.requests import Request  # noqa: TC002  (FastAPI reads the annotation)
 
 from shared.errors import Forbidden, StepUpNeeded, Unauthenticated, Unavailable
-from shared.membership import Membership
+from shared.membership import Membership, Training
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Caller:
     """An authenticated caller. `subject` is a pseudonym, `org` a provider's or partner's id.
 
     `places` are P-codes of where the caller's centre works, none for everywhere. How they signed
-    in: `auth_time` in Unix seconds, `amr` (RFC 8176), `session` of a browser. Who they are is the
-    same however they did.
+    in: `auth_time` in Unix seconds, `amr` (RFC 8176), `session` of a browser, and the `training`
+    that they held then. Who they are is the same however they did.
 
     """
 
@@ -67,6 +67,7 @@ class Caller:
     auth_time: int | None = field(default=None, compare=False)
     amr: tuple[str, ...] = field(default=(), compare=False)
     session: str | None = field(default=None, compare=False)
+    training: tuple[Training, ...] = field(default=(), compare=False)
 
     @property
     def actor(self) -> str:
@@ -131,7 +132,8 @@ def service_token(seed: bytes, service: str, at: datetime | None = None) -> str:
 def caller_of(claims: Mapping[str, Any]) -> Caller:
     """Return whom verified claims speak for: `sub`, `role`, `org`, `places`, `member_of` and more.
 
-    How they signed in: `auth_time` (Unix seconds), `amr` (RFC 8176), `sid`.
+    How they signed in: `auth_time` (Unix seconds), `amr` (RFC 8176), `sid`; `trained` by which
+    module until when.
 
     Raises:
         Unauthenticated: a claim is missing or of the wrong kind, or the role is unknown.
@@ -140,6 +142,7 @@ def caller_of(claims: Mapping[str, Any]) -> Caller:
     try:
         subject, role, org = claims["sub"], Role(claims["role"]), claims.get("org")
         places, memberships = _places_of(claims), _memberships_of(claims)
+        training = tuple(Training.of(one) for one in claims.get("trained") or ())
     except (KeyError, ValueError, TypeError, AttributeError):
         raise Unauthenticated from None
     since, amr, session = claims.get("auth_time"), claims.get("amr") or [], claims.get("sid")
@@ -162,6 +165,7 @@ def caller_of(claims: Mapping[str, Any]) -> Caller:
         auth_time=since,
         amr=tuple(map(str, amr)),
         session=session,
+        training=training,
     )
 
 

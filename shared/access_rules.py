@@ -1,8 +1,8 @@
 """May this person do this with this case? Purely: no clock, no input, no database.
 
 The matrix is `access_rules.toml`. The decision is role × organisation × place × assignment ×
-conflict of interest × dated membership. PostgreSQL asks the same by `in_reach` (`reach.sql`), of
-which a `Scope` is the settings; a test holds the two together.
+conflict of interest × dated membership × training. PostgreSQL asks the same by `in_reach`
+(`reach.sql`), of which a `Scope` is the settings; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Why(StrEnum):
 
     ROLE = "role"
     MEMBERSHIP = "membership"
+    TRAINING = "training"
     CONFLICT = "excluded: conflict"
     PLACE = "place"
     NOT_YOURS = "not yours"
@@ -128,7 +129,7 @@ def load_matrix() -> Mapping[str, Mapping[str, str]]:
 
     """
     found: dict[str, dict[str, str]] = tomllib.loads(MATRIX.read_text("utf-8"))
-    if set(found) != {*Verb, "membership"}:
+    if set(found) != {*Verb, "membership", "training"}:
         message = "the sections of access_rules.toml are not the verbs"
         raise ValueError(message)
     for verb in Verb:
@@ -217,6 +218,8 @@ def decide(caller: Caller, verb: Verb, matter: Matter, at: datetime) -> Allowed 
         return Refused(Why.ROLE)
     if not is_member(caller, at):
         return Refused(Why.MEMBERSHIP)
+    if not is_trained(caller, at):
+        return Refused(Why.TRAINING)
     names = names_of(caller, at)
     if reach is Reach.PROVIDER:
         if not caller.org or matter.provider != caller.org:
@@ -238,6 +241,23 @@ def is_member(caller: Caller, at: datetime) -> bool:
     return needed is None or any(m.kind == needed and m.holds(day) for m in caller.memberships)
 
 
+def needs_training(role: Role) -> str | None:
+    """Return the module that people of a role must have passed; None for no module."""
+    return load_matrix()["training"].get(role)
+
+
+def is_trained(caller: Caller, at: datetime) -> bool:
+    """Say whether who signed in has, on this day, the training that the role needs, if any.
+
+    A token that no person signed in for needs none.
+    """
+    needed = needs_training(caller.role)
+    if needed is None or caller.session is None:
+        return True
+    day = at.astimezone(DHAKA).date()
+    return any(one.module == needed and day <= one.until for one in caller.training)
+
+
 def _lies(caller: Caller, matter: Matter) -> bool:
     """Whether a case lies, or may lie, in the caller's places: nobody loses what has no place."""
     codes = codes_of(caller.places)
@@ -252,7 +272,7 @@ def scope_of(caller: Caller, verb: Verb, at: datetime) -> Scope:
     """
     reach = reach_of(caller.role, verb)
     names = tuple(sorted(names_of(caller, at)))
-    if reach is None or not is_member(caller, at):
+    if reach is None or not is_member(caller, at) or not is_trained(caller, at):
         return Scope("", names)
     if reach is Reach.PROVIDER:
         return Scope("" if caller.org in (None, EVERYONE) else str(caller.org), names)

@@ -23,6 +23,7 @@ from shared.errors import RecordInvalid
 from shared.inbox import Parking
 from shared.outbox import APPENDED, Stamp
 from shared.telemetry import Log
+from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,12 +211,17 @@ class Delivery(Generic[S]):
 
     async def _transact(self, batch: Batch) -> None:
         noted = [r for r in batch.records if place_of(r) in self._noted]
-        async with self._engine.begin() as conn:
-            conn.info.pop(APPENDED, None)
-            outcome = await self._handle(conn, batch)
-            if noted:
-                await inbox.end_attempts(conn, self.name, noted)
-            appended = conn.info.pop(APPENDED, False)
+        traces = (event.traceparent for _, event in batch.events)
+        told = telemetry.batch_span(
+            f"{self.name} batch", telemetry.SpanKind.CONSUMER, traces, len(batch.events)
+        )
+        with told:
+            async with self._engine.begin() as conn:
+                conn.info.pop(APPENDED, None)
+                outcome = await self._handle(conn, batch)
+                if noted:
+                    await inbox.end_attempts(conn, self.name, noted)
+                appended = conn.info.pop(APPENDED, False)
         self.appended = self.appended or appended
         for record in noted:
             self._noted.pop(place_of(record), None)
@@ -270,6 +276,8 @@ class Delivery(Generic[S]):
     def _decide(self, state: S, record: Record, event: Event) -> Parking | None:
         try:
             with telemetry.span(f"{self.name} {event.type}", event.traceparent):
+                if getattr(event.data, "urgency", None) == Urgency.T0:
+                    telemetry.keep_trace()
                 stamp = Stamp(
                     self._clock(), f"service:{self.name}", telemetry.current_traceparent()
                 )

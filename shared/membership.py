@@ -1,4 +1,4 @@
-"""Memberships of committees and offices: of which kind, where, from and until which day."""
+"""What somebody is or has learned, and until which day: memberships, and training."""
 
 from __future__ import annotations
 
@@ -62,3 +62,27 @@ class Membership:
         begins = None if self.begins is None else self.begins.isoformat()
         until = None if self.until is None else self.until.isoformat()
         return {"kind": self.kind, "place": self.place, "from": begins, "until": until}
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A module that somebody passed; it holds until a day of Dhaka, that day included."""
+
+    module: str
+    until: date
+
+    @classmethod
+    def of(cls, claim: Mapping[str, Any]) -> Training:
+        """Read one item of a session's claim `trained`.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not one.
+
+        """
+        if not isinstance(claim["module"], str):
+            raise TypeError
+        return cls(claim["module"], date.fromisoformat(claim["until"]))
+
+    def claim(self) -> dict[str, str]:
+        """Return it as an item of the claim `trained`."""
+        return {"module": self.module, "until": self.until.isoformat()}

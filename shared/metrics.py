@@ -37,8 +37,8 @@ EVERY: Final = "every"
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Bounds for what machines do."""
 
-LONG: Final = (60, 300, 900, 3600, 10_800, 86_400, 259_200, 604_800, 2_592_000)
-"""Bounds for what people do: a minute, 5 and 15; 1 and 3 hours; 1, 3, 7 and 30 days."""
+LONG: Final = (60, 300, 900, 3600, 10_800, 86_400, 259_200, 604_800, 1_209_600, 2_592_000)
+"""Bounds for what people do: a minute, 5 and 15; 1 and 3 hours; 1, 3, 7, 14 and 30 days."""
 
 Values: TypeAlias = "tuple[str, ...] | str"
 """The values of a label, or in words what bounds them."""

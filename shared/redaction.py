@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REDACTED: Final = "redacted"
 """The name of a span whose own name could say something."""
 
-ATTRIBUTES: Final = frozenset({"index"})
+ATTRIBUTES: Final = frozenset({"danger", "index", "records"})
 """Attributes that may leave; their values are whole numbers or truth values."""
 
 _NAME: Final = re.compile(

@@ -268,31 +268,36 @@ class Relay:
     async def _send(self, producer: AIOKafkaProducer, shard: Shard, rows: list[Record]) -> None:
         """Send the first rows that fit into one batch and wait for its acknowledgement."""
         topic, partition = shard
+        builder = producer.create_batch()
+        fit = 0
+        for row in rows:
+            added = builder.append(
+                key=row["key"], value=row["value"], timestamp=None, headers=_headers(row)
+            )
+            if added is None:
+                break
+            fit += 1
+        sent = rows[:fit]
         try:
-            builder = producer.create_batch()
-            taken = 0
-            for row in rows:
-                if (
-                    builder.append(
-                        key=row["key"], value=row["value"], timestamp=None, headers=_headers(row)
-                    )
-                    is None
-                ):
-                    break
-                taken += 1
-            async with asyncio.timeout(SEND_TIMEOUT):
-                future = await producer.send_batch(builder, topic, partition=partition)
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await future
+            with telemetry.batch_span(
+                f"{self._service}.relay {label_of(topic).removesuffix('.*')}",
+                telemetry.SpanKind.PRODUCER,
+                (row["traceparent"] for row in sent),
+                fit,
+            ):
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    future = await producer.send_batch(builder, topic, partition=partition)
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await future
         except BaseException:
             await asyncio.sleep(0.2)  # the same rows are read again: never in a hot loop
             self._wake_up()
             raise
-        if taken < len(rows):
+        if fit < len(rows):
             self._missed.add(shard)
-        telemetry.RELAY_SENT.labels(label_of(topic)).inc(taken)
+        telemetry.RELAY_SENT.labels(label_of(topic)).inc(fit)
         telemetry.RELAY_DELAY.observe(max(0.0, time.time() - rows[0]["created_at"].timestamp()))
-        self._acked.extend(rows[:taken])
+        self._acked.extend(sent)
         self._wake.set()
 
 

@@ -328,11 +328,11 @@ class Service:
 
 
 _FIGURES: Final = text(
-    "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS unsent,"
-    " (SELECT extract(epoch FROM now() - min(created_at)) FROM outbox"
-    "   WHERE sent_at IS NULL) AS oldest, count(*) AS parked,"
-    " extract(epoch FROM now() - min(parked_at)) AS parked_oldest"
-    " FROM parked WHERE state = 'waiting'"
+    "SELECT o.*, p.* FROM (SELECT count(*) AS unsent,"
+    "   extract(epoch FROM now() - min(created_at)) AS oldest"
+    "   FROM outbox WHERE sent_at IS NULL) o,"
+    " (SELECT count(*) AS parked, extract(epoch FROM now() - min(parked_at)) AS parked_oldest"
+    "   FROM parked WHERE state = 'waiting') p"
 )
 
 _Marks = dict[tuple[str, TopicPartition], tuple[int | None, float]]

@@ -67,6 +67,20 @@ def make_session(
     )
 
 
+def change_session(seed: bytes, value: str, claims: Mapping[str, Any]) -> tuple[str, datetime]:
+    """Sign a session anew with some claims changed; it is the same one, and ends when it did.
+
+    Returns it and its end. Raises `Unauthenticated` when it does not hold.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    try:
+        held = jwt.decode(value, key.public_key(), algorithms=["EdDSA"], audience=AUDIENCE)
+    except jwt.PyJWTError:
+        raise Unauthenticated from None
+    ends = datetime.fromtimestamp(held["exp"], UTC)
+    return jwt.encode({**held, **claims}, key, algorithm="EdDSA"), ends
+
+
 def is_from_our_pages(method: str, headers: Mapping[str, str], public_url: str) -> bool:
     """Say whether a request with a cookie may change something: no other site's page sent it.
 

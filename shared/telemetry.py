@@ -24,6 +24,7 @@ __all__ = ["REGISTRY"]
 
 describe, where = errors.describe, errors.where
 span, current_traceparent = tracing.span, tracing.current_traceparent
+batch_span, SpanKind = tracing.batch_span, tracing.SpanKind
 keep_trace, sampled = tracing.keep, tracing.sampled
 flush_spans = tracing.flush_spans
 Log = logs.Log

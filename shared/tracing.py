@@ -4,6 +4,9 @@ Whether a trace is sampled is decided once, where it begins. One that is not cos
 only its `traceparent` goes along, so that nobody downstream begins another. Two things are kept all
 the same: a span that ends with an error, alone, and a trace from the moment on when it turns out to
 be about danger now (`keep`).
+
+What is done for many events at once (a relay's send, a consumer's batch) has a span of its own,
+linked to the trace of each event that is sampled (`batch_span`).
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import random
 import re
 import threading
 import time
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -22,6 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace import Link, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -29,6 +34,7 @@ from shared.errors import describe
 from shared.redaction import Redacting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from contextvars import Token
     from types import TracebackType
 
@@ -37,8 +43,16 @@ if TYPE_CHECKING:
 
     from shared.settings import Settings
 
+SpanKind: TypeAlias = trace.SpanKind
+
 _propagator: Final = TraceContextTextMapPropagator()
 _tracer: Final = trace.get_tracer("pashe")
+DANGER: Final = "danger"
+"""The attribute of a span that knows of danger now; the collector keeps its trace."""
+
+MOST_LINKS: Final = 128
+"""Links of one span, as OpenTelemetry bounds them; a batch holds more events at times."""
+
 _ratio = 1.0
 """Of all traces that begin here, how many are sampled."""
 
@@ -85,6 +99,59 @@ def keep() -> None:
     What went before is gone, but for the span of the block we are in.
     """
     _passing.set(sampled(_passing.get()))
+    get_current_span().set_attribute(DANGER, True)  # noqa: FBT003  (its value)
+
+
+@contextmanager
+def batch_span(
+    name: str, kind: SpanKind, traceparents: Iterable[str | None], records: int
+) -> Iterator[None]:
+    """Run a block that works on many events in a span linked to the traces of the sampled ones.
+
+    It stands below the trace if they are all of one, else it begins a trace of its own. With no
+    sampled event there is none, unless the block fails. It is not the present span inside the
+    block: what an event leads to stays in the trace of that event.
+    """
+    told = [found for one in traceparents if one and (found := _PARENT.fullmatch(one))]
+    chosen = [found for found in told if int(found[2], 16) & 1]
+    if chosen:
+        made = _begin_batch(name, kind, chosen, records, None)
+        try:
+            yield
+        except BaseException as error:
+            made.set_status(Status(StatusCode.ERROR, describe(error)))
+            raise
+        finally:
+            made.end()
+        return
+    since = time.time_ns()
+    try:
+        yield
+    except Exception as error:
+        made = _begin_batch(name, kind, told, records, since)
+        made.set_status(Status(StatusCode.ERROR, describe(error)))
+        made.end()
+        raise
+
+
+def _begin_batch(
+    name: str, kind: SpanKind, told: list[re.Match[str]], records: int, since: int | None
+) -> Span:
+    contexts = [
+        get_current_span(_propagator.extract({"traceparent": found[0]})).get_span_context()
+        for found in told[:MOST_LINKS]
+    ]
+    above: Context = otel_context.Context()
+    if told and len({found[1][:32] for found in told}) == 1:
+        above = _propagator.extract({"traceparent": str(sampled(told[0][0]))}, above)
+    return _tracer.start_span(
+        name,
+        above,
+        kind=kind,
+        attributes={"records": records},
+        links=[Link(found) for found in contexts],
+        start_time=since,
+    )
 
 
 def sampled(traceparent: str | None) -> str | None:
@@ -165,9 +232,11 @@ class span:  # noqa: N801  (used as a statement)
 
     def _late(self) -> Span:
         """Make the span of a block that had none, below whatever its trace has."""
-        above = _propagator.extract({"traceparent": sampled(_passing.get()) or ""})
+        passing = _passing.get() or ""
+        above = _propagator.extract({"traceparent": sampled(passing) or ""})
+        known: dict[str, str | int] = {DANGER: True} if passing.endswith("1") else {}
         return _tracer.start_span(
-            self._name, above, attributes=self._attributes, start_time=self._since
+            self._name, above, attributes=self._attributes | known, start_time=self._since
         )
 
 

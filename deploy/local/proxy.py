@@ -57,7 +57,7 @@ _HOP: Final = frozenset(
 ROOMS: Final = {
     **dict.fromkeys(("sign-in", "sign-out"), "intake"),
     **dict.fromkeys(("", "a", "l", "r", "t", "x"), "intake"),
-    **dict.fromkeys(("desk", "committee"), "intake"),
+    **dict.fromkeys(("desk", "committee", "learning"), "intake"),
     **dict.fromkeys(("h", "provider"), "referral"),
     "operations": "notification",
     "history": "audit",

@@ -174,6 +174,15 @@ class Ledger:
 
     async def _append(self, cluster: str, entries: list[Entry]) -> Appended:
         """Append what is new of these entries in one transaction."""
+        with telemetry.batch_span(
+            "audit batch",
+            telemetry.SpanKind.CONSUMER,
+            (entry.traceparent for entry in entries),
+            len(entries),
+        ):
+            return await self._store(cluster, entries)
+
+    async def _store(self, cluster: str, entries: list[Entry]) -> Appended:
         async with self._engine.begin() as conn:
             head = await store.load_head(conn, lock=True)
             if (head.epoch, head.size) != (self._epoch, self._tree.size):

@@ -51,6 +51,8 @@ from services.intake.erasure.service import Erasures
 from services.intake.keys.providers import provider_from
 from services.intake.keys.ring import Ring
 from services.intake.keys.rotation import Rotation, check_keys
+from services.intake.learning import api as learning_api
+from services.intake.learning.service import Learning
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
@@ -62,6 +64,7 @@ from services.intake.packets.service import Packets
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
 from services.intake.pages import disclosure as disclosure_pages
+from services.intake.pages import learning as learning_pages
 from services.intake.pages.public import main as public
 from services.intake.preparing import Secrets
 from services.intake.proof_of_work import work_from
@@ -260,6 +263,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
     service.tasks += [sweep, measure, keep_list, *([take_replies] if connectors else [])]
     look_ups, families = LookUps(secrets.index), Families(stages, secrets.index)
     search = Search(service.outbox, secrets, look_ups)
+    learning, handing = Learning(service.flow), learning_api.Pass(service)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -285,7 +289,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
         packets_api.make_router(service, packets),
         packets_api.make_alert_router(service, Alerts(stages)),
         erasure_api.make_router(service, erasures),
-        sign_in_api.make_router(service, make_sign_in(service)),
+        sign_in_api.make_router(service, make_sign_in(service, learning)),
+        learning_api.make_router(service, learning, handing),
+        learning_pages.make_router(learning, handing),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look),

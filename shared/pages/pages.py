@@ -21,6 +21,8 @@ from jinja2 import (
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from shared.access import any_caller
+from shared.access_rules import is_trained
+from shared.clock import now
 from shared.errors import InvalidBody, StepUpNeeded, Unauthenticated
 from shared.http import translate
 from shared.pages import headers
@@ -55,6 +57,9 @@ COOKIE: Final = "pashe-language"
 SMALLEST: Final = 600
 """Bytes of a page that are worth packing."""
 
+LEARNING: Final = "/learning"
+"""Where people learn what their role needs."""
+
 _log = Log("pages")
 
 
@@ -65,9 +70,16 @@ class Pages:
     every one of them can be left at once.
     """
 
-    def __init__(self, service: str, folder: Path, *, public: bool = False) -> None:
-        """Read texts, files and templates; a missing value in a template is an error."""
+    def __init__(
+        self, service: str, folder: Path, *, public: bool = False, for_learners: bool = False
+    ) -> None:
+        """Read texts, files and templates; a missing value in a template is an error.
+
+        Pages `for_learners` are open before the training that a role needs; from the others who
+        signed in without it is sent to learn first.
+        """
         self.public = public
+        self.gated = not (public or for_learners)
         self.assets = Assets(f"/{service}/assets/{folder.name}", folder / "static")
         self._texts: dict[Language, NullTranslations] = {
             language: load_texts((HERE, folder), language) for language in LANGUAGES
@@ -168,6 +180,8 @@ class Pages:
 
                 async def guarded(request: Request) -> Response:
                     try:
+                        if pages.gated and await _must_learn(request):
+                            return RedirectResponse(LEARNING, 303, headers.INSIDE)
                         return await answer(request)
                     except Exception as error:  # noqa: BLE001  (translated, logged, shown)
                         return await pages.fail(request, error)
@@ -198,6 +212,12 @@ class Pages:
                 return RedirectResponse(ahead, 303, headers.INSIDE)
         caller = None if self.public or ahead else await any_caller(request)
         return self.show(request, "error.html", told.status, problem=told, ahead=ahead, me=caller)
+
+
+async def _must_learn(request: Request) -> bool:
+    """Say whether who signed in lacks the training that the role needs."""
+    caller = await any_caller(request)
+    return caller is not None and not is_trained(caller, now())
 
 
 def _plain_link(path: str, **query: Any) -> str:  # noqa: ANN401  (a template's values)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from shared.access import BY_KEY
-from shared.access_rules import memberships_for
+from shared.access_rules import memberships_for, needs_training
 from shared.cookies import cookie_name
+from shared.membership import Training
 from shared.sessions import make_session
 
 if TYPE_CHECKING:
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
 
 async def sign_in(
-    context: BrowserContext, stack: Stack, role: Role, org: str | None = None, subject: str = "b1"
+    context: BrowserContext,
+    stack: Stack,
+    role: Role,
+    org: str | None = None,
+    subject: str = "b1",
+    *,
+    trained: bool = True,
 ) -> str:
     """Give a browser the session of somebody who signed in just now; return the cookie's value."""
     seed = bytes.fromhex((stack.home / "keys" / "intake" / "sessions.key").read_text().strip())
@@ -32,6 +40,8 @@ async def sign_in(
         "amr": [BY_KEY, "otp"],
         "sid": uuid4().hex,
     }
+    if trained and (module := needs_training(role)):
+        claims["trained"] = [Training(module, date.max).claim()]
     value = make_session(seed, claims)
     await context.add_cookies(
         [

@@ -72,8 +72,8 @@ def pods(*more: str) -> dict[str, dict[str, Any]]:
 # --- Image and Compose ----------------------------------------------------------------------------
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    done = run(tool("hadolint"), DEPLOY / "Dockerfile")
+def test_hadolint_finds_nothing_in_any_dockerfile() -> None:
+    done = run(tool("hadolint"), DEPLOY / "Dockerfile", *DEPLOY.glob("stand_in/Dockerfile.*"))
     assert done.returncode == 0, done.stdout
 
 
@@ -106,29 +106,6 @@ def test_what_prepare_made_is_kept_and_closed(tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in files}
     prepare(tmp_path / "secrets")
     assert {file: file.read_bytes() for file in before} == before
-
-
-@pytest.mark.timeout(900)
-def test_an_image_is_built_and_runs_with_nothing_to_write_to() -> None:
-    """`PASHE_TEST_BASE` names an image to build on (deploy/stand_in_base.sh makes one)."""
-    docker, base = tool("docker"), os.environ.get("PASHE_TEST_BASE")
-    if not base or run(docker, "info").returncode:
-        pytest.skip("no container engine answers, or PASHE_TEST_BASE names no image to build on")
-    name = "pashe-test-audit"
-    words = ("build", "-q", "--network", "host", "-f", DEPLOY / "Dockerfile", "-t", name)
-    args = ("--build-arg", f"BASE={base}", "--build-arg", "SERVICE=audit")
-    built = run(docker, *words, *args, ROOT, within=800, env=os.environ | {"DOCKER_BUILDKIT": "0"})
-    assert built.returncode == 0, built.stderr[-2000:]
-    hard: tuple[str, ...] = ("--read-only", "--tmpfs", "/run/x", "--cap-drop", "ALL")
-    hard += ("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100")
-    code = "import os, services.audit.main; print(os.getuid()); open('/app/x', 'w')"
-    done = run(docker, "run", "--rm", *hard, name, "python", "-c", code)
-    assert done.stdout.strip() == "10001"
-    assert "Read-only file system" in done.stderr
-    refused = run(docker, "run", "--rm", *hard, name)
-    assert refused.stderr.strip() == "pashe: KEYS_DIR is not a folder"
-    others = run(docker, "run", "--rm", name, "sh", "-c", "ls services")
-    assert others.stdout.split() == ["__init__.py", "audit"]
 
 
 # --- The chart ------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ UNKNOWN: Final = "00000000-0000-4000-8000-000000000000"
 
 
 def test_the_document_says_what_the_matrix_says() -> None:
-    told = {verb: reaches for verb, reaches in load_matrix().items() if verb != "membership"}
+    told = {verb: reaches for verb, reaches in load_matrix().items() if verb in set(Verb)}
     assert read_reaches() == told
 
 

@@ -118,6 +118,8 @@ def check_labels(declared: Any, told: dict[str, str]) -> None:
 async def more_cases(stack: Stack, before: int, more: int) -> None:
     async with httpx.AsyncClient(timeout=60) as http:
         await audited(http, stack, len(await send(http, stack, before)))
+        for name in SERVICES:
+            await scrape(http, stack, name)  # the first scrape is a request that nobody made before
         first = {name: series(await scrape(http, stack, name)) for name in SERVICES}
         begun = await scrape(http, stack, "referral")
         made = sum(
@@ -128,7 +130,9 @@ async def more_cases(stack: Stack, before: int, more: int) -> None:
         await send(http, stack, more)
         await audited(http, stack, made + more)
         for name in SERVICES:
-            new = series(await scrape(http, stack, name)) - first[name]
+            last = series(await scrape(http, stack, name))
+            new = last - first[name]
+            print(f"{name}: {len(first[name])} series, {len(last)} after {more} cases more")
             assert not [one for one in new if one[0].startswith(OF_PEOPLE)], new
             assert len(new) <= 12, new  # a route, a type of event, of which nobody sent one before
 

@@ -17,7 +17,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from shared.sessions import make_session
 from shared.vocabulary import Role
-from tests.support.browser import PASSWORD, Browser
+from tests.support.browser import PASSWORD, Browser, enrolled, invite
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
 SHELTER = "example-shelter-keraniganj"
 CASE = UUID(int=7)
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-def invite(stack: Stack, role: str, *words: str) -> tuple[str, str]:
-    """Return a new name and its one-time link, printed by the command."""
-    login = f"{role.split('_', maxsplit=1)[0]}.{uuid4().hex[:8]}"
-    return login, stack.pashe("sign-in", role, "--name", login, *words).strip()
-
-
-async def enrolled(stack: Stack, browser: Browser, role: str, *words: str) -> str:
-    login, link = invite(stack, role, *words)
-    done = await browser.enrol(link)
-    assert len(browser.codes) == 8, done.text
-    return login
 
 
 async def test_from_the_link_to_the_end_of_the_session(whole_stack: Stack) -> None:

@@ -7,12 +7,15 @@ import re
 import time
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin
+from uuid import uuid4
 
 import httpx
 import pyotp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.support.stack import Stack
 
 _INPUT = re.compile(r"<input\b[^>]*>", re.DOTALL)
 _FORM = re.compile(r"<form\b[^>]*>.*?</form>", re.DOTALL)
@@ -98,3 +101,17 @@ class Browser:
         page = await self.to_form(path)
         words = {"login": login, "password": PASSWORD, "code": code or self.code()}
         return await self.follow(await self.submit(page, words))
+
+
+def invite(stack: Stack, role: str, *words: str) -> tuple[str, str]:
+    """Return a new name and its one-time link, printed by the command."""
+    login = f"{role.split('_', maxsplit=1)[0]}.{uuid4().hex[:8]}"
+    return login, stack.pashe("sign-in", role, "--name", login, *words).strip()
+
+
+async def enrolled(stack: Stack, browser: Browser, role: str, *words: str) -> str:
+    """Invite somebody and choose password and phone in this browser; return the name."""
+    login, link = invite(stack, role, *words)
+    done = await browser.enrol(link)
+    assert len(browser.codes) == 8, done.text
+    return login

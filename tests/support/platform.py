@@ -43,8 +43,12 @@ PASSWORDS = dict.fromkeys(
 )
 """Of every role in a test's database; roles belong to the server, so all tests share them."""
 
-POSTGRES_IMAGE = os.environ.get("PASHE_TEST_POSTGRES_IMAGE", "postgres:18")
-KAFKA_IMAGE = os.environ.get("PASHE_TEST_KAFKA_IMAGE", "apache/kafka:4.1.0")
+POSTGRES_IMAGE = os.environ.get("PASHE_TEST_POSTGRES_IMAGE", "postgres:18.1-bookworm")
+KAFKA_IMAGE = os.environ.get("PASHE_TEST_KAFKA_IMAGE", "apache/kafka:4.3.1")
+
+
+_RUNS_IN: dict[str, str] = {}
+"""Where this session's servers run: an address that was given, an image, or embedded."""
 
 
 @dataclass(slots=True)
@@ -110,11 +114,14 @@ def _embedded_session() -> Iterator[Embedded]:
 def kafka_bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
     """Kafka's addresses, `host:port[,…]`; the streams of `deploy/topics.toml` are not made yet."""
     if given := os.environ.get("PASHE_TEST_KAFKA"):
+        _RUNS_IN["Kafka"] = "as given"
         yield given
     elif (container := _container(_kafka_container)) is not None:
+        _RUNS_IN["Kafka"] = f"container of {KAFKA_IMAGE}"
         with container as address:
             yield address
     else:
+        _RUNS_IN["Kafka"] = "embedded"
         yield request.getfixturevalue("_embedded_session").kafka.bootstrap
 
 
@@ -122,12 +129,15 @@ def kafka_bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
 def postgres_admin_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """A superuser's URL of the database `postgres`; make an own one with `fresh_database`."""
     if given := os.environ.get("PASHE_TEST_POSTGRES"):
+        _RUNS_IN["PostgreSQL"] = "as given"
         yield given
         asyncio.run(_drop_templates(given))  # this server stays
     elif (container := _container(_postgres_container)) is not None:
+        _RUNS_IN["PostgreSQL"] = f"container of {POSTGRES_IMAGE}"
         with container as address:
             yield address
     else:
+        _RUNS_IN["PostgreSQL"] = "embedded"
         yield request.getfixturevalue("_embedded_session").postgres.url()
 
 
@@ -295,3 +305,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         for name in ("kafka", "postgres"):
             report.sections.append((f"log of {name}", "\n".join(tail_of(platform.log(name)))))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where Kafka and PostgreSQL ran, when a test asked for them."""
+    if _RUNS_IN:
+        told = ", ".join(f"{name} {how}" for name, how in sorted(_RUNS_IN.items()))
+        terminalreporter.write_line(f"servers of this run: {told}")

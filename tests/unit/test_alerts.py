@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import typer.main
 import yaml
 
 from deploy.local.cli import app
-from shared.metrics import TABLE
+from shared.metrics import LONG, TABLE
 from tests.support.promtool import ROOT, RULES, TRIALS, promtool
 
 if TYPE_CHECKING:
@@ -95,3 +96,19 @@ def test_rules_ask_only_for_metrics_that_are_declared() -> None:
     for path in RULES:
         for name in re.findall(r"\bpashe_[a-z0-9_]+", path.read_text("utf-8")):
             assert name in known, name
+
+
+def test_a_late_step_is_judged_by_bounds_that_are_exported_and_hold_what_the_clocks_allow() -> None:
+    clocks = tomllib.loads((ROOT / "services/referral/rules/clocks.toml").read_text("utf-8"))
+    period = clocks["period"][0]
+
+    def days(urgency: str, name: str) -> float:
+        told = period[urgency][name]
+        return float(told[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[told[-1]]
+
+    steps = {"AcceptedLate": "respond_within", "FirstContactLate": "first_contact_within"}
+    for name, rule in alerts().items():
+        for urgency, le in re.findall(r'urgency="(T\d)",\s+le=~"(\d+)', rule["expr"]):
+            assert int(le) in LONG, name
+            if name in steps:
+                assert int(le) >= days(urgency, steps[name]), (name, urgency)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared import tracing
-from shared.tracing import current_trace_id, current_traceparent, span
+from shared.redaction import ATTRIBUTES
+from shared.tracing import SpanKind, batch_span, current_trace_id, current_traceparent, span
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
 UNSAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 SAMPLED = UNSAMPLED[:-1] + "1"
@@ -149,3 +154,79 @@ def test_a_trace_that_is_sampled_is_kept_as_it_is(spans: InMemorySpanExporter) -
         tracing.keep()
         assert current_traceparent() == before
     assert [done.name for done in spans.get_finished_spans()] == ["outer"]
+
+
+def ids(made: ReadableSpan) -> tuple[str, set[str]]:
+    """Return a span's trace, and the traces it is linked to."""
+    assert made.context is not None
+    linked = {f"{link.context.trace_id:032x}" for link in made.links}
+    return f"{made.context.trace_id:032x}", linked
+
+
+OTHER = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+
+def test_a_batch_of_one_trace_stands_in_it(spans: InMemorySpanExporter) -> None:
+    with batch_span("batch", SpanKind.CONSUMER, [SAMPLED, None, SAMPLED], 3):
+        assert current_traceparent() is None
+    (made,) = spans.get_finished_spans()
+    assert ids(made) == (SAMPLED[3:35], {SAMPLED[3:35]})
+    assert made.parent is not None
+    assert f"{made.parent.span_id:016x}" == SAMPLED[36:52]
+    assert made.kind is SpanKind.CONSUMER
+    assert dict(made.attributes or {}) == {"records": 3}
+
+
+def test_a_batch_of_many_traces_has_its_own_and_is_linked_to_those_that_are_sampled(
+    spans: InMemorySpanExporter,
+) -> None:
+    unsampled = f"00-{'ef' * 16}-{'cd' * 8}-00"
+    with span("outer", SAMPLED):
+        with batch_span("batch", SpanKind.PRODUCER, [SAMPLED, OTHER, unsampled, "x"], 4):
+            pass
+        assert str(current_traceparent()).startswith(SAMPLED[:36])
+    batch, _ = spans.get_finished_spans()
+    own, linked = ids(batch)
+    assert batch.parent is None
+    assert own not in linked
+    assert linked == {SAMPLED[3:35], OTHER[3:35]}
+
+
+def test_a_batch_with_nothing_sampled_costs_no_span_unless_it_fails(
+    spans: InMemorySpanExporter,
+) -> None:
+    with batch_span("batch", SpanKind.CONSUMER, [UNSAMPLED, None], 2):
+        pass
+    assert not spans.get_finished_spans()
+    with (
+        pytest.raises(ZeroDivisionError),
+        batch_span("batch", SpanKind.CONSUMER, [UNSAMPLED, OTHER[:-1] + "0"], 2),
+    ):
+        raise ZeroDivisionError("Example Person")
+    (failed,) = spans.get_finished_spans()
+    assert failed.status.description == "ZeroDivisionError"
+    assert ids(failed)[1] == {UNSAMPLED[3:35], OTHER[3:35]}
+    assert not failed.events
+
+
+def test_a_batch_has_no_more_links_than_a_span_may_have(spans: InMemorySpanExporter) -> None:
+    many = [f"00-{number:032x}-{'cd' * 8}-01" for number in range(1, 301)]
+    with batch_span("batch", SpanKind.PRODUCER, many, 300):
+        pass
+    (made,) = spans.get_finished_spans()
+    assert len(made.links) == tracing.MOST_LINKS
+
+
+def test_what_is_known_to_be_danger_says_so_to_the_collector(spans: InMemorySpanExporter) -> None:
+    for parent in (SAMPLED, UNSAMPLED):
+        with span("outer", parent):
+            tracing.keep()
+    assert [dict(done.attributes or {}) for done in spans.get_finished_spans()] == [
+        {"danger": True},
+        {"danger": True},
+    ]
+    told = yaml.safe_load((ROOT / "deploy/otel/collector.yaml").read_text("utf-8"))
+    policies = told["processors"]["tail_sampling"]["policies"]
+    (asked,) = (one["boolean_attribute"] for one in policies if one["name"] == "danger")
+    assert asked == {"key": tracing.DANGER, "value": True}
+    assert tracing.DANGER in ATTRIBUTES

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from services.intake.sign_in.service import ON_THE_WAY
 from shared.access import Caller, require
+from shared.access_rules import is_trained
 from shared.clock import now
 from shared.cookies import cookie_name, is_https
 from shared.errors import NotFound, Unauthenticated, Unavailable
@@ -55,7 +56,7 @@ def local_path(value: str | None) -> str:
     return value
 
 
-class _Cookies:
+class Cookies:
     """Sets and removes this origin's cookies, as closed as they can be."""
 
     def __init__(self, url: str) -> None:
@@ -63,6 +64,7 @@ class _Cookies:
         self._secure = is_https(url)
 
     def put(self, response: Response, name: str, value: str, seconds: float) -> None:
+        """Set one for so many seconds."""
         response.set_cookie(
             name,
             value,
@@ -74,13 +76,14 @@ class _Cookies:
         )
 
     def drop(self, response: Response, name: str) -> None:
+        """Remove one."""
         response.delete_cookie(name, path="/", secure=self._secure, httponly=True, samesite="lax")
 
 
 def make_router(service: Service, sign_in: SignIn | None) -> APIRouter:
     """Make the routes of signing in and out, and of sessions."""
     router = APIRouter(tags=["sign-in"])
-    cookies = _Cookies(service.settings.public_url)
+    cookies = Cookies(service.settings.public_url)
     _add_signing_in(router, sign_in, cookies)
     _add_sessions(router, service, sign_in, cookies)
     return router
@@ -92,7 +95,7 @@ def _here(sign_in: SignIn | None) -> SignIn:
     return sign_in
 
 
-def _add_signing_in(router: APIRouter, sign_in: SignIn | None, cookies: _Cookies) -> None:
+def _add_signing_in(router: APIRouter, sign_in: SignIn | None, cookies: Cookies) -> None:
     @router.get("/sign-in", status_code=303, response_model=None)
     async def start(
         issuer: Annotated[str | None, Query(max_length=60)] = None,
@@ -132,7 +135,7 @@ def _add_signing_in(router: APIRouter, sign_in: SignIn | None, cookies: _Cookies
 
 
 def _add_sessions(
-    router: APIRouter, service: Service, sign_in: SignIn | None, cookies: _Cookies
+    router: APIRouter, service: Service, sign_in: SignIn | None, cookies: Cookies
 ) -> None:
 
     @router.post("/sign-out", status_code=303, response_model=None)
@@ -163,6 +166,7 @@ def _add_sessions(
                 "auth_time": caller.auth_time,
                 "amr": caller.amr,
                 "by_session": caller.session is not None,
+                "trained": is_trained(caller, now()),
             }
         )
         return JSONResponse(told, headers=_HEADERS)

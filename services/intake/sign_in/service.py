@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from services.intake.sign_in import store
 from services.intake.sign_in.party import RelyingParty
 from services.intake.sign_in.store import OnTheWay
+from shared.access import caller_of
 from shared.errors import NotFound, Unauthenticated
 from shared.sessions import LASTS, make_session
 from shared.settings import read_key
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from services.intake.learning.service import Learning
     from shared.runtime import Service
 
 ON_THE_WAY: Final = timedelta(minutes=10)
@@ -32,6 +34,7 @@ class SignIn:
     engine: AsyncEngine
     seed: bytes
     public_url: str
+    learning: Learning
     parties: dict[str, RelyingParty] = field(default_factory=dict)
 
     async def start(
@@ -79,6 +82,8 @@ class SignIn:
             await store.open_session(
                 conn, sid, issuer=way.issuer, issuer_sid=issuer_sid, expires=at + LASTS
             )
+        trained = await self.learning.arrive(caller_of(claims), at)
+        claims["trained"] = [one.claim() for one in trained]
         return make_session(self.seed, {**claims, "sid": sid}, at=at), way.back
 
     async def end(self, sid: str, at: datetime) -> str:
@@ -95,7 +100,7 @@ class SignIn:
             return await store.find_ended(conn)
 
 
-def make_sign_in(service: Service) -> SignIn | None:
+def make_sign_in(service: Service, learning: Learning) -> SignIn | None:
     """Make it with every issuer by which people sign in; None without any issuer.
 
     Raises:
@@ -106,7 +111,7 @@ def make_sign_in(service: Service) -> SignIn | None:
     if service.sessions is None:
         return None
     seed = read_key(settings, "sessions.key")
-    made = SignIn(service.flow, seed, settings.public_url)
+    made = SignIn(service.flow, seed, settings.public_url, learning)
     for name, issuer in service.issuers.by_name.items():
         if issuer.settings.client_id:
             made.parties[name] = RelyingParty(issuer, settings.public_url)

@@ -15,6 +15,7 @@ from fastapi import Request
 from jinja2 import Environment
 from starlette.responses import JSONResponse, Response
 
+from services.intake.learning.modules import list_modules
 from services.intake.pages.committee.words import CONCERNS, LESSONS, WORDS
 from shared.errors import NotFound
 from shared.pages import headers
@@ -53,7 +54,7 @@ _ICON: Final = (
 
 def make_router() -> APIRouter:
     """Make the routes of the page; anybody may load it, it shows nothing by itself."""
-    pages = Pages("intake", _HERE)
+    pages = Pages("intake", _HERE, for_learners=True)  # nobody is kept from reporting
     router = pages.router()
     files = {f.name: f.read_bytes() for f in sorted(_STATIC.iterdir()) if f.suffix in _TYPES}
     worker = _worker(pages, files)
@@ -71,6 +72,7 @@ def make_router() -> APIRouter:
             "committee.html",
             words=sorted(told.items()),
             lessons=lessons,
+            modules=list_modules(pages.language(request)),
             concerns=[(code, pages.text(request, CONCERN_WORDS[code])) for code in CONCERNS],
             sexes=[
                 (code, pages.text(request, SEXES[code]))
@@ -106,7 +108,8 @@ def _worker(pages: Pages, files: dict[str, bytes]) -> bytes:
     shell = [_AT, *(f"{_AT}?lang={language}" for language in LANGUAGES), style]
     shell += [f"{_AT}/{name}" for name in files if name != _WORKER]
     shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg", *map(pages.assets.address, _FONTS)]
-    mark = hashlib.sha256(repr((WORDS, LESSONS, shell)).encode())
+    modules = [list_modules(language) for language in LANGUAGES]
+    mark = hashlib.sha256(repr((WORDS, LESSONS, modules, shell)).encode())
     for name in sorted(files):
         mark.update(files[name])
     for template in sorted((*_HERE.rglob("*.html"), *_HERE.rglob("*.po"))):

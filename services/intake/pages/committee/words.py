@@ -66,6 +66,9 @@ WORDS: Final = {
     "outcome-done": N_("Done"),
     "outcome-could_not": N_("I could not"),
     "outcome-not_safe": N_("It was not safe"),
+    "module-kept": N_("Kept. It is looked at when there is a network."),
+    "module-passed": N_("Passed."),
+    "module-again": N_("{n} were not right; beside them stands why. Answer again."),
     "ask-discard": N_("Remove this from the phone? The centre does not have it."),
     "ask-remove": N_("Remove everything from this phone?"),
     "ask-remove-unsent": N_(

@@ -38,4 +38,5 @@ export const answerTask = (id, outcome) => ask('POST', HERE + 'tasks/' + id + '/
 export const send = (items) => ask('POST', HERE + 'batches', { items: items });
 export const makePhone = (id, proof) => ask('POST', HERE + 'phones', { phone_id: id, proof: proof }).then((told) => told.half);
 export const openPhone = (id, proof) => ask('POST', HERE + 'phones/' + id + '/open', { proof: proof }).then((told) => told.half);
+export const answerModule = (name, answers) => ask('POST', '/intake/v1/training/modules/' + name, { answers: answers });
 export const endPhone = (id) => ask('DELETE', HERE + 'phones/' + id);

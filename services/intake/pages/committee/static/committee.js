@@ -6,6 +6,7 @@ import * as keys from './keys.js';
 import * as queue from './queue.js';
 import * as store from './store.js';
 import * as capture from './capture.js';
+import * as learn from './learn.js';
 import * as show from './show.js';
 
 const LOCK_AFTER = 5 * 60 * 1000; // milliseconds without a touch
@@ -51,6 +52,7 @@ async function look() {
   try {
     const told = await centre.session();
     signedIn = told.role === 'committee_member';
+    $('learn-first').hidden = !signedIn || told.trained;
   } catch (error) {
     if (error instanceof centre.Refused) signedIn = false;
     return false;
@@ -66,6 +68,7 @@ async function sync() {
   try {
     if (await look()) {
       const told = await queue.send();
+      if (await learn.send()) await look();
       justSent = justSent.concat(told);
       show.sent(justSent, Boolean(key));
       if (key) {
@@ -174,6 +177,12 @@ async function discard(item) {
   await home();
 }
 
+async function answerModule(event) {
+  event.preventDefault();
+  await learn.keep(event.target);
+  if (navigator.onLine) await sync();
+}
+
 async function answerTask(task, outcome) {
   try {
     await centre.answerTask(task.task_id, outcome);
@@ -212,6 +221,7 @@ function start() {
   $('unlock').addEventListener('submit', unlock);
   $('report-form').addEventListener('submit', (event) => save(event, capture.report()));
   $('addition-form').addEventListener('submit', (event) => save(event, capture.addition()));
+  document.querySelectorAll('form[data-module]').forEach((one) => one.addEventListener('submit', answerModule));
   $('write').addEventListener('click', write);
   $('sync').addEventListener('click', sync);
   $('lock').addEventListener('click', lock);

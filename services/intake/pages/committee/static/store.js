@@ -1,5 +1,5 @@
 /* What lies on the phone: its own record, and items that wait, sealed. Nothing in clear but ids,
-   states, and the day. */
+   states, the day, and answers to a module. */
 
 import { openDB, deleteDB } from './idb.js';
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0003_alike"
-down_revision = "0002_committee"
+revision = "0004_alike"
+down_revision = "0003_learning"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0004_packets"
-down_revision = "0003_alike"
+revision = "0005_packets"
+down_revision = "0004_alike"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make an image to build on where no public one can be pulled: a small Debian with Python.
-#   sh deploy/stand_in_base.sh NAME [FOLDER]      needs root, debootstrap and a container engine
+#   sh deploy/stand_in/base.sh NAME [FOLDER]      needs root, debootstrap and a container engine
 set -eu
 name=$1 folder=${2:-$(mktemp -d)}
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder" >/dev/null

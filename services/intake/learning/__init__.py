@@ -1,0 +1,1 @@
+"""Learning: short modules with questions, what somebody passed and until when, and who should."""
