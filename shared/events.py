@@ -95,8 +95,10 @@ class CaseWork(_Data, frozen=True, kw_only=True):
     """How far people are with a case: pseudonyms, stable words and case ids, never a text.
 
     `finding` is `substantiated`, `not_substantiated` or `unknown`; `risk` high, medium or low by
-    `instrument`, or null. `linked` are cases that a person said belong together; `handover` is
-    `offered` or `accepted`, to `handed_to`.
+    `instrument`, or null. `linked` are cases that a person said belong together; `merged` those
+    that a person said are of the same person and are worked on here, each with this one as its
+    `merged_into`; `handover` is `offered` or `accepted`, to `handed_to`; `alert` is
+    `out` while the police look for a missing child.
     """
 
     worker: str | None = None
@@ -109,8 +111,11 @@ class CaseWork(_Data, frozen=True, kw_only=True):
     split_from: UUID | None = None
     split_into: list[UUID] = []
     linked: list[UUID] = []
+    merged: list[UUID] = []
+    merged_into: UUID | None = None
     handover: str | None = None
     handed_to: str | None = None
+    alert: str | None = None
 
 
 class Step(_Data, frozen=True, kw_only=True):
@@ -339,6 +344,15 @@ _CASE_TYPES: Final = (
     "case-split",
     "cases-linked",
     "cases-unlinked",
+    "cases-merged",
+    "cases-unmerged",
+    "cases-told-apart",
+    "cases-not-told-apart",
+    "packet-made",
+    "packet-acknowledged",
+    "reference-noted",
+    "missing-alert-made",
+    "missing-alert-taken-down",
     "handover-offered",
     "handover-accepted",
     "handover-declined",

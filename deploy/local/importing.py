@@ -18,10 +18,14 @@ class Format(StrEnum):
     """Which format a file has."""
 
     htcds = "htcds"
-    """Rows of the Human Trafficking Case Data Standard 2.0, with a first line of names."""
+    """Rows of the Human Trafficking Case Data Standard 2.0: a table with a first line of names, or
+    objects in a file that ends with .json."""
 
     primero = "primero"
     """Primero v2 cases: a JSON document, or one case a line in a file that ends with .ndjson."""
+
+    fhir = "fhir"
+    """FHIR R4 bundles about one person each: one, or a list."""
 
 
 def import_file(
@@ -46,7 +50,8 @@ def import_file(
     role = Role.PARTNER if partner else Role.SUPERVISOR
     token = make_token(load_token_seed(home), role, subject="import", org=partner)
     lines = file.suffix == ".ndjson"
-    kind = {Format.htcds: "text/csv"}.get(format, "application/json")
+    table = format is Format.htcds and file.suffix != ".json"
+    kind = "text/csv" if table else "application/json"
     asked = {"dry_run": str(dry_run).lower(), **({"encoding": encoding} if encoding else {})}
     try:
         with file.open("rb") as body:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from services.intake.alike.sounds import parts_of
 from shared.text import PhoneInvalid, normalise, parse_phone
 
 if TYPE_CHECKING:
@@ -24,15 +25,27 @@ if TYPE_CHECKING:
 MARK: Final = 4
 """Bytes of a mark."""
 
+WORD: Final = 2
+"""Bytes of the mark of a word of a name."""
+
+PHONE: Final = "p"
+FINE: Final = "f"
+ROUGH: Final = "r"
+"""What a mark for comparing is of: a number, a word by its sound with and without its vowels."""
+
 _NO_LETTER: Final = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The marks of a person's number and name; None where there is none."""
+    """The marks of a person's number and name; None where there is none.
+
+    `alike` are those by which cases are compared: see `alike.features.marks_of`.
+    """
 
     phone: bytes | None = None
     name: bytes | None = None
+    alike: tuple[str, ...] = ()
 
 
 NO_MARKS: Final = Marks()
@@ -45,10 +58,27 @@ class Blind:
         """Take the 32-byte index key."""
         self._phone = _derive(index_key, b"pashe blind phone")
         self._name = _derive(index_key, b"pashe blind name")
+        self._word = _derive(index_key, b"pashe blind word")
 
     def marks(self, fields: Mapping[str, object]) -> Marks:
         """Return the marks of what is about to be sealed of a person."""
-        return Marks(self.phone(fields.get("phone")), self.name(fields.get("name")))
+        alike = self.alike(fields)
+        return Marks(self.phone(fields.get("phone")), self.name(fields.get("name")), alike)
+
+    def alike(self, fields: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the marks by which a person is compared: numbers, and words by their sound.
+
+        Each is a letter for what it is of and a keyed hash in hexadecimal; a word's is cut to two
+        bytes, so that it stands for many words.
+        """
+        contact = fields.get("safe_contact")
+        number = contact.get("number") if isinstance(contact, dict) else None
+        phones = (self.phone(fields.get("phone")), self.phone(number))
+        found = [f"{PHONE}{mark.hex()}" for mark in phones if mark is not None]
+        for part in parts_of(str(fields.get("name") or "")):
+            for kind, sound in ((FINE, part.fine), (ROUGH, part.rough)):
+                found.append(f"{kind}{_mark(self._word, kind + sound)[:WORD].hex()}")
+        return tuple(dict.fromkeys(found))
 
     def phone(self, said: object) -> bytes | None:
         """Return the mark of a number, in whatever way it was written; None if it is none."""

@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.intake import api, channels, daily, figures, operations
+from services.intake.alike import api as alike_api
+from services.intake.alike.service import Alikes
 from services.intake.awareness import api as awareness_api
 from services.intake.awareness.service import Awareness
 from services.intake.casework import api as desk_api
@@ -42,9 +44,9 @@ from services.intake.contacts import api as contacts_api
 from services.intake.contacts import workers_api
 from services.intake.disclosure import api as disclosure_api
 from services.intake.disclosure import api_search
+from services.intake.disclosure.look_ups import LookUps
 from services.intake.disclosure.search import Search
 from services.intake.disclosure.service import Disclosures
-from services.intake.disclosure.similar import LookUps
 from services.intake.erasure import api as erasure_api
 from services.intake.erasure import listing
 from services.intake.erasure.service import Erasures
@@ -56,6 +58,11 @@ from services.intake.learning.service import Learning
 from services.intake.media import api as media_api
 from services.intake.media.keeping import Keeping
 from services.intake.media.opening import Opening
+from services.intake.packets import api as packets_api
+from services.intake.packets import replies as packet_replies
+from services.intake.packets.alerts import Alerts
+from services.intake.packets.connectors import connectors_from
+from services.intake.packets.service import Packets
 from services.intake.pages import awareness as awareness_pages
 from services.intake.pages import committee as committee_pages
 from services.intake.pages import desk as desk_pages
@@ -250,10 +257,17 @@ def _add_cases(ground: _Ground, app: App) -> None:
         lambda: digest.begin(service.flow),
         lambda: figures.begin(service.flow, now()),
     ]
-    service.tasks += [sweep, measure, keep_list]
     figures.expect()
     disclosures = Disclosures(vault, service.outbox, secrets.index)
-    search = Search(service.outbox, secrets, LookUps(secrets.index))
+    connectors = connectors_from(os.environ)
+    packets = Packets(stages, disclosures, secrets.index, connectors)
+
+    async def take_replies() -> None:
+        await packet_replies.watch(service, packets)
+
+    service.tasks += [sweep, measure, keep_list, *([take_replies] if connectors else [])]
+    look_ups, families = LookUps(secrets.index), Families(stages, secrets.index)
+    search = Search(service.outbox, secrets, look_ups)
     learning, handing = Learning(service.flow), learning_api.Pass(service)
     sign_in = make_sign_in(service, learning)
     awareness = Awareness(service.flow)
@@ -266,7 +280,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         api_stages.make_stage_router(service, stages),
         api_stages.make_plan_router(service, stages),
         api_work.make_reading_router(service, stages),
-        api_kin.make_kin_router(service, Families(stages, secrets.index)),
+        api_kin.make_kin_router(service, families),
+        alike_api.make_router(service, Alikes(stages, look_ups), families),
         api_kin.make_beyond_router(service, stages, visits),
         receipts_api.make_receipt_router(service, reporters, secrets),
         receipts_api.make_desk_router(service, reporters),
@@ -278,6 +293,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         consent_api.make_router(service, Consents(vault, service.outbox)),
         disclosure_api.make_router(service, disclosures),
         api_search.make_search_router(service, search),
+        packets_api.make_router(service, packets),
+        packets_api.make_alert_router(service, Alerts(stages)),
         erasure_api.make_router(service, erasures),
         sign_in_api.make_router(service, sign_in),
         teams_api.make_router(service, sign_in),

@@ -106,20 +106,21 @@ WITH new_keys AS (
     AS t (c, s, r, o) WHERE s IN (SELECT submission_id FROM new)
 ), new_subjects AS (
   INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key, commitment, kek,
-    phone_mark, name_mark)
-  SELECT * FROM unnest($29::uuid[], $30::uuid[], $31::uuid[], $32::text[], $33::text[],
-    $34::bytea[], $35::bytea[], $36::bytea[], $37::bytea[], $38::bytea[])
-    AS t (i, c, s, k, r, w, m, f, p, n) WHERE s IN (SELECT submission_id FROM new)
+    phone_mark, name_mark, alike)
+  SELECT i, c, s, k, r, w, m, f, p, n, string_to_array(a, ',')
+  FROM unnest($29::uuid[], $30::uuid[], $31::uuid[], $32::text[], $33::text[],
+    $34::bytea[], $35::bytea[], $36::bytea[], $37::bytea[], $38::bytea[], $39::text[])
+    AS t (i, c, s, k, r, w, m, f, p, n, a) WHERE s IN (SELECT submission_id FROM new)
 ), new_sealed AS (
   INSERT INTO sealed (subject_id, field, version, ciphertext)
-  SELECT i, n, v, c FROM unnest($39::uuid[], $40::uuid[], $41::text[], $42::integer[], $43::bytea[])
+  SELECT i, n, v, c FROM unnest($40::uuid[], $41::uuid[], $42::text[], $43::integer[], $44::bytea[])
     AS t (s, i, n, v, c) WHERE s IN (SELECT submission_id FROM new)
 ), new_events AS (
   INSERT INTO outbox (topic, partition, key, event_id, type, sequence, needs, traceparent, value,
     signature)
   SELECT topic, partition, key, event_id, type, sequence, needs, trace, value, signature
-  FROM unnest($44::uuid[], $45::text[], $46::smallint[], $47::bytea[], $48::uuid[], $49::text[],
-    $50::bigint[], $51::text[], $52::text[], $53::bytea[], $54::bytea[])
+  FROM unnest($45::uuid[], $46::text[], $47::smallint[], $48::bytea[], $49::uuid[], $50::text[],
+    $51::bigint[], $52::text[], $53::text[], $54::bytea[], $55::bytea[])
     WITH ORDINALITY AS t (s, topic, partition, key, event_id, type, sequence, needs, trace, value,
     signature, n)
   WHERE s IN (SELECT submission_id FROM new) ORDER BY n
@@ -205,7 +206,7 @@ class SubmissionStore:
         subjects = [
             (
                 *(s.subject_id, s.case_id, p.submission_id, s.kind, s.ref, s.wrapped_key),
-                *(s.commitment, s.kek, s.marks.phone, s.marks.name),
+                *(s.commitment, s.kek, s.marks.phone, s.marks.name, ",".join(s.marks.alike)),
             )
             for p in tried
             for s in p.subjects
@@ -224,7 +225,7 @@ class SubmissionStore:
             *_turned(4, [(k.scope, k.digest, k.body, k.close(answer)) for k, answer in keys]),
             *_turned(20, submissions),
             *_turned(4, cases),
-            *_turned(10, subjects),
+            *_turned(11, subjects),
             *_turned(5, sealed),
             [p.submission_id for p, _ in told],
             *events.values(),

@@ -135,8 +135,8 @@ async def test_the_same_boy_is_reported_by_three_people(desk: Desk) -> None:
         body: dict[str, Any] = {"reporter": {"kind": kind}, "concerns": ["child_labour"]}
         reports.append(await desk.report(persons=[boy], needs=["education"], **body))
     (first, _), (second, _), (third, receipt) = reports
-    found = {item["case_id"] for item in desk.get(f"/cases/{third}/similar")["items"]}
-    assert found == {first, second}
+    found = [item["case_id"] for item in desk.get(f"/cases/{third}/similar")["items"]]
+    assert set(found[:2]) == {first, second}, "the likeliest first"
     for other in (first, second):
         desk.done(third, "link", {"case_id": other, "kind": "same_person"})
     assert "linked already" in desk.refused(first, "link", {"case_id": third})["detail"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.intake.disclosure.look_ups import AN_HOUR, LookUps, TooManyLookUps
 from services.intake.disclosure.search import Search
-from services.intake.disclosure.similar import AN_HOUR, LookUps, TooManyLookUps
 from shared.access import Caller
 from shared.errors import InvalidBody
 from shared.vocabulary import Role

@@ -57,7 +57,7 @@ def make_reading_router(service: Service, stages: Stages) -> APIRouter:
                 steps=[_step(s) for s in taken],
                 report=await steps.count_of_report(conn, row.submission_id),
                 previous=await steps.previous_of(
-                    conn, row.submission_id, facts.work.linked, case_id
+                    conn, row.submission_id, course.tied_to(facts), case_id
                 ),
             )
         return JSONResponse(msgspec.to_builtins(answer), headers={"ETag": f'"{row.version}"'})

@@ -76,8 +76,14 @@ def is_excluded(facts: CaseFacts, name: str) -> bool:
     return bare(name) in {bare(excluded) for excluded in facts.excluded}
 
 
+def tied_to(facts: CaseFacts) -> list[UUID]:
+    """Return the cases that a person linked or merged with one."""
+    into = [facts.work.merged_into] if facts.work.merged_into is not None else []
+    return [*facts.work.linked, *facts.work.merged, *into]
+
+
 def must_be_open(facts: CaseFacts) -> None:
-    """Refuse a step on a case that is closed or erased.
+    """Refuse a step on a case that is closed or erased, or was merged into another.
 
     Raises:
         Conflict: it is.
@@ -85,6 +91,8 @@ def must_be_open(facts: CaseFacts) -> None:
     """
     if facts.status not in (OPEN, REVIEW_DUE):
         raise Conflict("the case is not open", state=facts.status)
+    if facts.work.merged_into is not None:
+        raise Conflict("it was merged: the other case is worked on", case=facts.work.merged_into)
 
 
 def _worked(facts: CaseFacts, needed: str) -> None:
@@ -224,6 +232,8 @@ def record_contact(case_id: UUID, facts: CaseFacts, contact: Contact) -> Done:
     if contact.result == "unsafe":
         urgency = min(facts.urgency or Urgency.T1, Urgency.T1)
         opens = (Task("contact_unsafe", urgency=urgency, level=SUPERVISOR),)
+    elif reached and facts.work.alert is not None:
+        opens = (Task("alert_down", urgency=Urgency.T1),)
     draft = told(case_id, "contact-recorded", facts, step)
     return Done(facts, (draft,), Orders(opens, ends))
 

@@ -106,7 +106,7 @@ class Families:
             sealed = self.stages.vault.seal_more(known, name, value, versions.get(name, 0) + 1)
             await add_sealed(conn, known.subject_id, sealed)
         marks = blind_of(self.index_key).marks(told)
-        await kin_store.mark_person(conn, known.subject_id, marks.phone, marks.name)
+        await kin_store.mark_person(conn, known.subject_id, marks)
 
     async def link(
         self, conn: AsyncConnection, asked: Asked, other: UUID, kind: str
@@ -136,6 +136,34 @@ class Families:
 
         return await self._join(conn, asked, other, "unlink", decide)
 
+    async def merge(self, conn: AsyncConnection, asked: Asked, other: UUID) -> dict[str, Any]:
+        """Say that another case is of the same person and is worked on here from now on.
+
+        Nothing is moved: reports, referrals, notices and consents stay where they are.
+
+        Raises:
+            NotFound: one of them is not there for this caller. Stale, Conflict: see `kin.merge`.
+
+        """
+
+        def decide(one: CaseFacts, two: CaseFacts) -> _Linking:
+            return kin.merge(asked.case_id, one, other, two)
+
+        return await self._join(conn, asked, other, "merge", decide)
+
+    async def unmerge(self, conn: AsyncConnection, asked: Asked, other: UUID) -> dict[str, Any]:
+        """Take a merge back: each case is worked on by itself again.
+
+        Raises:
+            NotFound, Stale, Conflict: as `merge`.
+
+        """
+
+        def decide(one: CaseFacts, two: CaseFacts) -> _Linking:
+            return kin.unmerge(asked.case_id, one, other, two)
+
+        return await self._join(conn, asked, other, "unmerge", decide)
+
     async def _join(
         self,
         conn: AsyncConnection,
@@ -153,9 +181,11 @@ class Families:
         await self.stages.outbox.append(conn, [(draft, stamp) for _, _, draft in made])
         await self._step(conn, asked, kind, {"case": str(other)})
         await mark_seen(conn, asked.case_id, asked.at)
+        work = next(f.work for key, f, _ in made if key == asked.case_id)
         return {
             "case_id": asked.case_id,
-            "linked": next(f.work.linked for key, f, _ in made if key == asked.case_id),
+            "linked": work.linked,
+            "merged": work.merged,
             "conflict": facts.conflict or second.conflict,
             "version": row.version + 1,
         }

@@ -188,6 +188,69 @@ def unlink(
     )
 
 
+def merge(
+    one: UUID, first: CaseFacts, other: UUID, second: CaseFacts
+) -> tuple[tuple[UUID, CaseFacts, Draft], ...]:
+    """Say, as a person, that two cases are of one person, and that the first is worked on.
+
+    Each keeps its report, referrals, notices, consents and tasks: only a name of the other is
+    written into both, so that `unmerge` leaves nothing to put back.
+
+    Raises:
+        Conflict: they are one case, one of them is erased or of a place, a trial is merged with
+            what is none, one of them is merged already, or the other is offered elsewhere.
+
+    """
+    if one == other:
+        raise Conflict("a case is not merged with itself")
+    if first.status in _GONE or second.status in _GONE:
+        raise Conflict("one of them is erased")
+    if "place" in (first.about, second.about):
+        raise Conflict("a place is not a person: link them")
+    if first.test != second.test:
+        raise Conflict("one of them is a trial")
+    if first.work.merged_into or second.work.merged_into or second.work.merged:
+        raise Conflict("one of them is merged already: take that back first")
+    if second.work.handover is not None:
+        raise Conflict(
+            "it is offered or handed over: merge the other way", state=second.work.handover
+        )
+    kept = _with_work(first, merged=[*first.work.merged, other])
+    joined = _with_work(second, merged_into=one)
+    return _told_of_both("cases-merged", (one, kept), (other, joined))
+
+
+def unmerge(
+    one: UUID, first: CaseFacts, other: UUID, second: CaseFacts
+) -> tuple[tuple[UUID, CaseFacts, Draft], ...]:
+    """Take a merge back, from either side.
+
+    Raises:
+        Conflict: they are not merged.
+
+    """
+    if second.work.merged_into != one and first.work.merged_into == other:
+        one, first, other, second = other, second, one, first
+    if second.work.merged_into != one:
+        raise Conflict("they are not merged")
+    kept = _with_work(first, merged=[key for key in first.work.merged if key != other])
+    joined = _with_work(second, merged_into=None)
+    return _told_of_both("cases-unmerged", (one, kept), (other, joined))
+
+
+def _with_work(facts: CaseFacts, **work: object) -> CaseFacts:
+    return msgspec.structs.replace(facts, work=msgspec.structs.replace(facts.work, **work))
+
+
+def _told_of_both(
+    event: str, kept: tuple[UUID, CaseFacts], joined: tuple[UUID, CaseFacts]
+) -> tuple[tuple[UUID, CaseFacts, Draft], ...]:
+    return tuple(
+        (key, facts, told(key, event, facts, Step(kind=kind, cases=[away])))
+        for kind, (key, facts), (away, _) in (("kept", kept, joined), ("joined", joined, kept))
+    )
+
+
 def _linked(
     case_id: UUID, facts: CaseFacts, event: str, linked: list[UUID], away: UUID, kind: str | None
 ) -> tuple[UUID, CaseFacts, Draft]:

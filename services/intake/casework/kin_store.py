@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.blind import Marks
     from services.intake.vault import Subject
 
 
@@ -63,8 +64,8 @@ async def add_person(conn: AsyncConnection, submission_id: UUID, subject: Subjec
     await conn.execute(
         text(
             "INSERT INTO subjects (subject_id, case_id, submission_id, kind, ref, wrapped_key,"
-            " commitment, kek, phone_mark, name_mark)"
-            " VALUES (:i, :c, :s, :k, :r, :w, :m, :f, :pm, :nm)"
+            " commitment, kek, phone_mark, name_mark, alike)"
+            " VALUES (:i, :c, :s, :k, :r, :w, :m, :f, :pm, :nm, CAST(:al AS text[]))"
         ),
         {
             "i": subject.subject_id,
@@ -77,6 +78,7 @@ async def add_person(conn: AsyncConnection, submission_id: UUID, subject: Subjec
             "f": subject.kek,
             "pm": subject.marks.phone,
             "nm": subject.marks.name,
+            "al": list(subject.marks.alike),
         },
     )
     for sealed in subject.fields:
@@ -94,14 +96,16 @@ async def add_person(conn: AsyncConnection, submission_id: UUID, subject: Subjec
         )
 
 
-async def mark_person(
-    conn: AsyncConnection, subject_id: UUID, phone: bytes | None, name: bytes | None
-) -> None:
-    """Set the marks of a person of whom more became known; what is not known stays."""
+async def mark_person(conn: AsyncConnection, subject_id: UUID, marks: Marks) -> None:
+    """Set the marks of a person of whom more became known; what is not known stays.
+
+    Those by which cases are compared are added: somebody has more than one number or name.
+    """
     await conn.execute(
         text(
             "UPDATE subjects SET phone_mark = coalesce(:p, phone_mark),"
-            " name_mark = coalesce(:n, name_mark) WHERE subject_id = :s"
+            " name_mark = coalesce(:n, name_mark), alike = ARRAY(SELECT DISTINCT m"
+            " FROM unnest(alike || CAST(:al AS text[])) AS m ORDER BY m) WHERE subject_id = :s"
         ),
-        {"s": subject_id, "p": phone, "n": name},
+        {"s": subject_id, "p": marks.phone, "n": marks.name, "al": list(marks.alike)},
     )

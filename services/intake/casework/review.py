@@ -116,8 +116,8 @@ def close(
 
     Raises:
         Conflict: it is closed already; its goals cannot be met while a referral is open; it is
-            handed over to nobody who accepted; or the supervisor approves another reason than was
-            proposed.
+            handed over to nobody who accepted; the police still look for the child; or the
+            supervisor approves another reason than was proposed.
         Forbidden: whoever proposed it approves it too.
 
     """
@@ -126,6 +126,8 @@ def close(
     still = sum(a.open for a in attempts)
     if reason == ClosingReason.GOALS_MET_AND_SAFE and still:
         raise Conflict("a referral is still open", state=facts.status, open_referrals=still)
+    if facts.work.alert is not None:
+        raise Conflict("the police still look for the child: take the notice down first")
     if reason in _ELSEWHERE and facts.work.handover != "accepted":
         raise Conflict("nobody has accepted it: until then it is yours", state=facts.work.handover)
     if must_be_approved(facts):

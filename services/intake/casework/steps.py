@@ -148,7 +148,7 @@ async def count_of_report(conn: AsyncConnection, submission_id: UUID) -> dict[st
 async def previous_of(
     conn: AsyncConnection, submission_id: UUID, linked: Sequence[UUID], case_id: UUID
 ) -> list[dict[str, Any]]:
-    """Return the cases that belong to a case: of the same report, and linked by a person.
+    """Return the cases that belong to a case: of the same report, and linked or merged.
 
     The caller has set how far it reaches (`set_reach`).
     """

@@ -59,6 +59,9 @@ _OF_THE_NUMBER: Final = ("bad-number", "opted-out", "bounced")
 SILENCE_BESIDE: Final = "silence_beside"
 """Kind of the task of who is told of a silence at once beside the level that it came before."""
 
+TELL_RECEIVER: Final = "tell_receiver"
+"""Kind of the task when what a packet for another centre rests on was taken back."""
+
 UNACKNOWLEDGED: Final = "withdrawal_unacknowledged"
 """Kind of the task when a provider did not say that it heard of a withdrawal."""
 

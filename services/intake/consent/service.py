@@ -10,7 +10,7 @@ import msgspec
 
 from services.intake import store as cases
 from services.intake.casework.desk import carry_out
-from services.intake.casework.tasks import ASK_AT_18, NO_ONE, Orders
+from services.intake.casework.tasks import ASK_AT_18, NO_ONE, TELL_RECEIVER, Orders, Task
 from services.intake.consent import store
 from services.intake.consent.decide import Circle, Outcome, Wish, decide, load_instruments
 from services.intake.consent.expiry import KIND, keep_consents
@@ -18,6 +18,7 @@ from services.intake.consent.gate import is_caregiver_alleged
 from services.intake.consent.of_age import by_others
 from services.intake.consent.record import state_of
 from services.intake.disclosure.store import Known, known_of
+from services.intake.packets.store import has_packet
 from services.intake.reach import must
 from services.intake.reporters.store import mark_seen
 from shared.access_rules import Verb
@@ -127,6 +128,9 @@ class Consents:
         if made.left and not by_others(made.left):
             done = Orders(ends=((ASK_AT_18, NO_ONE),))
             await carry_out(conn, [(row.case_id, done, facts)], by=caller.actor, at=at)
+        if "consent-withdrawn" in made.events and await has_packet(conn, row.case_id):
+            tell = Orders((Task(TELL_RECEIVER, urgency=facts.urgency),))
+            await carry_out(conn, [(row.case_id, tell, facts)], by=caller.actor, at=at)
         await mark_seen(conn, row.case_id, at)
         await cancel_many(conn, KIND, [str(key) for key in ended])
         await keep_consents(conn, [(row.case_id, c) for c in made.added])

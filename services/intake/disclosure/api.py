@@ -9,7 +9,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from services.intake.disclosure.similar import LookUps, find_similar
 from shared.access import Caller, require, require_fresh
 from shared.clock import now
 from shared.vocabulary import Role
@@ -29,7 +28,6 @@ Why = Literal["triage", "contact", "safety", "plan", "referral", "consent", "rev
 def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
     """Make the routes that answer who a person is; each answer is an event of the case."""
     router = APIRouter(prefix="/intake/v1", tags=["disclosures"])
-    look_ups = LookUps(disclosures.index_key)
 
     @router.get("/disclosures/{referral_id}", response_model=None)
     async def disclose(
@@ -53,15 +51,5 @@ def make_router(service: Service, disclosures: Disclosures) -> APIRouter:
             answer = await disclosures.read_persons(conn, case_id, reason, also, caller, now())
         service.waker.wake()
         return JSONResponse(msgspec.to_builtins(answer), headers=_NOT_KEPT)
-
-    @router.get("/cases/{case_id}/similar", response_model=None)
-    async def similar(
-        case_id: UUID, caller: Annotated[Caller, Depends(require(*_DESK))]
-    ) -> Response:
-        """List cases that may be of the same person: to be looked at, never joined by a machine."""
-        async with service.flow.begin() as conn:
-            items = await find_similar(conn, case_id, caller, look_ups)
-        answer = msgspec.to_builtins({"items": items, "next": None})
-        return JSONResponse(answer, headers=_NOT_KEPT)
 
     return router

@@ -85,18 +85,31 @@ def may_know(
         raise Conflict(None, why="not_accepted_or_ended", state=attempt.state)
     if facts.status == "erased":
         raise Conflict(None, why="erased")
-    agreed: set[str] = set()
-    counts = False
-    for consent in consents:
-        if consent.share_identity and consent.serves(attempt.need, provider_id, at):
-            counts = True
-            agreed.update(SHAREABLE if consent.fields is None else consent.fields)
-    if not counts:
+    found = agreed_to(attempt.need, consents, provider_id, reported, at)
+    if found is None:
         raise Conflict("nobody agreed that you learn who this is", why="no_consent")
-    agreed &= set(fields_for(attempt.need))
+    return found[0]
+
+
+def agreed_to(
+    need: str, consents: Iterable[Consent], receiver: str, reported: Reported, at: datetime
+) -> tuple[tuple[str, ...], Consent] | None:
+    """Return what a receiver may learn for a need, in a fixed order, and by which newest consent.
+
+    None: nobody agreed that it learns who this is.
+    """
+    agreed: set[str] = set()
+    newest = None
+    for consent in consents:
+        if consent.share_identity and consent.serves(need, receiver, at):
+            newest = consent
+            agreed.update(SHAREABLE if consent.fields is None else consent.fields)
+    if newest is None:
+        return None
+    agreed &= set(fields_for(need))
     if not reported.open:
         agreed -= REPORTED
-    return tuple(name for name in SHAREABLE if name in agreed)
+    return tuple(name for name in SHAREABLE if name in agreed), newest
 
 
 def safe_phone(known: dict[str, Any], *, stopped: bool) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from sqlalchemy import text
 from services.intake import store as cases
 from services.intake.blind import blind_of
 from services.intake.data_read import readings
-from services.intake.disclosure.similar import MANY
 from services.intake.preparing import external_mark
 from services.intake.reach import matter
 from services.intake.receipts import parse_receipt
@@ -32,10 +31,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from services.intake.disclosure.similar import LookUps
+    from services.intake.disclosure.look_ups import LookUps
     from services.intake.preparing import Secrets
     from shared.access import Caller
     from shared.outbox import Outbox
+
+MANY: Final = 50
+"""Cases that are shown at most."""
 
 SHORT: Final = 8
 """Hexadecimal digits of a case's id that a page shows and people say to one another."""

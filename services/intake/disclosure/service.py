@@ -11,15 +11,16 @@ from services.intake import store as cases
 from services.intake.casework.store import attempts_of
 from services.intake.consent.store import consents_of
 from services.intake.disclosure import store
-from services.intake.disclosure.cut import may_know, reported_in, safe_phone
+from services.intake.disclosure.cut import agreed_to, may_know, reported_in, safe_phone
 from services.intake.preparing import number_index
 from services.intake.reach import must
 from services.intake.reporters.store import is_stopped, mark_seen
 from shared.access_rules import Verb
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
 from shared.text import PhoneInvalid, parse_phone
+from shared.vocabulary import Need
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.consent.record import Consent
     from services.intake.disclosure.store import Known
     from services.intake.store import CaseRow
     from services.intake.vault import Subject, Vault
@@ -77,6 +79,28 @@ class Disclosures:
             "person": {name: told[name] for name in fields},
             "contact_stopped": bool(row.facts and row.facts.contact_stopped),
         }
+
+    async def for_centre(
+        self, conn: AsyncConnection, row: CaseRow, to: str, at: datetime
+    ) -> tuple[dict[str, Any], Consent, Known]:
+        """Open what another centre may learn of a locked case, under the consent it rests on.
+
+        The caller writes the event.
+
+        Raises:
+            Conflict: nobody agreed that it learns who the person is.
+
+        """
+        known = await store.known_of(conn, row.case_id)
+        reported = reported_in(known.report)
+        consents = await consents_of(conn, row.case_id)
+        found = agreed_to(Need.CASE_MANAGEMENT, consents, to, reported, at)
+        if found is None:
+            raise Conflict("nobody agreed that they learn who this is", why="no_consent")
+        told = self._told(known, found[0], is_person=reported.is_person)
+        told = safe_phone(told, stopped=await self._is_stopped(conn, told))
+        kept = {*found[0], *({"safe_contact"} if "phone" in found[0] else ())}
+        return {name: told.get(name) for name in kept}, found[1], known
 
     async def read_persons(
         self,

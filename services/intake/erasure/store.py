@@ -177,7 +177,7 @@ async def destroy_subjects(
     rows = await conn.execute(
         text(
             "UPDATE subjects SET wrapped_key = NULL, commitment = '', ref = NULL,"
-            " phone_mark = NULL, name_mark = NULL"
+            " phone_mark = NULL, name_mark = NULL, alike = '{}'"
             " WHERE wrapped_key IS NOT NULL AND kind = ANY(CAST(:k AS text[]))"
             " AND ((submission_id = :s AND (kind <> 'person' OR case_id = :c))"
             " OR (kind = 'reporter' AND submission_id IN"

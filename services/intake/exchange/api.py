@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from services.intake.exchange import htcds, primero
-from services.intake.exchange.rows import Refused
+from services.intake.exchange import fhir, htcds, primero
+from services.intake.exchange.rows import Refused, Row
 from services.intake.exchange.tables import cells_of, delimiter_of, records_of, text_of
 from services.intake.exchange.taking import MOST_ROWS, Import, Told
 from shared.access import Caller, require
@@ -115,9 +115,31 @@ async def _primero(
         await _case(taking, told, number, one, today)
 
 
+async def _objects(
+    request: Request,
+    encoding: str | None,  # noqa: ARG001  (JSON is in UTF-8)
+    taking: Import,
+    told: Told,
+    today: date,
+) -> None:
+    """Take a JSON document of HTCDS rows or FHIR bundles: one, or a list."""
+    whole = parse_json(await read_bytes(request, MOST_JSON))
+    for number, one in enumerate(fhir.bundles_in(whole), 1):
+        _must_fit(told)
+        await _case(taking, told, number, one, today)
+
+
+def _read(kind: str, line: int, value: Any, today: date) -> Row:  # noqa: ANN401  (any JSON value)
+    if kind == "primero":
+        return primero.read_case(line, value, today)
+    if kind == "fhir":
+        return fhir.read_bundle(line, value, today)
+    return htcds.read_object(line, value, today)[0]
+
+
 async def _case(taking: Import, told: Told, line: int, value: Any, today: date) -> None:  # noqa: ANN401
     try:
-        row = primero.read_case(line, value, today)
+        row = _read(told.format, line, value, today)
     except Refused as error:
         told.refuse(line, error.rule)
     else:
@@ -131,7 +153,7 @@ def make_router(desk: Desk) -> APIRouter:
     @router.post("/imports/{format}", response_model=None, openapi_extra=_BODY)
     async def take(
         request: Request,
-        format: Literal["htcds", "primero"],  # noqa: A002  (its name in the path)
+        format: Literal["htcds", "primero", "fhir"],  # noqa: A002  (its name in the path)
         caller: Annotated[Caller, Depends(require(Role.PARTNER, Role.SUPERVISOR))],
         *,
         dry_run: bool = False,
@@ -147,7 +169,8 @@ def make_router(desk: Desk) -> APIRouter:
         desk.committer.check_room(behind=True)
         told = Told(format, dry_run)
         taking = Import(desk, caller, told)
-        read = _htcds if format == "htcds" else _primero
+        is_json = "json" in request.headers.get("content-type", "")
+        read = {"htcds": _objects if is_json else _htcds, "primero": _primero}.get(format, _objects)
         try:
             await read(request, encoding, taking, told, now().date())
         except ClientDisconnect:  # what came whole is stored; the sender sends the file again

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from services.intake.exchange.rows import CHILD_BELOW, Refused, Row, age_on, trafficking
+from services.intake.exchange.tables import unshield
 from shared.vocabulary import Concern, Sex
 
 if TYPE_CHECKING:
@@ -93,11 +94,39 @@ class Header:
         if any("\0" in cell for cell in cells):
             raise Refused("not-text")
         named = zip(self.columns, cells, strict=True)
-        told = {name: cell.strip() for name, cell in named if name is not None and cell.strip()}
+        told = {name: unshield(c.strip()) for name, c in named if name is not None and c.strip()}
         whole = [[name or f"column {n}", cells[n - 1]] for n, name in enumerate(self.columns, 1)]
         row = Row(line, whole)
         _read(row, told, today)
         return row
+
+
+def read_object(line: int, value: Any, today: date) -> tuple[Row, Header]:  # noqa: ANN401
+    """Read one JSON object whose members are fields; a list is several codes of a field.
+
+    Raises:
+        Refused: `no-row` when it is no object with texts; others as `Header` and `Header.read`.
+
+    """
+    if not isinstance(value, dict) or not value:
+        raise Refused("no-row")
+    cells = [_cell(one) for one in value.values()]
+    header = Header(list(value))
+    row = header.read(line, cells, today)
+    row.original = value
+    for number in header.unknown:
+        row.note(f"column {number}", "unknown-field")
+    return row, header
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401  (any JSON value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ";".join(_cell(one) for one in value)
+    if value is None or isinstance(value, str | int | float):
+        return "" if value is None else str(value)
+    raise Refused("no-row")
 
 
 def _read(row: Row, told: Mapping[str, str], today: date) -> None:

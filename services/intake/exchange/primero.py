@@ -53,6 +53,8 @@ _SAYS_YES: Final = (True, "true")
 
 def cases_in(value: Any) -> Iterator[Any]:  # noqa: ANN401  (any JSON value)
     """Give every case of a document: one, a list, or what `data` of it holds."""
+    if isinstance(value, dict) and isinstance(value.get("case"), dict) and "referrals" in value:
+        value = value["case"]  # a packet of another centre: the case with its referrals
     if isinstance(value, dict) and isinstance(value.get("data"), dict | list):
         value = value["data"]
     yield from value if isinstance(value, list) else [value]

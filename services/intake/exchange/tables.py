@@ -129,6 +129,23 @@ def cells_of(record: str, delimiter: str) -> list[str] | None:
     return rows[0] if len(rows) == 1 else ([] if not rows else None)
 
 
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
+"""How a cell begins that spreadsheets run; it is written with an apostrophe before it."""
+
+_MARK: Final = "'"
+
+
+def shield(text: str) -> str:
+    """Return a cell that no spreadsheet runs; `unshield` gives it back."""
+    return _MARK + text if text.startswith((*FORMULA, _MARK)) else text
+
+
+def unshield(text: str) -> str:
+    """Return a cell as it was before `shield`."""
+    marked = text.startswith(tuple(_MARK + sign for sign in (*FORMULA, _MARK)))
+    return text[1:] if marked else text
+
+
 def delimiter_of(record: str, known: Iterable[str]) -> str:
     """Return the delimiter by which most names of a header are known; a comma when none is."""
     names = {name.casefold() for name in known}

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.intake.pages.desk import acts, calls, documents, erasure, news, routes, search, team
+from services.intake.pages.desk import (
+    acts,
+    alike,
+    calls,
+    documents,
+    erasure,
+    news,
+    packets,
+    routes,
+    search,
+    team,
+)
 from services.intake.pages.desk.frame import make_frame
 
 if TYPE_CHECKING:
@@ -23,6 +34,8 @@ def make_routers(service: Service) -> tuple[APIRouter, ...]:
         documents.make_router(frame),
         erasure.make_router(frame),
         news.make_router(service, frame),
+        alike.make_router(frame),
+        packets.make_router(frame),
         acts.make_router(service, frame),
     )
 

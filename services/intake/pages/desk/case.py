@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.intake.pages.desk.frame import Frame
     from shared.pages.languages import Language
 
-LOOKS: Final = {"persons": "who", "notes": "line-head", "messages": "said", "similar": "family"}
+LOOKS: Final = {"persons": "who", "notes": "line-head", "messages": "said"}
 """What stays closed until somebody asks to see it, and where on the page it stands."""
 
 _SHOWN: Final = {
@@ -119,7 +119,7 @@ class CaseView:
         return [name for name in dict.fromkeys(known) if name]
 
     async def look(self, what: str, reason: str, also: Sequence[str]) -> Any:  # noqa: ANN401
-        """Open what is closed: who it is, the notes, what was said, who is alike.
+        """Open what is closed: who it is, the notes, what was said.
 
         Raises:
             Refused: the interface says no, and the page can say so. Others as `get`.
@@ -132,13 +132,10 @@ class CaseView:
             case "notes":
                 told = await self._ask(f"{self._at}/notes", reason=reason)
                 return {one["step_id"]: one["said"] for one in told["items"]}
-            case "messages":
+            case _:
                 case = await self.case()
                 path = f"/intake/v1/submissions/{case['submission_id']}/messages"
                 return (await self._ask(path, reason=reason))["items"]
-            case _:
-                found = (await self._ask(f"{self._at}/similar"))["items"]
-                return [one | await self._beside(one["case_id"]) for one in found[:4]]
 
     async def _ask(self, path: str, **query: Any) -> Any:  # noqa: ANN401
         try:
@@ -146,10 +143,6 @@ class CaseView:
         except Refused as refused:
             pass_on(refused)
             raise
-
-    async def _beside(self, case_id: str) -> dict[str, Any]:
-        found = await self.get(f"/intake/v1/cases/{case_id}")
-        return {"facts": found["facts"], "status": found["status"]}
 
 
 def verbs_of(case: dict[str, Any], following: Sequence[str], waiting: set[str]) -> list[str]:

@@ -31,6 +31,17 @@ DETAILS: Final = {
         N_("a later save is stored"),
         N_("Wait an hour, then try again"),
         N_("Wait a minute, then try again"),
+        N_("they are linked or merged: take that back first"),
+        N_("one of them is merged already: take that back first"),
+        N_("it was merged: the other case is worked on"),
+        N_("a place is not a person: link them"),
+        N_("nobody agreed that they learn who this is"),
+        N_("offer the case to them first"),
+        N_("there is no way set up to give it to them"),
+        N_("find out first whether the reporter could be the danger"),
+        N_("a supervisor decides this"),
+        N_("the line is for children"),
+        N_("the police still look for the child: take the notice down first"),
     )
 }
 """What the interface says of a refusal, as far as the desk says it in both languages."""

@@ -40,7 +40,8 @@ GROUPS: Final = {
     "decide": (
         "release", "choose_offer", "call_office", "verify", "assign", "assess", "reassign",
         "approve_closing", "approve_erasure", "original_asked", "risk_lowered", "review_closing",
-        "handover_answer", "handover_declined", "close_handed_over",
+        "handover_answer", "handover_declined", "close_handed_over", "alert_down",
+        "tell_receiver",
     ),
     "words": ("new_words", "addition", "call_back", "feedback", "new_attachment"),
     "follow": (

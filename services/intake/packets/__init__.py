@@ -1,0 +1,1 @@
+"""A case handed to another centre, with consent: packets in other systems' formats, and answers."""
