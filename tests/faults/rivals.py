@@ -23,7 +23,7 @@ from shared.events import Event, decode, headers_of
 from tests.support import lab
 
 if TYPE_CHECKING:
-    from shared.outbox import Stamp
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 POLICIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -55,13 +55,14 @@ class _Shaky:
 
 
 class ShakyRecorder(lab.Recorder):
-    """The lab's handler, shaken like the others."""
+    """The lab's handler, shaken like the others: where it stores, for a decision is pure."""
 
     shaky = _Shaky()
 
-    def decide(self, state: list[Event], event: Event, stamp: Stamp) -> None:
-        self.shaky.shake(event)
-        super().decide(state, event, stamp)
+    async def flush(self, conn: AsyncConnection, state: list[Event]) -> None:
+        for event in state:
+            self.shaky.shake(event)
+        await super().flush(conn, state)
 
 
 async def consume(kind: str) -> None:
