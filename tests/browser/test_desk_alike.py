@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.browser.test_desk import Room
+from tests.browser.desk_room import Room
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.intake.pages.desk.case import CaseView
-from services.intake.pages.desk.frame import DESK, Frame, pass_on, short_of
+from services.intake.pages.desk.frame import DESK, Frame, short_of
 from shared.access import Caller, require
 from shared.errors import NotFound
 from shared.inside import Refused
 from shared.pages.forms import read_form
+from shared.pages.refusals import pass_on
 from shared.pages.words import N_
 
 if TYPE_CHECKING:

@@ -12,13 +12,14 @@ from services.intake.packets.packet import FORMATS
 from services.intake.pages.desk.acts import filled_in
 from services.intake.pages.desk.case import CaseView
 from services.intake.pages.desk.fields import json_of
-from services.intake.pages.desk.frame import DESK, Frame, pass_on, short_of
+from services.intake.pages.desk.frame import DESK, Frame, short_of
 from services.intake.pages.desk.routes import said_in
 from shared.access import Caller, require
 from shared.errors import NotFound
 from shared.inside import Refused
 from shared.pages import headers
 from shared.pages.forms import read_form
+from shared.pages.refusals import pass_on
 from shared.pages.words import N_
 
 if TYPE_CHECKING:
