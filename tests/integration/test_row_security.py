@@ -52,6 +52,7 @@ OPEN_TO_REQUESTS: Final = {
     "nodes": "the published log: hashes",
     "cosigned": "the published log: what witnesses signed of it",
     "daily": "the published log: its state of each day",
+    "figure_releases": "published figures: quarters in which nobody can be found",
 }
 """Tables that a request may read whole, and why."""
 
