@@ -264,7 +264,8 @@ def test_rule_28_a_picture_is_asked_for_with_care_and_opens_blurred() -> None:
         asked = text.index("no picture of a child's body")
         assert asked < text.index('type="file"'), "before anything is chosen"
     for template in (ROOT / "services").glob("*/pages/*/templates/**/*.html"):
-        assert "<img" not in template.read_text("utf-8"), f"{template}: nothing is shown unasked"
+        if template.name != "poster.html":  # our own first page's address, as a code to scan
+            assert "<img" not in template.read_text("utf-8"), f"{template}: nothing shown unasked"
     shown_by(
         "28",
         "unit/test_media.py::a_file_is_what_its_bytes_say",

@@ -23,6 +23,9 @@ WITHOUT: Final = {
     "accent-color": "boxes to tick have the browser's own colour",
     "has": "a chosen answer has no ground of its own; its box is ticked all the same",
     "text-underline-offset": "a link's line is nearer to its letters",
+    "print-color-adjust": "paper has the lines and words, and no ground of a colour",
+    "page": "paper has the printer's own margins",
+    "size": "and its own size",
     "focus-visible": "the browser's own ring shows where one is",
 }
 """What a style says to newer browsers alone, and what an old one shows instead."""

@@ -12,7 +12,6 @@ depends_on = None
 _STATEMENTS = (
     "ALTER TABLE subjects ADD COLUMN alike text[] NOT NULL DEFAULT '{}'",
     "CREATE INDEX subjects_alike ON subjects USING gin (alike) WHERE alike <> '{}'",
-    "CREATE INDEX cases_upazila ON cases ((facts ->> 'upazila')) WHERE facts IS NOT NULL",
     "CREATE INDEX cases_district ON cases ((facts ->> 'district')) WHERE facts IS NOT NULL",
     # `grounds` are what was known when it was said: with more, the two are shown again
     """
@@ -50,5 +49,5 @@ def downgrade() -> None:
     """Remove them."""
     bind = op.get_bind()
     bind.exec_driver_sql("DROP TABLE said_different")
-    bind.exec_driver_sql("DROP INDEX cases_upazila, cases_district")
+    bind.exec_driver_sql("DROP INDEX cases_district")
     bind.exec_driver_sql("ALTER TABLE subjects DROP COLUMN alike")
