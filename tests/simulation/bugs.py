@@ -67,14 +67,28 @@ def order() -> Iterator[None]:
 
 @contextmanager
 def inversion() -> Iterator[None]:
-    """The relay does not wait for the answer to a shard's batch before it sends the next one."""
-    read_and_send = Relay._read_and_send
+    """The relay sends what came next of a shard before Kafka has answered for the batch before."""
+    read_and_send, send = Relay._read_and_send, Relay._send
+    under_way: set[int] = set()
 
     async def overlap(self: Any, conn: Any, producer: Any) -> None:
         self._busy = {}
         await read_and_send(self, conn, producer)
 
-    with patch.object(Relay, "_read_and_send", overlap):
+    async def send_next(self: Any, producer: Any, shard: Any, rows: Any) -> None:
+        following = [row for row in rows if row["id"] not in under_way]
+        ids = {row["id"] for row in following}
+        under_way.update(ids)
+        try:
+            if following:
+                await send(self, producer, shard, following)
+        finally:
+            under_way.difference_update(ids)
+
+    with (
+        patch.object(Relay, "_read_and_send", overlap),
+        patch.object(Relay, "_send", send_next),
+    ):
         yield
 
 
