@@ -92,6 +92,7 @@ def make_part_router(
         return pages.show(
             request,
             "part.html" if part else "alone.html",
+            level="h3" if part else "h2",
             me=caller,
             service=name,
             report=report,

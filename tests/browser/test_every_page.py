@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -73,13 +74,45 @@ OTHERS: Final = {
 }
 """What is declared with the pages and is none."""
 
+ELSEWHERE: Final = {
+    **dict.fromkeys(
+        (
+            "/desk/awareness",
+            "/desk/awareness/cards",
+            "/desk/awareness/{name}",
+            "/desk/awareness/{name}/courtyard",
+            "/desk/awareness/{name}/poster",
+        ),
+        "test_awareness.py",
+    ),
+    **dict.fromkeys(("/figures", "/figures/running", "/figures/{period}"), "test_figures.py"),
+    **dict.fromkeys(
+        (
+            "/desk/calls/mine",
+            "/desk/calls/done",
+            "/desk/cases/{case_id}/erasure",
+            "/referral/pages/places",
+            "/referral/pages/preview",
+        ),
+        "test_desk_rooms.py",
+    ),
+    "/desk/attachments/{attachment_id}/open": "test_desk_work.py",
+    **dict.fromkeys(
+        ("/desk/cases/{case_id}/alike", "/desk/cases/{case_id}/packets"), "test_desk_alike.py"
+    ),
+    "/intake/pages/team": "test_team.py",
+}
+"""Pages that the test of their room looks at, with what stands on them."""
+
 KEPT: Final = """async () => [localStorage.length, sessionStorage.length, document.cookie.length,
   (await indexedDB.databases()).length, (await caches.keys()).length]"""
 
 
 def test_the_list_of_pages_is_complete() -> None:
-    listed = {*PUBLIC, *OTHERS, *(path for paths in INSIDE.values() for path in paths)}
+    listed = {*PUBLIC, *OTHERS, *ELSEWHERE, *(path for paths in INSIDE.values() for path in paths)}
     assert find_page_routes() == listed
+    for name in set(ELSEWHERE.values()):
+        assert "look(" in (Path(__file__).parent / name).read_text("utf-8"), name
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +181,7 @@ async def _go_on(page: Page, look: Look, heading: str, name: str) -> None:
     await look(page, name, public=True)
     async with page.expect_response(lambda one: one.url.endswith("/t") or "/t?" in one.url):
         await page.locator("form#step > .buttons").last.locator(".button").first.click()
-    await page.locator(heading).wait_for()
+    await page.locator(heading).first.wait_for()
 
 
 @pytest.mark.slow

@@ -129,7 +129,8 @@ async def test_what_was_passed_is_known_at_the_next_signing_in_and_counted(
             "refused": 1,
             "lines": [{"line": 3, "rule": "unknown-module"}],
         }
-        assert (await one.sign_in(login)).json()["trained"] is True
+        again = await one.follow(await one.client.get("/sign-in?next=/intake/v1/session"))
+        assert again.json()["trained"] is True
         assert (await one.client.get("/desk")).status_code == 200
     found = http.get(
         "/intake/v1/training/coverage", headers=whole_stack.bearer(Role.SUPERVISOR)
