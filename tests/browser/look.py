@@ -109,7 +109,7 @@ class Look:
             )
             printed = await page.evaluate(sights.PRINTED) + await page.evaluate(sights.PALE)
             assert not printed, f"{name} on paper, {theme}: {printed}"
-        await page.emulate_media(media="screen")
+        await page.emulate_media(media="null")  # paper is paper again
 
     async def _picture(self, page: Page, name: str) -> None:
         if self.folder is None:

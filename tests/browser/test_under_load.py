@@ -22,6 +22,7 @@ from shared.http import make_app
 from tests.browser.serving import serving
 from tests.browser.test_public import go_on
 from tests.support.room import open_room
+from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,8 +75,7 @@ async def test_a_script_of_the_page_does_the_work_and_it_counts(
 ) -> None:
     origin, work = busy
     await reviewed(page, origin)
-    await page.wait_for_function("document.querySelector('[name=work]').value")
-    unsent = await page.locator("[name=work]").input_value()
+    unsent = await eventually(page.locator("[name=work]").input_value, 30, "the work to be done")
     assert work.is_done(unsent), "the number was found"
     await reviewed(page, origin)
     sent: list[str] = []

@@ -279,9 +279,9 @@ async def _all_parked(
     return True
 
 
-async def _shown(client: httpx.AsyncClient, stack: Stack, service: str) -> dict[str, float]:
+async def _shown(client: httpx.AsyncClient, url: str) -> dict[str, float]:
     """Return every sample that a service shows, by its name and labels as they are written."""
-    answer = await client.get(f"{stack.url(service)}/metrics")
+    answer = await client.get(f"{url}/metrics")
     assert answer.status_code == 200
     lines = (line for line in answer.text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
@@ -293,10 +293,11 @@ async def test_all_that_operations_needs_stays_visible_without_kafka_and_postgre
 ) -> None:
     """The same series as before, with their age; what is down is said, and nobody waits for it."""
     old = 'pashe_reading_age_seconds{reading="kernel"}'
+    urls = {service: stack.url(service) for service in SERVICES}  # the supervisor is held below
     async with httpx.AsyncClient(timeout=5) as client:
-        for service in SERVICES:
-            await _shown(client, stack, service)
-        before = {service: await _shown(client, stack, service) for service in SERVICES}
+        for url in urls.values():
+            await _shown(client, url)
+        before = {service: await _shown(client, url) for service, url in urls.items()}
         pids = [stack.pid(part) for part in ("kafka", "postgres")]
         with nobody_restarts(stack):
             for pid in pids:
@@ -304,10 +305,10 @@ async def test_all_that_operations_needs_stays_visible_without_kafka_and_postgre
             for service in SERVICES:
 
                 async def said(service: str = service) -> bool:
-                    found = await _shown(client, stack, service)
+                    found = await _shown(client, urls[service])
                     assert not before[service].keys() - found.keys()
-                    ready = await client.get(f"{stack.url(service)}/ready")
-                    live = await client.get(f"{stack.url(service)}/live")
+                    ready = await client.get(f"{urls[service]}/ready")
+                    live = await client.get(f"{urls[service]}/live")
                     assert (ready.status_code, live.status_code) == (503, 200)
                     assert not ready.json()["kafka"]
                     return found[old] > 12 and found["pashe_kafka_connected"] == 0
@@ -317,7 +318,7 @@ async def test_all_that_operations_needs_stays_visible_without_kafka_and_postgre
         for service in SERVICES:
 
             async def well(service: str = service) -> bool:
-                found = await _shown(client, stack, service)
+                found = await _shown(client, urls[service])
                 return found[old] < 12 and found["pashe_kafka_connected"] == 1
 
             await eventually(well, 120, f"{service} to be well again")
