@@ -23,7 +23,7 @@ from starlette.responses import Response
 from shared import idempotency, telemetry
 from shared.access import any_caller
 from shared.bodies import fields_of
-from shared.database import Blame, blame
+from shared.database import Blame, blame, sqlstate_of
 from shared.errors import InvalidBody, Problem, Unavailable
 from shared.health import add_health
 from shared.openapi import complete
@@ -93,12 +93,18 @@ async def once(
     return JSONResponse(answer, status)
 
 
+NO_SUCH_CHARACTER: Final = "22021"
+"""What PostgreSQL says of a NUL in a text: an address may hold one, a body was looked at before."""
+
+
 def translate(error: Exception) -> Problem:
     """Return the problem that an error is to whoever asked."""
     if isinstance(error, Problem):
         return error
     if blame(error) in (Blame.WORLD, Blame.RETRY):
         return Unavailable()
+    if sqlstate_of(error) == NO_SUCH_CHARACTER:
+        return InvalidBody("a text holds a character that none can be stored with")
     return _Unexpected()
 
 

@@ -85,7 +85,7 @@ async def test_persons_of_one_report_are_told_apart_and_stay_together(
     assert "একসঙ্গে" in await page.inner_text("#family")
     links = await page.locator('#family a[href^="/desk/cases/"]').all()
     told = [str(await one.get_attribute("href")).split("/") for one in links]
-    found = [parts[3] for parts in told if len(parts) == 4]  # noqa: PLR2004  (not what lies under one)
+    found = [parts[3] for parts in told if len(parts) == 4]
     facts = [room.case(one)["facts"] for one in {case_id, *found}]
     assert {(one["age"], one["sex"]) for one in facts} >= {(12, "female"), (9, "male")}
     assert len({one["household_id"] for one in facts}) == 1

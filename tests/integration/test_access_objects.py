@@ -239,7 +239,7 @@ class Ground:
     def ask(self, endpoint: str, ids: dict[str, str], who: Asker) -> tuple[int, str]:
         """Ask an endpoint about something; return status and body."""
         method, path = endpoint.split(" ")
-        path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
+        path = re.sub(r"{(\w+)}", lambda found: ids.get(found[1], UNKNOWN), path)
         query = "?reason=review" if path.endswith(("/persons", "/notes", "/messages")) else ""
         body = None if method in ("GET", "DELETE") else BODIES.get(path_end(endpoint), {})
         headers = who.headers | {"if-match": '"999999"'}

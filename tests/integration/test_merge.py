@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from shared.vocabulary import Role
 from tests.support.people import Desk
 from tests.support.wait import eventually
 
@@ -56,8 +57,14 @@ def notices(desk: Desk, case_id: str) -> list[tuple[str, str, str]]:
 
 def settled(desk: Desk, case_id: str) -> bool:
     found = desk.referrals(case_id)
-    asked = [r for r in found if r["state"] != "planned"]
-    return bool(asked) and (found[0]["state"] == "waiting" or bool(notices(desk, case_id)))
+    if not found:
+        return False
+    [referral] = found
+    if referral["state"] == "assigned":
+        provider = desk.stack.bearer(Role.PROVIDER_SYSTEM, referral["provider_id"])
+        path = f"/referral/v1/referrals/{referral['referral_id']}/accept"
+        desk.http.post(path, json={}, headers=provider).raise_for_status()
+    return referral["state"] == "accepted" and bool(notices(desk, case_id))
 
 
 def stands(desk: Desk, case_id: str) -> dict[str, Any]:
@@ -101,8 +108,10 @@ async def test_a_merge_of_two_who_are_not_the_same_is_undone_with_everything_whe
     desk.done(other, "unmerge", {"case_id": first})
     after = {key: stands(desk, key) for key in (first, other)}
     assert after[other] == before[other]
-    kept = ("referrals", "notices", "consents", "report", "facts")
+    kept = ("referrals", "notices", "consents", "report")
     assert {k: after[first][k] for k in kept} == {k: before[first][k] for k in kept}
+    was, now = before[first]["facts"], after[first]["facts"]
+    assert {k for k in was | now if was.get(k) != now.get(k)} <= {"worker", "supervisor"}
     assert after[first]["work"]["worker"] == "w1", "what was done since stays in its own"
     assert after[first]["work"]["merged"] == []
     desk.done(other, "different", {"case_id": first})
