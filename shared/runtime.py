@@ -102,6 +102,7 @@ class Service:
     revisions: Revisions = field(default_factory=Revisions)
     started: bool = False
     kafka_up: bool = False
+    kafka_answers: bool = True
     refusal: str = ""
     tap: Tap | None = None
     _own: list[asyncio.Task[None]] = field(default_factory=list)
@@ -252,7 +253,8 @@ class Service:
             if not self.kafka_up:
                 continue
             ends = await _end_offsets(self.settings.kafka, places)
-            telemetry.KAFKA_UP.set(ends is not None)
+            self.kafka_answers = ends is not None
+            telemetry.KAFKA_UP.set(self.kafka_answers)
             if ends is None:
                 still.clear()
                 continue
@@ -321,7 +323,7 @@ class Service:
         return {
             "ready": self.started and self.revisions.run_on(schema),
             "schema": schema.version if schema else None,
-            "kafka": self.kafka_up,
+            "kafka": self.kafka_up and self.kafka_answers,
             "held": sorted(c.name for c in self.consumers if c.held or c.paused()),
             "time": now().isoformat(),
         }

@@ -92,7 +92,9 @@ def must_be_open(facts: CaseFacts) -> None:
     if facts.status not in (OPEN, REVIEW_DUE):
         raise Conflict("the case is not open", state=facts.status)
     if facts.work.merged_into is not None:
-        raise Conflict("it was merged: the other case is worked on", case=str(facts.work.merged_into))
+        raise Conflict(
+            "it was merged: the other case is worked on", case=str(facts.work.merged_into)
+        )
 
 
 def _worked(facts: CaseFacts, needed: str) -> None:
