@@ -66,6 +66,7 @@ async def test_while_kafka_is_away_what_waits_is_told_and_who_only_reads_has_no_
     text = await shown(
         report={"ready": True, "kafka": False},
         stored=Stored(12, AT, [parked], [block]),
+        level="h2",
         keeps=keeps,
     )
     assert "Kafka is away: events wait, nothing is lost" in text
