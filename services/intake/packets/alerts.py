@@ -48,7 +48,6 @@ class Alerts:
 
         """
         danger = said["reporter_danger"]
-        await self.stages.refuse_alleged(conn, asked.case_id, said["basis"])
         row, _ = await self.stages.take(
             conn,
             asked,
@@ -57,6 +56,7 @@ class Alerts:
         )
         if row.facts is None:
             raise NotFound
+        await self.stages.refuse_alleged(conn, asked.case_id, said["basis"])
         known = await known_of(conn, asked.case_id)
         told = (
             {}
