@@ -81,11 +81,7 @@ async def go_on(page: Page) -> None:
     """Press the button that is seen, and wait for the next question."""
     before = await page.locator("input[name=kept]").get_attribute("value")
     await page.get_by_role("button", name="এগিয়ে যান").last.click()
-    await page.wait_for_function(
-        "before => { const kept = document.querySelector('input[name=kept]');"
-        " return kept && kept.value !== before; }",
-        arg=before,
-    )
+    await page.locator(f"input[name=kept]:not([value='{before}'])").wait_for(state="attached")
 
 
 def digest_of(stack: Stack, digits: str) -> bytes:

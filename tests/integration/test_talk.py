@@ -175,6 +175,27 @@ async def test_a_ussd_session_becomes_a_case_and_its_receipt_is_answered(phone: 
     assert await phone.reports("voice") == []
 
 
+async def test_a_step_that_failed_is_taken_anew_while_the_gateway_waits(phone: Phone) -> None:
+    """The lock of the sender is held until the first try has given up."""
+    who = [phone.mark.hex()]
+    conn = await phone.stack.connect("intake")
+    await conn.execute("SELECT pg_advisory_lock(hashtextextended($1, 7108))", *who)
+
+    async def waiting() -> bool:
+        return bool(await conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async def gave_up() -> bool:
+        return not await waiting()
+
+    asked = asyncio.create_task(phone.dial(uuid4().hex, "1*1"))
+    await eventually(waiting, 20, "the step to wait for the lock")
+    await eventually(gave_up, 20, "its first try to end")
+    assert not asked.done()
+    await conn.execute("SELECT pg_advisory_unlock(hashtextextended($1, 7108))", *who)
+    assert (await asked).startswith("CON ")
+    await conn.close()
+
+
 async def test_a_session_that_drops_is_a_report_and_can_be_gone_on_with(phone: Phone) -> None:
     first = uuid4().hex
     for path in ("", "2", "2*2", "2*2*2"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from services.intake.channels.settling import Settling
@@ -21,11 +22,12 @@ from services.intake.talk.definition import load_definition
 from services.intake.talk.engine import Talk, follow
 from services.intake.talk.sessions import QUIET, QUIET_DANGER, Kept, Said, Session, Sessions
 from shared.clock import now
+from shared.database import Blame, blame
 from shared.telemetry import Log
 from shared.text import PhoneInvalid, ascii_digits, parse_phone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.intake.channels import Desk
@@ -36,7 +38,32 @@ SWEEP: Final = 1.0
 AGAIN: Final = timedelta(seconds=20)
 """After so long a conversation that could not be stored is tried again."""
 
+GATEWAY_WAITS: Final = 7.0
+"""Seconds for which a step that failed is taken anew; gateways give up after some ten."""
+
+PAUSE: Final = 0.5
+"""Seconds before it is."""
+
 _log = Log("talking")
+
+
+async def keep_trying(
+    step: Callable[[], Awaitable[str]], seconds: float = GATEWAY_WAITS
+) -> str | None:
+    """Return what a step says, None when it fails until the gateway gives up.
+
+    A session that is told "not now" is over and its phone may not come back, so that a moment
+    without the database is waited for here. Taking a step twice is taking it once.
+    """
+    until = monotonic() + seconds
+    while True:
+        try:
+            return await step()
+        except Exception as error:  # noqa: BLE001  (another status would end the session unsaid)
+            _log.error("step-failed", error)
+            if blame(error) not in (Blame.WORLD, Blame.RETRY) or monotonic() >= until:
+                return None
+        await asyncio.sleep(PAUSE)
 
 
 @dataclass(frozen=True, slots=True)

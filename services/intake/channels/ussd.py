@@ -16,12 +16,11 @@ from fastapi.responses import PlainTextResponse
 from services.intake.channels.proving import Addresses, check_secret
 from services.intake.channels.sms.gateways import form_of
 from services.intake.channels.sms.inbound import clean
-from services.intake.channels.talking import Talking, line_now
+from services.intake.channels.talking import Talking, keep_trying, line_now
 from services.intake.talk.engine import screen
 from shared.bodies import read_bytes
 from shared.clock import now
 from shared.errors import SettingsError
-from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 GATEWAY: Final = "africastalking"
 LONGEST_PATH: Final = 2_000
 """Characters of a path that are read; a session's screens are far fewer."""
-
-_log = Log("ussd")
 
 
 def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
@@ -72,10 +69,8 @@ def make_router(desk: Desk) -> APIRouter:
         check_secret(secret, given)
         addresses.check(request.client.host if request.client else "")
         fields = form_of(await read_bytes(request))
-        try:
-            said = await _step(talking, fields)
-        except Exception as error:  # noqa: BLE001  (another status would end the session unsaid)
-            _log.error("step-failed", error)
+        said = await keep_trying(partial(_step, talking, fields))
+        if said is None:
             said = f"END {talking.definition.say('not_now', 'bn')}"
         return PlainTextResponse(said)
 

@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, Response
 
 from services.intake.channels.sms.gateways import verified_twilio
 from services.intake.channels.sms.inbound import clean
-from services.intake.channels.talking import Talking, line_now
+from services.intake.channels.talking import Talking, keep_trying, line_now
 from services.intake.talk.definition import LANGUAGES
 from services.intake.talk.engine import RECORDED, is_after_danger
 from services.intake.talk.prompts import (
@@ -33,7 +33,6 @@ from services.intake.talk.prompts import (
 from shared.bodies import read_bytes
 from shared.clock import now
 from shared.errors import NotFound
-from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -58,7 +57,6 @@ TAP: Final = 3
 """Seconds of a recording that a digit ended and that holds no words."""
 
 _VOICES: Final = {"bn": "bn-IN", "en": "en-GB"}
-_log = Log("voice")
 
 
 def make_tasks(desk: Desk) -> list[Callable[[], Awaitable[None]]]:
@@ -86,10 +84,8 @@ def make_router(desk: Desk) -> APIRouter:
     async def step(request: Request) -> Response:
         """Begin a call, or take what was pressed or recorded at a step; the answer is TwiML."""
         fields = await told(request)
-        try:
-            said = await call.step(fields, dict(request.query_params))
-        except Exception as error:  # noqa: BLE001  (another status would end the call unsaid)
-            _log.error("step-failed", error)
+        said = await keep_trying(partial(call.step, fields, dict(request.query_params)))
+        if said is None:
             said = call.sorry()
         return Response(f"<Response>{said}</Response>", media_type="text/xml")
 
