@@ -240,3 +240,10 @@ def test_every_container_of_ours_runs_closed(composed: Composed) -> None:
         assert one["Config"]["User"] == "10001:10001", one["Name"]
         assert one["RestartCount"] == 0, one["Name"]
         assert not one["HostConfig"]["PortBindings"], one["Name"]
+
+
+@pytest.mark.long
+def test_packets_can_be_laid_where_the_other_side_fetches_them(composed: Composed) -> None:
+    code = "open('/packets/trial', 'w').close()"
+    composed.compose("exec", "-T", "intake-cases", "python", "-c", code)
+    assert (composed.folder / "secrets/packets/trial").is_file()
