@@ -89,6 +89,7 @@ test-rules: ## Try every alert with promtool
 .PHONY: dashboards
 dashboards: $(READY) ## Write Grafana's dashboards anew from its boards
 	@.venv/bin/python -m deploy.grafana.write
+	@.venv/bin/python -m deploy.chart_files
 
 .PHONY: test-independent
 test-independent: $(READY) ## Verify the log with verifiers that are not ours (needs Go)

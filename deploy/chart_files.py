@@ -1,7 +1,8 @@
 """Write what the chart is told of our own files: `python -m deploy.chart_files`; a test compares.
 
 `files/topics.json` is `deploy/topics.toml` in Strimzi's words: topics, and a user with its ACLs for
-each service. `files/database.sql` is `deploy/database.sql`.
+each service. `files/database.sql` is `deploy/database.sql`; `files/rules` and `files/dashboards`
+are those of `deploy/prometheus` and `deploy/grafana`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from deploy.local.topics_file import load_topics
 if TYPE_CHECKING:
     from deploy.local.topics_file import Topics
 
-CHART: Final = Path(__file__).with_name("helm") / "pashe"
+DEPLOY: Final = Path(__file__).parent
+CHART: Final = DEPLOY / "helm" / "pashe"
+COPIED: Final = {"rules": "prometheus/rules/*.yaml", "dashboards": "grafana/dashboards/*.json"}
+"""Files that the chart holds as they are, by their folder in it."""
+
 _WORDS: Final = {"describe": "Describe", "read": "Read", "write": "Write"}
 
 
@@ -58,9 +63,23 @@ def files() -> dict[Path, str]:
     return {
         CHART / "files" / "topics.json": topics,
         CHART / "files" / "database.sql": BOOTSTRAP.read_text("utf-8"),
+        **{
+            CHART / "files" / folder / path.name: path.read_text("utf-8")
+            for folder, pattern in COPIED.items()
+            for path in sorted(DEPLOY.glob(pattern))
+        },
     }
 
 
+def left_over() -> list[Path]:
+    """Return copies in the chart whose original is gone."""
+    found = [path for folder in COPIED for path in (CHART / "files" / folder).glob("*")]
+    return sorted(path for path in found if path not in files())
+
+
 if __name__ == "__main__":
+    for path in left_over():
+        path.unlink()
     for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")

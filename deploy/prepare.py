@@ -6,7 +6,8 @@ Keys and passwords are made once and kept; running it again writes the same. The
 - `<service>.env`: its addresses of the database and of Kafka; `<service>.owner.env` for migrations;
 - `postgres.env`: the superuser's password and that of each role;
 - `kafka/`: a broker's settings and users;
-- `gateway.env`: what telephone gateways and the like sign with, empty until you fill it in.
+- `gateway.env`: what telephone gateways and the like sign with, empty until you fill it in;
+- `packets/`: where packets to another centre are laid (docs/handover.md), 0750.
 """
 
 from __future__ import annotations
@@ -68,8 +69,10 @@ def prepare(folder: Path) -> None:
     _write_kafka(folder / "kafka", kafka)
     if not (folder / "gateway.env").exists():
         _write_env(folder / "gateway.env", {})
+    (folder / "packets").mkdir(mode=0o750, exist_ok=True)
     if os.geteuid() == 0:
         _hand_over(folder / "keys", SERVICE_UID)
+        _hand_over(folder / "packets", SERVICE_UID)
         _hand_over(folder / "kafka", KAFKA_UID)
 
 
@@ -106,5 +109,5 @@ if __name__ == "__main__":
     except StackError as problem:
         sys.exit(f"pashe: {problem}")
     if os.geteuid() != 0:
-        print(f"Not root: hand {sys.argv[1]}/keys to user {SERVICE_UID}, and", end=" ")  # noqa: T201
-        print(f"{sys.argv[1]}/kafka to user {KAFKA_UID}.")  # noqa: T201
+        print(f"Not root: hand {sys.argv[1]}/keys and {sys.argv[1]}/packets", end=" ")  # noqa: T201
+        print(f"to user {SERVICE_UID}, {sys.argv[1]}/kafka to user {KAFKA_UID}.")  # noqa: T201

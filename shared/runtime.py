@@ -284,7 +284,7 @@ class Service:
         """Read outbox depth and parked records every few seconds; a scrape never waits for it."""
         while True:
             async with asyncio.timeout(LOOK), self.flow.connect() as conn:
-                row = (await conn.execute(_FIGURES)).one()
+                row = (await conn.execute(text(FIGURES))).one()
             telemetry.OUTBOX_UNSENT.set(row.unsent)
             telemetry.OUTBOX_OLDEST.set(float(row.oldest or 0))
             telemetry.PARKED_WAITING.set(row.parked)
@@ -329,13 +329,14 @@ class Service:
         }
 
 
-_FIGURES: Final = text(
+FIGURES: Final = (
     "SELECT o.*, p.* FROM (SELECT count(*) AS unsent,"
     "   extract(epoch FROM now() - min(created_at)) AS oldest"
     "   FROM outbox WHERE sent_at IS NULL) o,"
     " (SELECT count(*) AS parked, extract(epoch FROM now() - min(parked_at)) AS parked_oldest"
     "   FROM parked WHERE state = 'waiting') p"
 )
+"""What is unsent and parked, in one row; no more for a long past (`tests/integration`)."""
 
 _Marks = dict[tuple[str, TopicPartition], tuple[int | None, float]]
 

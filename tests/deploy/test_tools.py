@@ -6,6 +6,7 @@ A tool that is missing is said, and its tests are left out.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ import yaml
 
 from deploy.prepare import prepare
 from tests.support.processes import ROOT
+from tests.support.promtool import RULES
 from tests.support.stack import free_port
 from tests.support.wait import eventually
 
@@ -171,6 +173,61 @@ def test_an_upgrade_migrates_before_anything_else_and_an_install_waits_for_no_ho
     installed = [one for one in documents() if one["kind"] == "Job"]
     assert len(installed) == 4
     assert not [one for one in installed if "annotations" in one["metadata"]]
+
+
+def test_every_alert_of_the_rules_is_a_prometheus_rule_of_the_chart() -> None:
+    found = [one["spec"] for one in documents() if one["kind"] == "PrometheusRule"]
+    written = [yaml.safe_load(file.read_text("utf-8")) for file in RULES]
+    assert sorted(found, key=str) == sorted(written, key=str)
+    off = documents("--set", "monitoring.prometheusRule=false,monitoring.dashboards=false")
+    assert not [one for one in off if one["kind"] == "PrometheusRule"]
+    labelled = documents("--set", "monitoring.labels.release=example")
+    kinds = {"PrometheusRule", "ServiceMonitor"}
+    told = [one["metadata"]["labels"].get("release") for one in labelled if one["kind"] in kinds]
+    assert told == ["example"] * (len(RULES) + 1)
+
+
+def test_every_dashboard_is_given_to_grafana_whole() -> None:
+    (one,) = [
+        one["data"]
+        for one in documents()
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "pashe-dashboards"
+    ]
+    assert {name: json.loads(text) for name, text in one.items()} == {
+        file.name: json.loads(file.read_text("utf-8"))
+        for file in (DEPLOY / "grafana" / "dashboards").glob("*.json")
+    }
+
+
+def test_files_and_folders_that_settings_name_are_where_the_settings_say() -> None:
+    more = (
+        *("--set", "intake.packets.existingClaim=to-nrm"),
+        *("--set", "intake.prompts.existingClaim=spoken"),
+        *("--set-string", r"files.clocks\.toml=invented"),
+        *("--set", "referralSettings.REFERRAL_CLOCKS=/etc/pashe/clocks.toml"),
+    )
+    found = pods(*more)
+
+    def told(name: str) -> dict[str, str]:
+        (container,) = found[name]["containers"]
+        return {one["name"]: one.get("value", "") for one in container["env"]}
+
+    def mounts(name: str) -> dict[str, Any]:
+        (container,) = found[name]["containers"]
+        return {one["mountPath"]: one for one in container["volumeMounts"]}
+
+    having = {name for name in found if "INTAKE_NRM_DROP" in told(name)}
+    assert having == {"intake-cases"}
+    assert mounts("intake-cases")["/packets"] == {"name": "packets", "mountPath": "/packets"}
+    assert {name for name in found if "VOICE_PROMPTS" in told(name)} == {"intake-voice"}
+    assert mounts("intake-voice")["/prompts"]["readOnly"]
+    (settings,) = [
+        one["data"]
+        for one in documents(*more)
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "pashe-settings"
+    ]
+    assert settings["clocks.toml"] == "invented"
+    assert told("referral-rescue")["REFERRAL_CLOCKS"] == "/etc/pashe/clocks.toml"
 
 
 def test_kubernetes_would_take_every_manifest_of_its_own_kinds(tmp_path: Path) -> None:

@@ -127,4 +127,15 @@ PROVED = (
         "collector down",
         _in("alerts", "a_collector_that_hangs_holds_no_stop"),
     ),
+    Proved(
+        "a backup under load restored, all else lost",
+        "everything lost but a backup",
+        "tests/faults/test_drill.py"
+        "::test_a_backup_under_load_is_restored_on_a_machine_that_lost_everything_else",
+    ),
+    Proved(
+        "a release rolled out under load",
+        "a new release under load",
+        "tests/faults/test_rolling.py::test_a_release_rolled_out_under_load_loses_nothing",
+    ),
 )

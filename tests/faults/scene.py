@@ -163,6 +163,8 @@ LISTED = (
     "memory, descriptor and CPU pressure",
     "collector down",
     "gateways misbehaving",
+    "everything lost but a backup",
+    "a new release under load",
 )
 """What has to be tried; every word is covered by a named fault or by a test."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import time
+from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from shared.database import check_role, make_engine
 from shared.errors import SettingsError
+from shared.runtime import FIGURES
 
 if TYPE_CHECKING:
     from tests.support.lab import Lab
@@ -67,3 +71,56 @@ async def test_a_role_that_owns_tables_or_is_superuser_is_refused(lab: Lab) -> N
         with pytest.raises(SettingsError, match="neither superuser"):
             await check_role(engine, lab.schema)
         await engine.dispose()
+
+
+_DAYS = """
+DO $$ BEGIN FOR i IN 1..107 LOOP
+  EXECUTE format('CREATE TABLE outbox_%s PARTITION OF outbox FOR VALUES FROM (%L) TO (%L)',
+    to_char(current_date - i, 'YYYYMMDD'), current_date - i, current_date - i + 1);
+END LOOP; END $$
+"""
+_FILL = """
+INSERT INTO outbox (created_at, topic, partition, key, event_id, type, sequence, value, signature)
+SELECT current_date - n % $1 - interval '1 hour', 'cases', n % 12, '', gen_random_uuid(), 't', n,
+  decode(repeat('ab', 300), 'hex'), '' FROM generate_series(1, $2::int) n
+"""
+
+
+async def reading(conn: asyncpg.Connection[Any]) -> tuple[float, int]:
+    """Return seconds and blocks that one reading of the figures takes, the lesser of five."""
+    seconds, blocks = [], []
+    for _ in range(5):
+        began = time.perf_counter()
+        await conn.fetch(FIGURES)
+        seconds.append(time.perf_counter() - began)
+        told = json.loads(
+            await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {FIGURES}")
+        )[0]["Plan"]
+        blocks.append(told["Shared Hit Blocks"] + told["Shared Read Blocks"])
+    return min(seconds), min(blocks)
+
+
+@pytest.mark.slow
+async def test_reading_outbox_and_parked_costs_no_more_with_a_long_past_and_little_with_an_outage(
+    lab: Lab,
+) -> None:
+    conn = await asyncpg.connect(lab.url("owner"), command_timeout=300)
+    try:
+        await conn.execute(_DAYS)
+        empty = await reading(conn)
+        await conn.execute(_FILL, 107, 321_000)
+        await conn.execute("UPDATE outbox SET sent_at = now()")
+        await conn.execute("VACUUM ANALYZE outbox")
+        long_past = await reading(conn)
+        await conn.execute(_FILL, 1, 100_000)
+        outage = await reading(conn)
+    finally:
+        await conn.close()
+    for name, (seconds, blocks) in {
+        "107 empty days": empty,
+        "321,000 sent": long_past,
+        "100,000 unsent": outage,
+    }.items():
+        print(f"{name}: {seconds * 1e3:.1f} ms, {blocks} blocks")
+    assert long_past[1] < empty[1] + 1000
+    assert outage[0] < 1, "five seconds are what it may take at most (LOOK)"

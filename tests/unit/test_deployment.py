@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from deploy import chart_files
+from deploy.local.keys import SERVICES
 from deploy.local.postgres import SETTINGS
 from deploy.local.topics_file import load_topics
 from deploy.local.topics_shell import write_script
@@ -86,10 +87,93 @@ def test_what_env_example_leaves_to_compose_and_chart_is_set_by_both() -> None:
     assert {name for name in names - tls if name not in compose} == set()
 
 
+ABSENT: Final = {
+    "INTAKE_AGE_IDENTITY": "a cluster keeps keys in Secrets (INTAKE_KEYS=environment)",
+    "NOTIFICATION_ALLOW_LOOPBACK": "for trials on one machine only",
+    "PASHE_VERSION": "the image says it by itself",
+    "SMS_OUTBOX_DIR": "holds numbers in clear: for trials on one machine only",
+}
+"""Settings that the chart does without, and why."""
+
+SECRET: Final = re.compile(r"SECRET|TOKEN$|_KEY$|PASSWORD|AUTHORIZATION")
+
+
+def settings_by_service() -> dict[str, set[str]]:
+    """Return what the chart's values name of settings: of all, of each service, of `gateways`."""
+    found: dict[str, set[str]] = {}
+    text = read("helm/pashe/values.yaml")
+    for key in ("settings", *(f"{service}Settings" for service in SERVICES)):
+        block = re.search(rf"^{key}:.*\n((?:  .*\n)*)", text, re.MULTILINE)
+        assert block, key
+        found[key] = set(re.findall(r"^  (?:# )?([A-Z_]+): ", block[1], re.MULTILINE))
+    block = re.search(r"((?:  # .*\n)+)  gateways:", text)
+    assert block
+    found["gateways"] = set(VARIABLE.findall(block[1]))
+    return found
+
+
+def test_every_setting_has_its_place_in_the_chart_or_a_reason_why_it_has_none() -> None:
+    known = set(re.findall(r"^(?:# )?([A-Z_]+)=", read("env.example"), re.MULTILINE))
+    templates = "".join(file.read_text("utf-8") for file in (CHART / "templates").glob("*"))
+    set_by_chart = {name for name in known if re.search(rf"\b{name}\b", templates)}
+    by_image = set(re.findall(r"^    ([A-Z_]+)=", read("Dockerfile"), re.MULTILINE))
+    by_secret = {"INTAKE_KEK", "INTAKE_SEAL"}
+    told = settings_by_service()
+    named = set().union(*told.values())
+    assert named <= known, named - known
+    assert known - named - set_by_chart - by_image - by_secret - set(ABSENT) == set()
+    assert not ABSENT.keys() & (named | set_by_chart), "it is there after all"
+
+
+def test_a_setting_stands_with_the_services_that_read_it_and_a_secret_in_no_values() -> None:
+    told = settings_by_service()
+    shared = variables_of(ROOT / "shared") | MADE
+    for service in SERVICES:
+        own = variables_of(ROOT / "services" / service)
+        wrong = told[f"{service}Settings"] - own - shared
+        assert not wrong, service
+        readers = [one for one in SERVICES if one != service]
+        alone = own - shared - set().union(*(variables_of(ROOT / "services" / o) for o in readers))
+        for other in readers:
+            assert not told[f"{other}Settings"] & alone, other
+    for key, names in told.items():
+        if key == "gateways":
+            assert all(SECRET.search(name) for name in names)
+        else:
+            assert not {n for n in names if SECRET.search(n)} - {"PASHE_SCRIPT_TOKENS"}, key
+
+
+def test_every_setting_that_contributing_names_is_one() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    part = text.split("## Settings of a process")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`", part))
+    assert len(named) > 15
+    known = set(re.findall(r"^(?:# )?([A-Z_]+)=", read("env.example"), re.MULTILINE))
+    assert named <= known, named - known
+
+
+def test_a_file_or_folder_that_a_setting_names_can_be_given_in_compose_and_chart() -> None:
+    mounted = {
+        name: {re.split(r":(?!-)", word)[1] for word in one.get("volumes", [])}
+        for name, one in composed().items()
+    }
+    ours = {n for n in mounted if n.split("-")[0] in {"intake", "referral", "audit"}}
+    assert {name for name in ours if "/files" not in mounted[name]} == set()
+    assert "/packets" in mounted["intake-cases"]
+    units = read("helm/pashe/templates/units.yaml")
+    assert "{name: INTAKE_NRM_DROP, value: /packets}" in units
+    assert "{name: VOICE_PROMPTS, value: /prompts}" in units
+    assert "range $name, $text := .Values.files" in read("helm/pashe/templates/settings.yaml")
+
+
 @pytest.mark.parametrize("path", chart_files.files(), ids=lambda path: path.name)
 def test_what_the_chart_is_told_of_our_files_is_what_they_say(path: Path) -> None:
     told = path.read_text("utf-8")
     assert told == chart_files.files()[path], "write it anew: python -m deploy.chart_files"
+
+
+def test_the_chart_has_no_alert_or_dashboard_that_is_gone() -> None:
+    assert chart_files.left_over() == [], "python -m deploy.chart_files"
 
 
 def test_the_topics_of_compose_are_those_of_the_file() -> None:
