@@ -110,8 +110,10 @@ def take_apart(
 ) -> Batch:
     """Take a batch apart; a partition is held from its first event of a newer version on."""
     batch = Batch()
+    place = TopicPartition("", -1)
     for record in records:
-        place = TopicPartition(record.topic, record.partition)
+        if record.partition != place.partition or record.topic != place.topic:
+            place = TopicPartition(record.topic, record.partition)
         if place in batch.held:
             continue
         try:
@@ -136,7 +138,7 @@ def take_apart(
 
 def _read(record: Record, handler: Handler[Any], *, guards: bool) -> Event | None:
     """Decode a record that this consumer wants; None for one it does not."""
-    hint = hint_of(record)
+    hint = None if guards else hint_of(record)
     if not may_want(hint, handler, guards=guards):
         return None
     try:

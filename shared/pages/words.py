@@ -189,11 +189,25 @@ DAYS: Final = {
     "su": N_("Sunday"),
 }
 
+LANGUAGES: Final = {
+    "bn": N_("Bangla"),
+    "en": N_("English"),
+    "rhg": N_("Rohingya"),
+    "ctg": N_("Chittagonian"),
+    "syl": N_("Sylheti"),
+    "ccp": N_("Chakma"),
+    "rmz": N_("Marma"),
+    "grt": N_("Garo"),
+    "sat": N_("Santali"),
+    "trp": N_("Tripura"),
+}
+
 KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     "channel": CHANNELS,
     "concern": CONCERNS,
     "day": DAYS,
     "feedback": FEEDBACK,
+    "language": LANGUAGES,
     "need": NEEDS,
     "reason": REASONS,
     "reporter": REPORTERS,

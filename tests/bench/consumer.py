@@ -132,6 +132,8 @@ class _Nothing:
 class _NoDatabase:
     """In the place of `shared.delivery.Delivery`: reads a batch as it does, and stores nothing."""
 
+    appended = False
+
     def __init__(self, name: str, clock: Clock) -> None:
         self._name = name
         self._handler = _Nothing()
@@ -173,7 +175,9 @@ async def ours(kafka: str, topic: str, records: int, *, commits: bool) -> Readin
     consumer.attach(broker, "1")
     await broker.start()
     try:
-        return await clock.wait()
+        reading = await clock.wait()
+        assert consumer._done, "no batch was handled to its end"
+        return reading
     finally:
         consumer.stop()
         await broker.stop()

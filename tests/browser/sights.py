@@ -124,10 +124,10 @@ INLINE: Final = (
     ".map(e => e.outerHTML.slice(0, 120))"
 )
 
-AXE: Final = """async () => {
-  const rules = {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
-    "best-practice"]};
-  const found = await axe.run(document, rules);
+AXE: Final = """async colours => {
+  const rules = colours ? ["color-contrast", "link-in-text-block"]
+    : ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await axe.run(document, {runOnly: rules, resultTypes: ["violations"]});
   return found.violations.map(
     v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 160)).join(" | "));
 }"""

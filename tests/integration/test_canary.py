@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(580)
 
 
+@pytest.mark.slow
 async def test_what_people_say_is_nowhere_that_it_should_not_be(
     whole_stack: Stack, collector: Receiver
 ) -> None:

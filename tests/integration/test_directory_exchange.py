@@ -365,6 +365,7 @@ async def test_many_rows_take_bounded_time_and_memory_and_progress_is_told(offic
 # --- By the command line and HTTP -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_folder_says_what_is_wrong_and_gives_it_back(
     whole_stack: Stack, tmp_path: Path
 ) -> None:

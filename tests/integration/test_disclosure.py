@@ -223,6 +223,7 @@ async def test_nobody_but_the_desk_records_consent_and_no_answer_echoes(callers:
         assert "nvented" not in answer.text
 
 
+@pytest.mark.slow
 async def test_keys_change_by_command_while_it_serves(callers: Callers) -> None:
     referral = await callers.assigned(report())
     await callers.accepted(referral)

@@ -173,6 +173,7 @@ def read_another(env: dict[str, str], topic: str) -> str:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 async def test_each_example_client_goes_on_where_it_was_and_tells_nothing_twice(
     whole_stack: Stack, tmp_path: Path
 ) -> None:

@@ -480,6 +480,7 @@ async def test_receivers_that_hang_are_cut_and_delay_nobody(centre: Centre) -> N
         await eventually(cut, 20, "six that were cut")
 
 
+@pytest.mark.slow
 async def test_hostile_receivers_get_it_again_with_the_same_id(centre: Centre) -> None:
     subscribed: dict[str, tuple[str, dict[str, Any]]] = {}
     async with Hostile() as hostile:

@@ -72,6 +72,7 @@ def test_a_token_from_the_command_line_opens_what_its_role_may_see(stack: Stack)
         assert client.get("/intake/v1/cases", headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_parked_records_are_listed_shown_replayed_and_dismissed(stack: Stack) -> None:
     first, second = park(stack, 41), park(stack, 42)
     assert eventually_now(lambda: stack.status()["parked"]["intake"] == 2)

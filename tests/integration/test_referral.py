@@ -727,6 +727,7 @@ async def test_a_rule_that_does_not_exist_stops_the_start(centre: Centre, tmp_pa
         assert "REFERRAL_RULES" in child.said()
 
 
+@pytest.mark.slow
 async def test_a_process_runs_only_its_rules_and_stops_in_spite_of_open_streams(
     centre: Centre, tmp_path: Path
 ) -> None:

@@ -277,6 +277,7 @@ async def _fired_in(url: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in mine if 'outcome="fired"' in line)
 
 
+@pytest.mark.slow
 async def test_two_replicas_end_each_unanswered_offer_once(centre: Centre) -> None:
     await _race(centre, 100)
 

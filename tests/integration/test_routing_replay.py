@@ -105,6 +105,7 @@ async def test_fifty_thousand_decisions_replay_in_flat_memory(
     await _replay_of(database, web, 50_000)
 
 
+@pytest.mark.slow
 async def test_a_decision_looks_at_few_offers_of_many(database: Database, web: AsyncEngine) -> None:
     await load_offers(database.admin, 100_000)
     cases = routing.cases(random.Random(7), 300)

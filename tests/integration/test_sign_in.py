@@ -294,6 +294,7 @@ async def test_a_system_follows_its_own_referrals_with_its_own_key(
         )
 
 
+@pytest.mark.slow
 def test_what_is_no_role_of_a_system_or_of_a_person_is_refused(
     whole_stack: Stack, tmp_path: Path
 ) -> None:

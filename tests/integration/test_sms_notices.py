@@ -543,6 +543,7 @@ async def die_everywhere(trial: Trial, rounds: int) -> str:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 async def test_a_process_that_dies_anywhere_sends_nothing_twice(trial: Trial) -> None:
     print(await die_everywhere(trial, rounds=1))
 

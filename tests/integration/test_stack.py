@@ -251,6 +251,7 @@ def test_a_taken_port_is_one_clear_line_and_nothing_runs(tmp_path: Path) -> None
     none_left(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_stack_in_front_of_the_user(tmp_path: Path) -> None:
     home = tmp_path / "home"
     env = {**os.environ, **PLATFORM_ONLY, "PASHE_HOME": str(home), "PASHE_PORT": str(free_port())}

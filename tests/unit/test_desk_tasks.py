@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from services.intake.casework.consumer import Desk, DeskHandler
 from services.intake.casework.duty import who_is_told
 from services.intake.casework.review import Attempt, Closing, close, is_review_due, mark_review_due
 from services.intake.casework.roster import Duty
@@ -27,7 +29,9 @@ from services.intake.casework.tasks import (
     was_not_reached,
 )
 from shared.errors import Conflict, Forbidden
-from shared.events import CaseFacts, NoticeFacts, ReferralFacts
+from shared.events import CaseFacts, Event, NoticeFacts, ReferralFacts
+from shared.outbox import Outbox, Stamp
+from shared.signing import Signer
 from shared.vocabulary import Role
 
 CASE, REFERRAL = uuid4(), uuid4()
@@ -78,6 +82,32 @@ def test_a_withdrawal_nobody_heard_is_a_task_even_of_an_erased_case() -> None:
         assert UNACKNOWLEDGED in ended(after("withdrawal-acknowledged", referral("withdrawn")))
     assert not after_erasure("referral-waiting", referral("waiting"))
     assert ended(after_erasure("referral-withdrawn", referral("withdrawn"))) == {UNACKNOWLEDGED}
+
+
+@pytest.mark.parametrize(("status", "asks"), [("open", ["release"]), ("closed", [])])
+def test_what_was_planned_before_the_closing_was_heard_asks_nobody(
+    status: str, asks: list[str]
+) -> None:
+    desk = Desk({CASE: facts(status=status)}, {}, set())
+    planned = Event(
+        id=uuid4(),
+        source="/referral",
+        type="referral-planned",
+        subject=str(CASE),
+        time=AT,
+        sequence=1,
+        actor="service:referral",
+        traceparent=None,
+        data=referral("planned", awaits="release"),
+    )
+    outbox = Outbox("intake", Signer(bytes(32)))
+    handler, stamp = DeskHandler(outbox), Stamp(AT, "service:intake.desk")
+    handler.decide(desk, planned, stamp)
+    ((_, orders),) = desk.orders
+    assert [task.kind for task in orders.opens] == asks
+    late = referral("withdrawn", silence="acknowledge", escalated_to="supervisor")
+    handler.decide(desk, replace(planned, type="referral-escalated", data=late), stamp)
+    assert [task.kind for task in desk.orders[-1][1].opens] == [UNACKNOWLEDGED]
 
 
 def test_where_the_policy_says_a_silence_comes_before_several_levels_at_once() -> None:

@@ -11,7 +11,7 @@ from services.intake.casework import store
 from services.intake.casework.desk import carry_out
 from services.intake.casework.paging import PAGE_TIMER
 from services.intake.casework.paging_store import page_now
-from services.intake.casework.review import Attempt, is_review_due, mark_review_due
+from services.intake.casework.review import CLOSED, Attempt, is_review_due, mark_review_due
 from services.intake.casework.rules import rules_on
 from services.intake.casework.tasks import (
     Orders,
@@ -23,6 +23,7 @@ from services.intake.casework.tasks import (
     asks_nobody,
     most_urgent,
     was_not_reached,
+    without_going_out,
 )
 from services.intake.contacts.workers_store import without_worker
 from services.intake.figures import count_stage
@@ -122,6 +123,8 @@ class DeskHandler:
             return
         if isinstance(data, ReferralFacts):
             orders = after_referral(event.type, data, rules_on(event.time).told_beside)
+            if facts is not None and facts.status == CLOSED:
+                orders = without_going_out(orders)
             since = state.received.get(case_id)
             if event.type in STAGES and since is not None and not data.test:
                 state.reached.append((STAGES[event.type], data.urgency, event.time - since))

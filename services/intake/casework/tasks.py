@@ -169,6 +169,15 @@ def after_erasure(event_type: str, facts: ReferralFacts) -> Orders:
     )
 
 
+def without_going_out(found: Orders) -> Orders:
+    """Leave out what would send somebody to a place of help: a closed case asks nobody any more.
+
+    What referral decided before it heard of the closing comes after it.
+    """
+    opens = tuple(task for task in found.opens if task.kind not in _BEFORE_GOING_OUT)
+    return Orders(opens, found.ends)
+
+
 def after_notice(event_type: str, facts: NoticeFacts, urgency: str | None) -> Orders:
     """Say what a notice does: withheld, failed or unknown, at T0 and T1 it needs an owner."""
     if was_not_reached(event_type, facts):

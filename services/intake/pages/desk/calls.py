@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from services.intake.helplines import load_lines
 from services.intake.pages.desk.acts import filled_in
 from services.intake.pages.desk.fields import json_of
-from services.intake.pages.desk.frame import DESK, LANGUAGES, TAKES, Frame
+from services.intake.pages.desk.frame import DESK, TAKES, Frame
 from shared.access import Caller, require
 from shared.inside import Refused
 from shared.pages import headers
@@ -75,7 +75,13 @@ def make_router(frame: Frame) -> APIRouter:  # noqa: C901  (small routes)
             for lang in [frame.pages.language(request)]
             for line in load_lines()
         ]
-        values = {"call_id": "", "revision": 1, "lines": lines, "line": "", "languages": _spoken()}
+        values = {
+            "call_id": "",
+            "revision": 1,
+            "lines": lines,
+            "line": "",
+            "languages": frame.words(request, "language"),
+        }
         return frame.show(
             request, "call", caller, status, **frame.lists(request), **(values | more)
         )
@@ -167,11 +173,3 @@ def _add_after(router: APIRouter, frame: Frame) -> None:
         response = frame.show(request, "call_done", caller, answer=answer, sees=sees)
         frame.kept.drop(response, DONE)
         return response
-
-
-def _spoken() -> list[tuple[str, str]]:
-    names = {
-        "bn": "বাংলা", "rhg": "Rohingya", "ctg": "চাটগাঁইয়া", "syl": "সিলেটি", "ccp": "চাকমা",
-        "rmz": "মারমা", "grt": "গারো", "sat": "সাঁওতালি", "trp": "ত্রিপুরা", "en": "English",
-    }  # fmt: skip
-    return [(code, names[code]) for code in LANGUAGES]

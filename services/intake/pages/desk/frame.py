@@ -50,8 +50,6 @@ REASONS: Final = {
 }
 """Why somebody of the desk reads what is closed."""
 
-LANGUAGES: Final = ("bn", "rhg", "ctg", "syl", "ccp", "rmz", "grt", "sat", "trp", "en")
-
 _UNDER: Final = (
     places.Level.DISTRICT,
     places.Level.UPAZILA,

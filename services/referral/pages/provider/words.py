@@ -40,16 +40,3 @@ MILESTONES: Final[dict[str, str]] = {
     "reunification": N_("With the family again"),
     "follow_up": N_("Looked after it again"),
 }
-
-LANGUAGES: Final[dict[str, str]] = {
-    "bn": N_("Bangla"),
-    "en": N_("English"),
-    "rhg": N_("Rohingya"),
-    "ctg": N_("Chittagonian"),
-    "syl": N_("Sylheti"),
-    "ccp": N_("Chakma"),
-    "rmz": N_("Marma"),
-    "grt": N_("Garo"),
-    "sat": N_("Santali"),
-    "trp": N_("Tripura"),
-}
