@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 from sqlalchemy import text
 
 from shared import idempotency, telemetry
@@ -29,6 +28,7 @@ from shared.access import TokenReader
 from shared.broker import make_broker
 from shared.clock import now
 from shared.database import check_role, find_schema, make_engine
+from shared.ends import Ends
 from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from shared.consumer import DurableConsumer
-    from shared.kafka import KafkaLogin
 
 STALL: Final = 30.0
 """Seconds that a consumer may stand still with lag before the process ends itself."""
@@ -247,12 +246,19 @@ class Service:
         if not topics:
             return
         places = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
+        asked = Ends(self.settings.kafka)
+        try:
+            await self._look_at(places, asked)
+        finally:
+            await asked.close()
+
+    async def _look_at(self, places: Sequence[TopicPartition], asked: Ends) -> None:
         still: _Marks = {}
         while True:
             await asyncio.sleep(LOOK)
             if not self.kafka_up:
                 continue
-            ends = await _end_offsets(self.settings.kafka, places)
+            ends = await asked.find(places)
             self.kafka_answers = ends is not None
             telemetry.KAFKA_UP.set(self.kafka_answers)
             if ends is None:
@@ -372,21 +378,6 @@ def _stands_still(
         if lag and not waits:
             ages.append(clock - still[mark][1])
     return bool(ages) and (min(ages) > STALL or max(ages) > STALL * ALONE)
-
-
-async def _end_offsets(
-    login: KafkaLogin, places: Sequence[TopicPartition]
-) -> dict[TopicPartition, int] | None:
-    client = AIOKafkaConsumer(**login.client(), request_timeout_ms=3000)
-    try:
-        async with asyncio.timeout(4):
-            await client.start()
-            return dict(await client.end_offsets(list(places)))
-    except (KafkaError, OSError, TimeoutError):
-        return None
-    finally:
-        with contextlib.suppress(Exception):  # it only looked
-            await client.stop()
 
 
 def _version() -> str:

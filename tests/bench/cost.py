@@ -4,7 +4,7 @@
 
 starts a stack of its own, sends a partner's reports at each rate (one need, released by its rule,
 fully audited), and prints what `deploy/capacity.toml` holds. CPU that the stack takes while nobody
-reports is measured first and taken off.
+reports is measured first and taken off; without a rate it is all that is measured, for a minute.
 """
 
 from __future__ import annotations
@@ -76,16 +76,28 @@ async def _send(site: Site, rendered: Sequence[bytes], rate: float) -> None:
             group.create_task(site.report(body))
 
 
+async def _rest(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
+    """Return the share of a core that each part takes while nobody reports."""
+    idle, began = Meter.start(pids), time.monotonic()
+    await asyncio.sleep(seconds)
+    return {name: one / (time.monotonic() - began) for name, one in idle.stop().items()}
+
+
+async def rest(stack: Stack, seconds: float = 60.0) -> dict[str, float]:
+    """Return the share of a core that each part of an idle stack takes."""
+    site = Site.of(stack)
+    await site.settled(60)
+    await asyncio.sleep(IDLE)
+    return await _rest({name: pid for name, pid in site.pids.items() if name in PARTS}, seconds)
+
+
 async def measure(stack: Stack, rates: Sequence[float], seconds: float = SECONDS) -> list[Cost]:
     """Return the cost of a report at each rate."""
     site = Site.of(stack)
     pids = {name: pid for name, pid in site.pids.items() if name in PARTS}
     await _send(site, bodies("released", 1, 8, PLACES, NEED), 2)
     await site.settled(60)
-    idle = Meter.start(pids)
-    began = time.monotonic()
-    await asyncio.sleep(IDLE)
-    resting = {name: one / (time.monotonic() - began) for name, one in idle.stop().items()}
+    resting = await _rest(pids, IDLE)
     found = []
     for number, rate in enumerate(rates):
         rendered = bodies("released", 2 + number, max(8, int(rate * seconds)), PLACES, NEED)
@@ -137,4 +149,8 @@ if __name__ == "__main__":
         tempfile.TemporaryDirectory() as folder,
         Stack(Path(folder) / "pashe", env={"OTEL_TRACES_SAMPLER_ARG": "0.01"}) as running,
     ):
-        print(render(asyncio.run(measure(running, [*map(float, sys.argv[1:])]))))
+        if told := [*map(float, sys.argv[1:])]:
+            print(render(asyncio.run(measure(running, told))))
+        else:
+            for part, share in asyncio.run(rest(running)).items():
+                print(f"{part}: {share:.1%} of a core at rest")

@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
@@ -25,11 +26,27 @@ import yaml
 from deploy.prepare import prepare
 from tests.support.processes import ROOT
 from tests.support.promtool import RULES
+from tests.support.receiver import Receiver
 from tests.support.stack import free_port
 from tests.support.wait import eventually
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 DEPLOY: Final = ROOT / "deploy"
 CHART: Final = DEPLOY / "helm" / "pashe"
+CADDYFILE: Final = (CHART / "files" / "Caddyfile").read_text("utf-8")
+SERVED: Final = {
+    "/": "intake-web",
+    "/intake/v1/reports": "intake-web",
+    "/intake/channels/sms/external": "intake-sms",
+    "/desk": "intake-cases",
+    "/referral/v1/referrals": "referral-cases",
+    "/notification/v1/subscriptions": "notification-webhook",
+    "/audit/log/checkpoint": "audit",
+}
+"""Some paths and the process that serves each; all of them: tests/unit/test_deployment.py."""
+
 KUBERNETES: Final = "1.30.0"
 CORE: Final = ("v1", "apps/v1", "batch/v1", "policy/v1", "networking.k8s.io/v1")
 
@@ -245,19 +262,21 @@ def test_kubernetes_would_take_every_manifest_of_its_own_kinds(tmp_path: Path) -
 # --- The gateway ----------------------------------------------------------------------------------
 
 
-async def test_the_gateway_keeps_metrics_inside_and_says_so_of_a_service_that_is_away(
-    tmp_path: Path,
-) -> None:
+@asynccontextmanager
+async def gateway(folder: Path, text: str, **env: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the gateway with a configuration; yield a client of it."""
     caddy, port = tool("caddy"), free_port()
-    env = os.environ | {
+    file = folder / "Caddyfile"
+    file.write_text(text, "utf-8")
+    around = os.environ | {
         "PASHE_SITE": f"http://127.0.0.1:{port}",
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "XDG_DATA_HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
     }
-    config = ("--config", CHART / "files" / "Caddyfile", "--adapter", "caddyfile")
-    with (tmp_path / "log").open("wb") as log:
+    words = [caddy, "run", "--config", str(file), "--adapter", "caddyfile"]
+    with (folder / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220  (as of any server)
-            [caddy, "run", *config], env=env, stdout=log, stderr=log
+            words, env=around | env, stdout=log, stderr=log
         )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
@@ -268,9 +287,36 @@ async def test_the_gateway_keeps_metrics_inside_and_says_so_of_a_service_that_is
                 return False
 
             await eventually(live, 20, "the gateway")
-            for path in ("/metrics", "/intake/v1/metrics", "/audit/v1/ready", "/referral/metrics/"):
-                assert (await client.get(path)).status_code == 404, path
-            assert (await client.get("/audit/v1/log")).status_code in {502, 503}
+            yield client
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+async def test_the_gateway_keeps_metrics_inside_and_says_so_of_a_service_that_is_away(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path, CADDYFILE) as client:
+        for path in ("/metrics", "/intake/v1/metrics", "/audit/v1/ready", "/referral/metrics/"):
+            assert (await client.get(path)).status_code == 404, path
+        assert (await client.get("/audit/v1/log")).status_code == 502
+
+
+async def test_what_comes_to_the_gateway_reaches_the_service_and_no_claim_of_where_it_came_from(
+    tmp_path: Path,
+) -> None:
+    async with Receiver() as behind:
+        host, port = behind.place
+        told = CADDYFILE.replace(
+            "reverse_proxy {$UPSTREAM_PREFIX}{args.0}:8080 {",
+            f"reverse_proxy {host}:{port} {{\n\t\theader_up Served-By {{args.0}}",
+        )
+        assert told != CADDYFILE
+        async with gateway(tmp_path, told, TRUSTED_PROXIES="10.0.0.0/8") as client:
+            for path, unit in SERVED.items():
+                answer = await client.post(path, headers={"x-forwarded-for": "203.0.113.9"})
+                assert answer.status_code == 200, path
+                got = behind.received[-1]
+                assert got.path == path
+                assert got.headers["served-by"] == unit
+                assert got.headers["x-forwarded-for"] == "127.0.0.1"

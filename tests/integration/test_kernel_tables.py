@@ -108,18 +108,18 @@ async def test_reading_outbox_and_parked_costs_no_more_with_a_long_past_and_litt
     try:
         await conn.execute(_DAYS)
         empty = await reading(conn)
-        await conn.execute(_FILL, 107, 321_000)
+        await conn.execute(_FILL, 107, 107_000)
         await conn.execute("UPDATE outbox SET sent_at = now()")
         await conn.execute("VACUUM ANALYZE outbox")
         long_past = await reading(conn)
-        await conn.execute(_FILL, 1, 100_000)
+        await conn.execute(_FILL, 1, 50_000)
         outage = await reading(conn)
     finally:
         await conn.close()
     for name, (seconds, blocks) in {
         "107 empty days": empty,
-        "321,000 sent": long_past,
-        "100,000 unsent": outage,
+        "107,000 sent": long_past,
+        "50,000 unsent": outage,
     }.items():
         print(f"{name}: {seconds * 1e3:.1f} ms, {blocks} blocks")
     assert long_past[1] < empty[1] + 1000

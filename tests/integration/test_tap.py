@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared import consumer as consumer_module
 from shared import tap as tap_module
+from shared.ends import Ends
 from shared.kafka import PARTITIONS, KafkaLogin, partition_of
 from shared.tap import Tap
 from tests.support.cut import Cut
@@ -352,8 +354,19 @@ async def test_a_broker_that_starts_again_loses_and_doubles_nothing(
             await follows(two)
             await lab.send(lab.record(subject, 1))
             await eventually(lambda: has(lab, wants_all.consumer, {subject: [1]}))
+            asked = Ends(KafkaLogin(kafka.bootstrap))
+            places = [TopicPartition(lab.topic, p) for p in range(PARTITIONS)]
+            ends = await asked.find(places)
+            assert ends is not None
+            assert ends[TopicPartition(lab.topic, 8)] == 1
+            before = connections(kafka.bootstrap)
+            assert await asked.find(places) == ends
+            assert connections(kafka.bootstrap) == before, "a look makes no connection of its own"
             await kafka.stop()
+            assert await asked.find(places) is None
             await kafka.start(own_platform.log("kafka"))
+            await eventually(lambda: asked.find(places), 60, "the broker's answer")
+            await asked.close()
             await eventually(lambda: _sent(lab, lab.record(subject, 2)), 60, "the broker")
             closing = lab.record(subject, 3, type_="case-closed")
             await lab.send(closing)
@@ -363,6 +376,13 @@ async def test_a_broker_that_starts_again_loses_and_doubles_nothing(
             await follows(one)
             await follows(two)
         assert await lab.parked() == []
+
+
+def connections(address: str) -> set[Any]:
+    """Return the connections of this process to a server."""
+    port = int(address.rpartition(":")[2])
+    held = psutil.Process().net_connections("tcp")
+    return {one.laddr for one in held if one.raddr and one.raddr.port == port}
 
 
 async def _sent(lab: Lab, record: dict[str, Any]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -26,6 +28,7 @@ from shared.errors import StepUpNeeded, Unauthenticated, Unavailable
 from shared.sessions import (
     TRUSTED_FOR,
     Sessions,
+    ask_intake,
     is_from_our_pages,
     make_session,
     mark_of,
@@ -183,3 +186,12 @@ async def test_a_script_that_holds_the_centres_key_needs_none_and_can_be_switche
 )
 def test_after_signing_in_one_stays_at_this_origin(given: str | None, path: str) -> None:
     assert local_path(given) == path
+
+
+async def test_a_look_at_what_was_ended_reads_no_certificates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = ask_intake("http://127.0.0.1:9")
+    monkeypatch.delattr(ssl, "create_default_context")
+    with pytest.raises(httpx.ConnectError):
+        await find()
