@@ -59,7 +59,10 @@ def export_statistics(
         if form is None or (form == "csv" and table is None):
             raise StackError("name a file that ends with .xlsx or .json, or .csv with --table")
         asked = {"form": form, **({"table": table} if table else {})}
-        file.write_bytes(_good(http.get(f"/audit/v1/figures/{quarter}", params=asked)).content)
+        answer = http.get(f"/audit/v1/figures/{quarter}", params=asked)
+        if table and str(_told(answer).get("type")).endswith(":invalid-body"):
+            raise StackError("nothing was written: there is no such table, as `district` is one")
+        _keep(file, _good(answer).content)
     typer.echo(f"Written: {file}")
 
 
@@ -93,7 +96,7 @@ def _write(proposal: UUID, file: Path, shape: str, token_file: Path | None) -> N
         path = f"/audit/v1/datasets/{proposal}"
         found = _good(http.get(path, params={"shape": shape}))
         report: dict[str, Any] = _good(http.get(path, params={"shape": "report"})).json()
-    file.write_bytes(found.content)
+    _keep(file, found.content)
     console.print(
         f"Written: {file}. {report['persons']} persons, each like at least {report['k'] - 1} "
         f"others; of {report['share_with_hidden_values']:.0%} something is hidden, of "
@@ -112,6 +115,14 @@ def export_htcds(proposal: UUID, file: Path, token_file: TokenFile = None) -> No
 def export_ctdc(proposal: UUID, file: Path, token_file: TokenFile = None) -> None:
     """Write an approved dataset with the columns of CTDC's global dataset."""
     _write(proposal, file, "ctdc", token_file)
+
+
+def _keep(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}"
+        raise StackError(message) from None
 
 
 def _origin() -> str:
@@ -148,9 +159,15 @@ def _good(answer: httpx.Response) -> httpx.Response:
         401: "your token does not count (any more)",
         404: "there is no such thing: `pashe export statistics list` says what is published",
     }
-    told = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    told = _told(answer)
     why = words.get(answer.status_code) or told.get("detail") or told.get("title")
     if "step-up" in str(told.get("type")):
         why = "sign in again with your second factor: the last time is too long ago"
     message = f"nothing was written: {why}"
     raise StackError(message)
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    """Return the problem that an answer is, or nothing."""
+    is_problem = "problem+json" in answer.headers.get("content-type", "")
+    return dict(answer.json()) if is_problem else {}

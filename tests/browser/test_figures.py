@@ -82,6 +82,28 @@ async def test_everybody_sees_a_quarter_that_is_over_in_charts_and_tables(
     await expect(page.locator("svg.chart").first).to_be_visible()
 
 
+async def test_a_year_is_the_sum_of_what_its_quarters_show(
+    page: Page, look: Look, site: Site
+) -> None:
+    await page.goto(f"{site.origin}/figures?lang=en")
+    await page.get_by_role("link", name="The year 2026").click()
+    await expect(page.locator("h1")).to_have_text("Help in figures: the year 2026")
+    way = page.get_by_role("table").first
+    told = way.get_by_role("row", name="Persons we were told about")
+    await expect(told.get_by_role("cell")).to_have_text(
+        ["Persons we were told about", "420", "at least 420"]
+    )
+    await look(page, "figures-year-en", public=True)
+    for detail in await page.locator("details").all():
+        await detail.locator("summary").click()
+    await expect(page.get_by_text("not shown").first).to_be_visible()
+    await page.get_by_role("link", name="বাংলা").click()
+    await expect(page.locator("h1")).to_have_text("সংখ্যায় সাহায্য: ২০২৬ সাল")
+    await look(page, "figures-year", public=True)
+    await page.get_by_role("link", name="২০২৬-Q৩").click()
+    await expect(page.locator("h1")).to_have_text("সংখ্যায় সাহায্য")
+
+
 async def test_the_running_quarter_is_for_those_who_serve_the_whole_centre(
     page: Page, look: Look, site: Site
 ) -> None:

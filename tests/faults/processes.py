@@ -22,6 +22,9 @@ PARTS = (*SERVICES, "proxy", "accounts", "kafka", "postgres")
 EDGE = ("proxy", "accounts")
 """Parts that keep nothing."""
 
+ENDS = {"postgres": signal.SIGINT}
+"""What ends a part in order, where it is not SIGTERM: at that PostgreSQL waits for its clients."""
+
 FROZEN = 6.0
 """Seconds that a frozen process stands still: twice as long as a relay's holder may be silent."""
 
@@ -48,7 +51,7 @@ async def term(scene: Scene, part: str) -> None:
     """Ask a part to end; what it has in hand must be ended or given back."""
     pid = await scene.pid(part)
     at = time.monotonic()
-    signal_all([pid], signal.SIGTERM)
+    signal_all([pid], ENDS.get(part, signal.SIGTERM))
     await gone(pid, 60)
     await scene.back(f"term {part}", at, part, old=pid)
 
@@ -133,7 +136,10 @@ FAULTS = (
         )
         for p in PARTS
     ),
-    *(Named(f"SIGTERM {p}", _covers("term", p), partial(term, part=p)) for p in PARTS),
+    *(
+        Named(f"{ENDS.get(p, signal.SIGTERM).name} {p}", _covers("term", p), partial(term, part=p))
+        for p in PARTS
+    ),
     *(Named(f"freeze {p}", _covers("freeze", p), partial(freeze, part=p)) for p in PARTS),
     Named(
         "relay's lock holder frozen beside a standby", "a relay's lock holder frozen", freeze_holder

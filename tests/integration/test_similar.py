@@ -70,7 +70,7 @@ async def test_cases_of_one_number_or_name_are_found_and_no_others(room: Room) -
     child = await case(room, "Canary Child", reporter={"phone": "০১৭১২৩৪৫৬৭৮"})
     found = {item["case_id"]: item for item in await similar(room, first)}
     assert found.keys() == {number, name, child}
-    assert [reason["level"] for reason in found[number]["reasons"]][:2] == ["own", "whole"]
+    assert [reason["level"] for reason in found[number]["reasons"]][:2] == ["whole", "own"]
     assert found[child]["reasons"][0]["en"]
     assert "anary" not in str(found)
     rows = await room.rows("SELECT t::text AS shown FROM subjects t")

@@ -13,7 +13,7 @@ from services.intake.alike.comparing import compare, levels_of, load_reasons, mo
 from services.intake.alike.features import Features, age_range
 from services.intake.alike.sounds import parts_of
 from services.intake.blind import Blind
-from tests.bench.linkage import LEVELS
+from tests.bench.linkage import LEVELS, judge, pairs_of
 from tests.support.alike_set import BOYS, GIRLS, make_set
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_most_spellings_of_the_made_names_meet_their_bangla() -> None:
 
 def test_what_is_not_known_weighs_nothing_and_what_differs_speaks_against() -> None:
     nothing = levels_of(features(), features())
-    assert nothing == {"time": "days"}
+    assert nothing == {"time": "days"}, "when it happened neither of them says"
     same = compare(features("Rina", "01712345678"), features("রিনা", "+8801712345678"))
     assert same.kind == "same_person"
     assert same.levels["phone"] == "own"
@@ -97,8 +97,11 @@ def test_ages_places_and_times_are_compared_by_how_far_apart_they_are() -> None:
     assert {k: levels_of(here, later)[k] for k in ("age", "place", "time")} == {
         "age": "other",
         "place": "other",
-        "time": "months",
+        "time": "month",
     }
+    once, twice = replace(here, happened=AT), replace(later, happened=AT - timedelta(days=2))
+    assert levels_of(once, twice)["happened"] == "days"
+    assert "happened" not in levels_of(once, later)
     assert age_range({"min": 10, "max": 12}, 15) == (15, 15)  # people corrected it
     assert age_range({"min": None, "max": 9}, None) == (9, 9)
 
@@ -109,8 +112,13 @@ def test_every_level_has_its_words_in_both_languages_and_its_weight() -> None:
         assert set(told[field]) == set(levels)
         assert all(set(words) == {"bn", "en"} for words in told[field].values())
     for model in models():
-        for field, weights in model.weights.items():
-            assert set(weights) == set(LEVELS[field])
+        assert {field: set(weights) for field, weights in model.weights.items()} == {
+            field: set(levels) for field, levels in LEVELS.items()
+        }
+        for field, levels in LEVELS.items():
+            assert model.weights[field][levels[0]] > 0, "what is most alike speaks for"
+            assert model.weights[field]["other"] <= 0, "what differs never does"
+        assert model.weights["phone"]["alleged"] > 0
 
 
 def test_reasons_come_strongest_first_and_grounds_hold_nothing_of_a_person() -> None:
@@ -123,3 +131,10 @@ def test_reasons_come_strongest_first_and_grounds_hold_nothing_of_a_person() -> 
 def test_a_seed_makes_the_same_set() -> None:
     assert make_set(3, incidents=5) == make_set(3, incidents=5)
     assert make_set(3, incidents=5) != make_set(4, incidents=5)
+
+
+def test_most_of_what_a_person_looks_at_is_so_on_a_set_that_nothing_was_fitted_on() -> None:
+    pairs, so = pairs_of(make_set(31, incidents=150, upazilas=8))
+    found = judge(pairs, so, models())["either"]
+    assert found.precision > 0.5
+    assert found.recall > 0.6

@@ -23,7 +23,7 @@ from services.audit.figures.periods import (
     quarter_of,
 )
 from services.audit.figures.person import Person, decode_person, encode_person, fold
-from services.audit.figures.sheets import rows_of, rows_of_year, write_csv, write_xlsx
+from services.audit.figures.sheets import rows_of, rows_of_year, sums_of_year, write_csv, write_xlsx
 from services.audit.figures.tables import NAMES, class_of, make_release
 from services.audit.pages.figures import charts, short
 from shared.events import decode
@@ -179,6 +179,11 @@ def test_a_year_is_the_sum_of_what_its_quarters_show() -> None:
     female = [row[2] for row in rows if row[1] == "female" and row[0] != "2026"]
     assert of_year["female"][0] == sum(int(str(n)) for n in female)
     assert len(rows) == 5 * len(of_year)
+    sex = made[2]["tables"]["sex"]
+    del sex["rows"][sex["groups"].index("female")]
+    sex["groups"].remove("female")
+    told = sums_of_year(made, "sex")["female"][0]
+    assert told == (sum(int(str(n)) for n in female[:2] + female[3:]), False), "a row is not there"
 
 
 def test_a_time_has_its_class() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pyrage
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
+from services.intake.exchange import htcds
 from services.intake.exchange.fhir import read_bundle
 from services.intake.exchange.htcds import Header, fields, read_object
 from services.intake.exchange.primero import cases_in, read_case
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+HTCDS = "ed54f948291122b4245c1ae26d584353cf7bb9122dae750fae6ccfef988f8856"
 CASE, PACKET = UUID(int=1), UUID(int=2)
 AT = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 25)
@@ -165,6 +168,12 @@ def test_htcds_names_and_codes_are_those_of_the_standard() -> None:
     heads = make_csv(PLAIN).raw.decode("utf-8-sig").splitlines()[0].split(",")
     assert heads == list(fields())
     assert len(heads) == 84
+
+
+def test_the_list_of_htcds_is_the_one_that_was_compared_with_what_was_published() -> None:
+    """Nine lists of codes stand in the survey form of UNMigration/HTCDS too: they are equal."""
+    raw = htcds.FIELDS.read_bytes()
+    assert hashlib.sha256(raw).hexdigest() == HTCDS, "compare it with the standard anew"
 
 
 def test_unknown_codes_are_told_by_line_and_kept() -> None:

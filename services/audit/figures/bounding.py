@@ -86,10 +86,11 @@ class _System:
         self._solver.changeObjectiveSense(sense)
         self._solver.run()
         status = self._solver.getModelStatus()
+        value = float(self._solver.getObjectiveValue())  # a cost that is changed takes it away
         for cell in cells:
             self._solver.changeColCost(self._place[cell], 0.0)
         if status == self._best:
-            return float(self._solver.getObjectiveValue())
+            return value
         if sense == self._maximise and status in self._endless:
             return float("inf")
         raise SolverFailed

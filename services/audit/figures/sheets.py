@@ -77,28 +77,35 @@ def rows_of_year(
 ) -> tuple[list[str], list[list[Value]]]:
     """Return a table of every quarter of a year, and of the year: the sums of what is shown.
 
-    Nothing of a year is counted anew: where a quarter hides something the sum says `at least`.
+    Where a quarter hides something the sum says `at least`.
     """
     heads: list[str] = []
     rows: list[list[Value]] = []
-    sums: dict[str, list[int]] = {}
-    hidden: set[tuple[str, int]] = set()
     for release in releases:
         heads, of_quarter = rows_of(release, table)
         rows += of_quarter
-        for row in of_quarter:
-            group = str(row[1])
-            known = sums.setdefault(group, [0] * len(row[2:]))
-            for place, n in enumerate(row[2:]):
-                if isinstance(n, int):
-                    known[place] += n
-                else:
-                    hidden.add((group, place))
-    whole = len(releases) == QUARTERS
-    for group, known in sums.items():
-        told: list[Value] = [
-            f"at least {n}" if (group, place) in hidden or not whole else n
-            for place, n in enumerate(known)
-        ]
-        rows.append([str(year), group, *told])
+    for group, sums in sums_of_year(releases, table).items():
+        rows.append([str(year), group, *(n if whole else f"at least {n}" for n, whole in sums)])
     return heads, rows
+
+
+def sums_of_year(
+    releases: Sequence[dict[str, Any]], table: str
+) -> dict[str, list[tuple[int, bool]]]:
+    """Return the sums of what a year's quarters show, by group, each with whether it is all.
+
+    Nothing of a year is counted anew, so that nothing of it can be subtracted from its quarters. It
+    is not all where a quarter hides something, has not such a row, or is not published yet.
+    """
+    found: dict[str, list[list[int | None]]] = {}
+    for release in releases:
+        told = release["tables"][table]
+        for group, row in zip(told["groups"], told["rows"], strict=True):
+            found.setdefault(group, []).append(row)
+    return {
+        group: [
+            (sum(n or 0 for n in column), len(rows) == QUARTERS and None not in column)
+            for column in zip(*rows, strict=True)
+        ]
+        for group, rows in found.items()
+    }

@@ -1,8 +1,8 @@
 """Two cases compared field by field, and what their agreement weighs. Pure.
 
-The weights are Fellegi and Sunter's: of each field, the logarithm (base 2) of how much oftener its
-level is seen between cases of one person than between others that are compared. What is not known
-of either weighs nothing. They stand in `weights.toml`, with how they were found: docs/linkage.md.
+The score is a sum of weights in bits (Fellegi and Sunter), one for the level to which each field
+agrees. What is not known of either weighs nothing. They stand in `weights.toml`; how they were
+found: docs/linkage.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from services.intake.blind import FINE, ROUGH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from services.intake.alike.features import Features
 
@@ -40,8 +41,8 @@ class Model:
     look: float
 
     def score(self, levels: Mapping[str, str]) -> float:
-        """Return the sum of the weights of levels; a field that this model does not ask is 0."""
-        return sum(self.weights.get(name, {}).get(level, 0.0) for name, level in levels.items())
+        """Return the sum of the weights of levels."""
+        return sum(self.weights[name][level] for name, level in levels.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,10 @@ class Alike:
             {
                 "field": name,
                 "level": level,
-                "weight": mine.weights.get(name, {}).get(level, 0.0),
+                "weight": mine.weights[name][level],
                 **load_reasons()[name][level],
             }
             for name, level in self.levels.items()
-            if name in mine.weights
         ]
         return sorted(found, key=lambda one: -abs(one["weight"]))
 
@@ -125,7 +125,8 @@ def levels_of(one: Features, other: Features, crowded: frozenset[str] = NOBODY) 
         "age": _age(one.age, other.age),
         "sex": None if not one.sex or not other.sex else _same(one.sex == other.sex),
         "place": _place(one, other),
-        "time": _time(one, other),
+        "time": _apart(one.received_at, other.received_at, _CAME),
+        "happened": _happened(one, other),
         "concern": _concern(one.concerns, other.concerns),
         "alleged": _alleged(one, other),
     }
@@ -183,16 +184,19 @@ def _place(one: Features, other: Features) -> str | None:
     return "district" if one.district == other.district else "other"
 
 
-_DAYS: Final = (("days", 2), ("weeks", 14), ("months", 90))
+_CAME: Final = (("days", 2), ("week", 7), ("weeks", 14), ("month", 30), ("months", 90))
+_HAPPENED: Final = (("days", 3), ("week", 8), ("month", 30))
 
 
-def _time(one: Features, other: Features) -> str:
-    """Compare when it happened, where both say; else when the reports came."""
-    if one.happened is not None and other.happened is not None:
-        gap = abs(one.happened - other.happened)
-    else:
-        gap = abs(one.received_at - other.received_at)
-    return next((level for level, days in _DAYS if gap.days < days), "other")
+def _apart(one: datetime, other: datetime, levels: tuple[tuple[str, int], ...]) -> str:
+    gap = abs(one - other)
+    return next((level for level, days in levels if gap.days < days), "other")
+
+
+def _happened(one: Features, other: Features) -> str | None:
+    if one.happened is None or other.happened is None:
+        return None
+    return _apart(one.happened, other.happened, _HAPPENED)
 
 
 def _concern(mine: frozenset[str], theirs: frozenset[str]) -> str | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-_FIELDS: Final = Path(__file__).with_name("htcds_fields.csv")
+FIELDS: Final = Path(__file__).with_name("htcds_fields.csv")
 _SEXES: Final = {"Feminine": Sex.FEMALE.value, "Masculine": Sex.MALE.value}
 _YES: Final = frozenset({"true", "yes", "1"})
 _NO: Final = frozenset({"false", "no", "0"})
@@ -37,7 +37,7 @@ _TAKEN: Final = frozenset(
 @cache
 def fields() -> Mapping[str, Mapping[str, str]]:
     """Return the codes of every field by name: each code and each label, as its code."""
-    with _FIELDS.open(encoding="utf-8", newline="") as file:
+    with FIELDS.open(encoding="utf-8", newline="") as file:
         return {
             row["field"]: dict(
                 zip(

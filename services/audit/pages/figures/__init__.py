@@ -11,7 +11,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from services.audit.figures.api import READERS, NotPublished, sees_running
-from services.audit.figures.periods import name_of, parse_quarter, quarter_of
+from services.audit.figures.periods import name_of, parse_quarter, parse_year, quarter_of
+from services.audit.figures.sheets import sums_of_year
+from services.audit.figures.tables import NAMES
 from services.audit.pages.figures import charts
 from services.audit.pages.figures.names import OWN, STEPS, TABLES, WAITS, WORDS
 from shared import places
@@ -21,7 +23,7 @@ from shared.pages.pages import Pages
 from shared.pages.words import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from services.audit.figures.following import Figures, Releases
 
@@ -60,8 +62,10 @@ def make_router(figures: Figures, releases: Releases) -> APIRouter:
         return _page(INSIDE, request, await releases.release(name), quarters, caller)
 
     @everybody.get("/figures/{period}", response_model=None)
-    async def quarter(request: Request, period: str) -> Response:
-        """Show a published quarter; nothing else is a period."""
+    async def of_period(request: Request, period: str) -> Response:
+        """Show a published quarter, or a year of them; nothing else is a period."""
+        if (year := parse_year(period)) is not None:
+            return _year(request, year, await releases.year(year), await releases.quarters())
         if parse_quarter(period) is None:
             raise NotPublished
         return await _show(PUBLIC, request, releases, period, await releases.quarters())
@@ -89,22 +93,6 @@ def _page(
     caller: Caller | None = None,
 ) -> Response:
     published = {name_of(quarter): at for quarter, at in quarters}
-    language = pages.language(request)
-
-    def say(text: str) -> str:
-        return pages.text(request, text)
-
-    def group(code: str, by: str) -> str:
-        """Return what a group of a table is called."""
-        if code in OWN:
-            return say(OWN[code])
-        if by in WORDS and code in KINDS[WORDS[by]]:
-            return say(KINDS[WORDS[by]][code])
-        place = places.find(code) if by in ("division", "district") else None
-        if place is not None:
-            return place.name_bn if language == "bn" else place.name_en
-        return code
-
     divisions, bands = charts.gaps(release)
     return pages.show(
         request,
@@ -124,9 +112,53 @@ def _page(
         steps=STEPS,
         names=TABLES,
         waits=WAITS,
-        group=group,
+        group=_namer(pages, request),
         short=short,
+        years=_years(quarters),
     )
+
+
+def _year(
+    request: Request,
+    year: int,
+    found: Sequence[dict[str, Any]],
+    quarters: Sequence[tuple[date, datetime]],
+) -> Response:
+    return PUBLIC.show(
+        request,
+        "year.html",
+        year=str(year),
+        releases=found,
+        sums={table: sums_of_year(found, table) for table in NAMES},
+        columns={table: found[0]["tables"][table]["columns"] for table in NAMES},
+        steps=STEPS,
+        names=TABLES,
+        group=_namer(PUBLIC, request),
+        published=[name_of(quarter) for quarter, _ in quarters],
+        years=_years(quarters),
+    )
+
+
+def _years(quarters: Sequence[tuple[date, datetime]]) -> list[str]:
+    """Return the years of published quarters, newest first."""
+    return list(dict.fromkeys(str(quarter.year) for quarter, _ in quarters))
+
+
+def _namer(pages: Pages, request: Request) -> Callable[[str, str], str]:
+    """Return what gives a group of a table its name in the page's language."""
+    language = pages.language(request)
+
+    def group(code: str, by: str) -> str:
+        if code in OWN:
+            return pages.text(request, OWN[code])
+        if by in WORDS and code in KINDS[WORDS[by]]:
+            return pages.text(request, KINDS[WORDS[by]][code])
+        place = places.find(code) if by in ("division", "district") else None
+        if place is not None:
+            return place.name_bn if language == "bn" else place.name_en
+        return code
+
+    return group
 
 
 def short(name: str, signs: int = 3) -> str:
