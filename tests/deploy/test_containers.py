@@ -68,16 +68,18 @@ def images() -> dict[str, str]:
     """Build the four images; return their names by service. Layers are kept by the engine."""
     if missing := why_not():
         pytest.skip(missing)
-    found = {}
-    for service in SERVICES:
-        name = f"{IMAGES}-{service}:0.1.0"
-        words = ("build", "-q", "--network", "host", "-f", ROOT / "deploy/Dockerfile", "-t", name)
-        args = ("--build-arg", f"BASE={BASE}", "--build-arg", f"SERVICE={service}")
-        env = os.environ | {"DOCKER_BUILDKIT": "0"}
-        built = run("docker", *words, *args, ROOT, within=1500, env=env)
-        assert built.returncode == 0, built.stderr[-2000:]
-        found[service] = name
+    found = {service: f"{IMAGES}-{service}:0.1.0" for service in SERVICES}
+    for service, name in found.items():
+        build(service, name)
     return found
+
+
+def build(service: str, name: str, *more: str) -> None:
+    words = ("build", "-q", "--network", "host", "-f", ROOT / "deploy/Dockerfile", "-t", name)
+    args = ("--build-arg", f"BASE={BASE}", "--build-arg", f"SERVICE={service}", *more)
+    env = os.environ | {"DOCKER_BUILDKIT": "0"}
+    built = run("docker", *words, *args, ROOT, within=1500, env=env)
+    assert built.returncode == 0, built.stderr[-2000:]
 
 
 @pytest.mark.long
@@ -98,6 +100,24 @@ open('/app/x', 'w')
     assert "Read-only file system" in done.stderr
     refused = run("docker", "run", "--rm", *HARD, name)
     assert refused.stderr.strip() == "pashe: KEYS_DIR is not a folder"
+
+
+def contents(name: str) -> list[str]:
+    """Return the sum and name of every file that an image has beside its base."""
+    look = "find /app -type f -exec sha256sum {} + | sort -k2"
+    return run("docker", "run", "--rm", name, "sh", "-c", look).stdout.splitlines()
+
+
+@pytest.mark.long
+def test_an_image_that_is_built_again_holds_the_same_bytes(images: dict[str, str]) -> None:
+    again = f"{IMAGES}-audit:again"
+    try:
+        build("audit", again, "--no-cache")
+        held = contents(images["audit"])
+        assert len(held) > 1000
+        assert contents(again) == held
+    finally:
+        run("docker", "rmi", "--force", again)
 
 
 @dataclass(slots=True)
