@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.referral.eligibility import CONFLICT, IN, NO_PLACE, OPEN_TO_PERSONS
 from services.referral.ranking import Measures, Policy, points, tie, total
+from shared.pages.languages import digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from services.referral.eligibility import Question
     from services.referral.routing import Considered, Decision
+    from shared.pages.languages import Language
 
 _WORDS: Final = Path(__file__).parent / "data" / "reasons.toml"
-LANGUAGES: Final = ("bn", "en")
+LANGUAGES: Final[tuple[Language, ...]] = ("bn", "en")
 
 
 def explain(decision: Decision, question: Question, at: datetime) -> dict[str, Any]:
@@ -169,10 +171,13 @@ def read_out(
 
 
 def _sentences(
-    told: Mapping[str, Any], names: Mapping[str, Mapping[str, str]], language: str
+    told: Mapping[str, Any], names: Mapping[str, Mapping[str, str]], language: Language
 ) -> list[str]:
     words = {key: said[language] for key, said in reasons().items()}
     by_offer = {line.get("offer_id"): line for line in told["considered"]}
+
+    def figure(value: float) -> str:
+        return digits(f"{value:g}", language)
 
     def name(offer_id: str) -> str:
         provider = by_offer[offer_id]["provider_id"]
@@ -184,7 +189,7 @@ def _sentences(
     elif told["suggested"] is not None and told["suggested"] in by_offer:
         said = [words["suggested"].format(name=name(told["suggested"]))]
     else:
-        said = [words["nobody"].format(count=len(told["considered"]))]
+        said = [words["nobody"].format(count=figure(len(told["considered"])))]
     if chosen is None and beyond:
         said.append(words["beyond"].format(name=name(beyond[0])))
     place = {offer_id: number for number, offer_id in enumerate(told["ranking"], 1)}
@@ -193,12 +198,14 @@ def _sentences(
             said.append(words[CONFLICT])
         elif line["verdict"] == IN:
             lost = line.get("points", {})
-            facts = ", ".join(f"{words[fact]} {value:g}" for fact, value in lost.items() if value)
+            facts = ", ".join(
+                f"{words[fact]} {figure(value)}" for fact, value in lost.items() if value
+            )
             said.append(
                 words["ranked"].format(
                     name=name(line["offer_id"]),
-                    place=place[line["offer_id"]],
-                    total=f"{line.get('total', 0):g}",
+                    place=figure(place[line["offer_id"]]),
+                    total=figure(line.get("total", 0)),
                     facts=facts or words["nothing"],
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,6 +80,8 @@ def test_each_offer_stands_in_exactly_one_place(found: list[Offer], question: Qu
     for language in ("bn", "en"):
         assert len(read[language]) >= len(told["considered"]) + 1
         assert not any("{" in sentence for sentence in read[language])
+    said = re.sub(r"bn<[^>]*>", "", " ".join(read["bn"]))
+    assert not re.search(r"[0-9]", said), said
 
 
 def test_every_rule_has_words_in_both_languages() -> None:
