@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from shared.vocabulary import Role
 from tests.faults.attempts import Attempt, Kind
 from tests.faults.truth import Entry, Referral, Submission, Truth
 from tests.support.stack import SERVICES, Stack, StackError
+from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import httpx
 
@@ -148,9 +150,15 @@ class History:
         headers = stack.bearer(Role.AUDITOR, subject="checker")
         while True:
             query = {"limit": "1000", "after": encode_cursor([self.next, ENDLESS])}
-            answer = await client.get(
-                "/audit/v1/entries", params=query, headers=headers, timeout=30
-            )
+
+            async def ask(query: Mapping[str, str] = query) -> httpx.Response | None:
+                """Ask again after a 503: the connection it had may be one that was struck."""
+                got = await client.get(
+                    "/audit/v1/entries", params=query, headers=headers, timeout=30
+                )
+                return None if got.status_code == HTTPStatus.SERVICE_UNAVAILABLE else got
+
+            answer = await eventually(ask, 30, "the history to be readable")
             answer.raise_for_status()
             body = answer.json()
             if not body["items"]:
