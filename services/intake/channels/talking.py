@@ -47,15 +47,13 @@ PAUSE: Final = 0.5
 _log = Log("talking")
 
 
-async def keep_trying(
-    step: Callable[[], Awaitable[str]], seconds: float = GATEWAY_WAITS
-) -> str | None:
+async def keep_trying(step: Callable[[], Awaitable[str]]) -> str | None:
     """Return what a step says, None when it fails until the gateway gives up.
 
     A session that is told "not now" is over and its phone may not come back, so that a moment
     without the database is waited for here. Taking a step twice is taking it once.
     """
-    until = monotonic() + seconds
+    until = monotonic() + GATEWAY_WAITS
     while True:
         try:
             return await step()
