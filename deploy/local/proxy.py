@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 CONNECT_FOR: Final = 1.5
 """Seconds in which connecting is tried again; a service that was killed is back by then."""
 
+CONNECT: Final = 5.0
+"""Seconds that one try may take. On one machine it is refused or made at once; a shorter limit only
+takes a proxy that got no CPU for that long for a service that is away."""
+
 READ: Final = 60.0
 """Seconds without a byte from a service before it counts as hung; event streams ping sooner."""
 
@@ -81,7 +85,7 @@ class Proxy:
         # Each request has a connection of its own: one kept alive can be closed by the service
         # at the moment it is used, and then nobody knows whether the request arrived.
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(READ, connect=1.0, pool=5.0),
+            timeout=httpx.Timeout(READ, connect=CONNECT, pool=5.0),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=False,
             follow_redirects=False,

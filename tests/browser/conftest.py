@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
@@ -21,6 +20,7 @@ from tests.browser.look import Look
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    import httpx
     from playwright.async_api import Browser, BrowserContext, Page
 
     from tests.support.stack import Stack
@@ -83,7 +83,7 @@ async def page(context: BrowserContext) -> Page:
 @pytest.fixture
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
     """Whoever asks the origin without a browser."""
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as client:
+    with whole_stack.client(timeout=30) as client:
         yield client
 
 
@@ -96,7 +96,7 @@ async def look(context: BrowserContext) -> Look:
 @pytest.fixture(scope="session")
 def room(whole_stack: Stack) -> Iterator[Room]:
     """The desk of the stack, with somebody on duty."""
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as client:
+    with whole_stack.client(timeout=30) as client:
         made = Room(whole_stack, client)
         made.on_duty()
         yield made

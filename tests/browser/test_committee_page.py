@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -15,6 +14,7 @@ from tests.support.wait import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
     from playwright.async_api import BrowserContext, Page
 
     from tests.browser.look import Look
@@ -54,7 +54,7 @@ _STORED = """async () => {
 
 @pytest.fixture
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as client:
+    with whole_stack.client(timeout=20) as client:
         yield client
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def room(whole_stack: Stack) -> Iterator[Room]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
+    with whole_stack.client(timeout=30) as http:
         yield Room(whole_stack, http)
 
 

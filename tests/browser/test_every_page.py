@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -132,7 +131,7 @@ class World:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def world(whole_stack: Stack) -> AsyncIterator[World]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
+    with whole_stack.client(timeout=30) as http:
         callers = Callers(whole_stack, http)
         referral = await callers.assigned(report())
         await callers.accepted(referral)

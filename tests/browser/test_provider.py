@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -26,7 +25,7 @@ HIDDEN = (REPORTER, STORY, ALLEGED)
 
 @pytest.fixture
 def callers(whole_stack: Stack) -> Iterator[Callers]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as http:
+    with whole_stack.client(timeout=20) as http:
         yield Callers(whole_stack, http)
 
 

@@ -35,7 +35,7 @@ ROLES = [NOBODY, *map(str, Role)]
 
 @pytest.fixture(scope="session")
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as client:
+    with whole_stack.client(timeout=20) as client:
         yield client
 
 

@@ -263,7 +263,7 @@ class Ground:
 @pytest.fixture(scope="module")
 def ground(whole_stack: Stack) -> Iterator[Ground]:
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-    with httpx.Client(base_url=whole_stack.origin, timeout=60, limits=one) as client:
+    with whole_stack.client(timeout=60, limits=one) as client:
         yield Ground(whole_stack, client)
 
 

@@ -14,7 +14,6 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.support.canary import complaints, table
@@ -38,7 +37,7 @@ async def test_what_people_say_is_nowhere_that_it_should_not_be(
     async with contextlib.AsyncExitStack() as open_now:
         parrot = await open_now.enter_async_context(Parrot())
         hook = open_now.enter_context(in_thread(Receiver()))
-        http = open_now.enter_context(httpx.Client(base_url=whole_stack.origin, timeout=30))
+        http = open_now.enter_context(whole_stack.client(timeout=30))
         world = World(whole_stack, http, collector, hook, parrot)
         await world.say_everything()
         await eventually((whole_stack.home / "sms").exists, 30, "an SMS")

@@ -38,7 +38,7 @@ def stack(whole_stack: Stack) -> Stack:
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.origin, timeout=20) as client:
+    with stack.client(timeout=20) as client:
         yield client
 
 

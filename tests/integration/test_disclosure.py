@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from services.intake.keys.rotation import KIND
@@ -18,6 +17,8 @@ from tests.support.wait import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
 
 @pytest.fixture
 def stack(whole_stack: Stack) -> Stack:
@@ -26,7 +27,7 @@ def stack(whole_stack: Stack) -> Stack:
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.origin, timeout=20) as client:
+    with stack.client(timeout=20) as client:
         yield client
 
 

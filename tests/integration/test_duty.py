@@ -42,7 +42,7 @@ LOOK = {"দয়া করে এখনই দেখুন। আপনার 
 
 @pytest.fixture(scope="module")
 def desk(whole_stack: Stack) -> Iterator[Desk]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=60) as client:
+    with whole_stack.client(timeout=60) as client:
         yield Desk(whole_stack, client)
 
 

@@ -6,7 +6,6 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def callers(whole_stack: Stack) -> Iterator[Callers]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as client:
+    with whole_stack.client(timeout=20) as client:
         yield Callers(whole_stack, client)
 
 

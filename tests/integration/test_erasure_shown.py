@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -144,7 +143,7 @@ def erase_by_two(stack: Stack, case_id: str) -> None:
     assert (code, "you may not" in said) == (1, True)
     code, said = pashe(stack, *asked, token=desk)
     assert (code, "Nothing is erased yet" in said) == (4, True)
-    with httpx.Client(base_url=stack.origin, timeout=20, headers=boss) as http:
+    with stack.client(timeout=20, headers=boss) as http:
         hold = f"/intake/v1/cases/{case_id}/hold"
         assert http.post(hold, json={"reason": "complaint"}).is_success
         assert pashe(stack, *asked, token=boss)[0] == 5
@@ -236,7 +235,7 @@ async def nothing_came_back(stack: Stack, callers: Callers, was: Evidence) -> No
 
 async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_path: Path) -> None:
     old, new = tmp_path / "old.dump", tmp_path / "new.dump"
-    with httpx.Client(base_url=stack.origin, timeout=20) as http:
+    with stack.client(timeout=20) as http:
         callers = Callers(stack, http)
         was = await gather(stack, callers)
         assert pashe(stack, "audit", "verify")[0] == 0
@@ -256,7 +255,7 @@ async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_pat
     assert "1 cases came after the backup" in pashe(stack, "restore", str(old))[1]
     assert (stack.home / "lost-cases.txt").read_text().split() == [later["case_id"]]
     stack.pashe("up", "--detach")
-    with httpx.Client(base_url=stack.origin, timeout=20) as http:
+    with stack.client(timeout=20) as http:
         callers = Callers(stack, http)
         await nothing_came_back(stack, callers, was)
         # The month's key goes, the disk is rewritten: now nothing of it is anywhere.
@@ -274,7 +273,7 @@ async def test_an_erasure_from_the_asking_to_the_last_copy(stack: Stack, tmp_pat
     code, said = pashe(stack, "restore", str(old))
     assert (code, "put the old key back" in said) == (1, True), said
     stack.pashe("up", "--detach")
-    with httpx.Client(base_url=stack.origin, timeout=20) as http:
+    with stack.client(timeout=20) as http:
         assert Callers(stack, http).disclose(was.kept).json()["person"]["name"] == OTHER
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.task import Task
@@ -16,6 +15,8 @@ from tests.support.wait import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
     from tests.support.stack import Stack
 
 BASE = "/referral/fhir/r4"
@@ -23,7 +24,7 @@ BASE = "/referral/fhir/r4"
 
 @pytest.fixture
 def callers(whole_stack: Stack) -> Iterator[Callers]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as http:
+    with whole_stack.client(timeout=20) as http:
         yield Callers(whole_stack, http)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -13,6 +12,8 @@ from tests.support.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
     from tests.support.stack import Stack
 
@@ -69,7 +70,7 @@ class Room:
 
 @pytest.fixture
 def room(whole_stack: Stack) -> Iterator[Room]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as http:
+    with whole_stack.client(timeout=20) as http:
         yield Room(whole_stack, http)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def callers(whole_stack: Stack) -> Iterator[Callers]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=20) as http:
+    with whole_stack.client(timeout=20) as http:
         yield Callers(whole_stack, http)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -22,7 +21,7 @@ ROOM = ["work", "step", "read"]
 
 @pytest.fixture(scope="module")
 def desk(whole_stack: Stack) -> Iterator[Desk]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=60) as client:
+    with whole_stack.client(timeout=60) as client:
         yield Desk(whole_stack, client)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def desk(whole_stack: Stack) -> Iterator[Desk]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=60) as client:
+    with whole_stack.client(timeout=60) as client:
         yield Desk(whole_stack, client)
 
 

@@ -38,7 +38,7 @@ CANARY = "CanaryRinaOfTheRiver"
 
 @pytest.fixture(scope="module")
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as client:
+    with whole_stack.client(timeout=30) as client:
         yield client
 
 

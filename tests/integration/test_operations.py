@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-import httpx
 import pytest
 
 from deploy.local.part import LONGEST_PAUSE, Part
@@ -65,7 +64,7 @@ def test_a_serving_process_does_not_know_the_owner(stack: Stack) -> None:
 
 
 def test_a_token_from_the_command_line_opens_what_its_role_may_see(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.origin, timeout=10) as client:
+    with stack.client(timeout=10) as client:
         assert client.get("/intake/v1/cases").status_code == 401
         token = stack.pashe("token", "coordinator", "--hours", "1").strip()
         headers = {"Authorization": f"Bearer {token}"}
@@ -94,7 +93,7 @@ def test_parked_records_are_listed_shown_replayed_and_dismissed(stack: Stack) ->
 
 def test_replay_sends_events_of_the_outbox_once_more(stack: Stack) -> None:
     body = {"channel": "web", "language": "en", "narrative": "A girl is kept in a house."}
-    with httpx.Client(base_url=stack.origin, timeout=10) as client:
+    with stack.client(timeout=10) as client:
         key = {"Idempotency-Key": "6f1c2a9e-3f50-4c07-9d3b-0d1f3c0a55e1"}
         assert client.post("/intake/v1/reports", json=body, headers=key).status_code == 201
     sent = "SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL"

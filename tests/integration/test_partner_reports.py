@@ -46,7 +46,7 @@ WANTED = {
 
 @pytest.fixture
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=60) as client:
+    with whole_stack.client(timeout=60) as client:
         yield client
 
 

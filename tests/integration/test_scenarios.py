@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from shared.vocabulary import Role
@@ -41,7 +40,7 @@ ON_DUTY = "+8801899999901"
 
 @pytest.fixture(scope="module")
 def desk(whole_stack: Stack) -> Iterator[Desk]:
-    with httpx.Client(base_url=whole_stack.origin, timeout=60) as client:
+    with whole_stack.client(timeout=60) as client:
         desk = Desk(whole_stack, client)
         desk.put_on_duty("coordinator:d1", way="sms", number=ON_DUTY)
         desk.put_on_duty("coordinator:a1")

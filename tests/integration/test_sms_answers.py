@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import httpx
-
 from services.intake.channels.sms.replies import words_of
 from services.notification.templates import load_templates
 from shared.answer_code import answer_code
@@ -16,6 +14,8 @@ from tests.support.people import Desk
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.support.stack import Stack
 
 BANGLA = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
@@ -32,7 +32,7 @@ def by_sms(http: httpx.Client, text: str) -> list[Any]:
 
 async def test_a_provider_answers_by_keyword(whole_stack: Stack) -> None:
     desk = whole_stack.bearer(Role.COORDINATOR)
-    with httpx.Client(base_url=whole_stack.origin, timeout=30, headers=desk) as http:
+    with whole_stack.client(timeout=30, headers=desk) as http:
 
         def shown(referral_id: str | UUID) -> dict[str, Any]:
             found = http.get(f"/referral/v1/referrals/{referral_id}").raise_for_status().json()
@@ -77,7 +77,7 @@ async def test_a_worker_hears_by_sms_what_is_asked_and_the_code_to_answer_by(
     whole_stack: Stack,
 ) -> None:
     mine = "01712000099"
-    with httpx.Client(base_url=whole_stack.origin, timeout=30) as http:
+    with whole_stack.client(timeout=30) as http:
         desk = Desk(whole_stack, http)
         known: set[str] = set()
         try:

@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import asyncpg
 import httpx
@@ -27,7 +28,7 @@ from shared.kafka import KafkaLogin
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from shared.membership import Membership
@@ -203,8 +204,56 @@ class Stack:
         )
         return {"authorization": f"Bearer {token}"}
 
+    def client(self, **more: Any) -> httpx.Client:
+        """Return a client of the origin that does what a caller is told to do (`Patient`)."""
+        return httpx.Client(base_url=self.origin, transport=Patient(), **more)
+
     def logs(self) -> list[Path]:
         return sorted((self.home / "logs").rglob("*.log*"))
+
+    def complaints(self, since: str) -> list[str]:
+        """Return what the parts logged as graver than usual from `since` (RFC 3339, UTC) on.
+
+        What the supervisor logs has no level and is told as well.
+        """
+        read = [one for path in self.logs() for one in _objects_of(path)]
+        told = [one for one in read if one.get("level") not in USUAL and one["time"] >= since]
+        return [json.dumps(one) for one in sorted(told, key=lambda one: str(one["time"]))]
+
+
+USUAL = ("INFO", "DEBUG")
+
+
+def _objects_of(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text("utf-8", "replace").splitlines():
+        with contextlib.suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict) and isinstance(found.get("time"), str):
+                yield found
+
+
+class Patient(httpx.HTTPTransport):
+    """Asks again after the seconds that a 502, 503 or 504 names, twice at most, as is asked for.
+
+    A part that cannot reach its database for a moment says so (503): it is no failure of what a
+    test is about. It is told as a warning, with where and what.
+    """
+
+    AGAIN: ClassVar[int] = 2
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        request.read()
+        for _ in range(self.AGAIN):
+            answer = super().handle_request(request)
+            wait = answer.headers.get("retry-after", "")
+            if answer.status_code not in (502, 503, 504) or not wait.isdigit():
+                return answer
+            said = f"{request.method} {request.url.path}: {answer.read().decode()}"
+            warnings.warn(said, stacklevel=2)
+            answer.close()
+            time.sleep(min(int(wait), 5))
+        return super().handle_request(request)
 
 
 def send_signal(pid: int, number: signal.Signals) -> bool:

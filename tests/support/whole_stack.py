@@ -6,11 +6,39 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.clock import now, rfc3339
 from tests.support.receiver import Receiver, in_thread
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+BEGAN = pytest.StashKey[str]()
+
+LINES = 60
+"""Of what the parts complained of, the last that a failure shows."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note when a test began."""
+    item.stash[BEGAN] = rfc3339(now())
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show of a failed test what the parts of its stacks complained of while it ran."""
+    report = yield
+    if report.failed:
+        used = getattr(item, "funcargs", {}).values()
+        stacks = {id(s): s for one in used if isinstance(s := getattr(one, "stack", one), Stack)}
+        for stack in stacks.values():
+            said = "\n".join(stack.complaints(item.stash[BEGAN])[-LINES:])
+            report.sections.append(("what the parts complained of", said or "nothing"))
+    return report
 
 
 @pytest.fixture(scope="session")
