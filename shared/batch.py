@@ -69,6 +69,11 @@ class Batch:
     skipped: int = 0
 
     @property
+    def needs_database(self) -> bool:
+        """Say whether anything of it is to be handled or parked."""
+        return bool(self.events or self.parkings)
+
+    @property
     def records(self) -> list[Record]:
         """Return every record that needs the database, by topic, partition and offset."""
         found = [record for record, _ in self.events] + [p.record for p in self.parkings]
@@ -114,7 +119,7 @@ def take_apart(
     for record in records:
         if record.partition != place.partition or record.topic != place.topic:
             place = TopicPartition(record.topic, record.partition)
-        if place in batch.held:
+        if batch.held and place in batch.held:
             continue
         try:
             event = _read(record, handler, guards=guards)

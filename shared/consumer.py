@@ -221,7 +221,7 @@ class DurableConsumer(Generic[S]):
                     continue
                 break
             self._pause, self.held = 0.0, False
-            if batch.records:
+            if batch.needs_database:
                 self._wake()
             if self._delivery.appended:
                 self._delivery.appended = False

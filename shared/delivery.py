@@ -101,11 +101,11 @@ class Delivery(Generic[S]):
 
     async def take(self, batch: Batch) -> None:
         """Handle a batch; a world error leaves it to the caller, everything else ends here."""
-        records = batch.records
-        if not records:
+        if not batch.needs_database:
             return
+        records = batch.records
         await self._look_for_deaths(records)
-        if not any(self._is_suspect(place_of(record)) for record in records):
+        if not self._has_suspect(records):
             for _ in range(RETRIES):
                 try:
                     await self._transact(batch)
@@ -152,8 +152,9 @@ class Delivery(Generic[S]):
                 self._suspects.add(place)
         self._known |= {(record.topic, record.partition) for record in new}
 
-    def _is_suspect(self, place: Place) -> bool:
-        return place in self._suspects or self._noted.get(place, 0) > 0
+    def _has_suspect(self, records: Sequence[Record]) -> bool:
+        suspects = self._suspects | {place for place, deaths in self._noted.items() if deaths}
+        return bool(suspects) and not suspects.isdisjoint(map(place_of, records))
 
     async def _one_by_one(self, batch: Batch) -> None:
         """Handle record by record, so that one bad record never fails its neighbours."""
@@ -210,7 +211,7 @@ class Delivery(Generic[S]):
     # --- One transaction -----------------------------------------------------------------------
 
     async def _transact(self, batch: Batch) -> None:
-        noted = [r for r in batch.records if place_of(r) in self._noted]
+        noted = [r for r in batch.records if place_of(r) in self._noted] if self._noted else []
         traces = (event.traceparent for _, event in batch.events)
         told = telemetry.batch_span(
             f"{self.name} batch", telemetry.SpanKind.CONSUMER, traces, len(batch.events)

@@ -43,8 +43,11 @@ ALONE_TYPES: Final = frozenset({"event-parked"})
 """Events that stand alone: they wait behind nothing that is parked for their case."""
 
 
-class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """Base of the data of events: immutable, named fields only, each new field has a default."""
+class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False, gc=False):
+    """Base of the data of events: immutable, named fields only, each new field has a default.
+
+    Data of JSON hold no cycle, so the collector of cycles need not look at them (`gc`).
+    """
 
 
 class ReportSubmitted(_Data, frozen=True, kw_only=True):
@@ -413,7 +416,7 @@ VERSION: Final = 1
 """The present major version of every event type."""
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A CloudEvents 1.0 event with the extensions `sequence`, `actor` and `traceparent`."""
 
     specversion: str = "1.0"
@@ -449,8 +452,7 @@ class Draft:
     schema: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A decoded event: the envelope with its typed data."""
 
     id: UUID

@@ -31,6 +31,7 @@ from shared.batch import take_apart
 from shared.consumer import COMMIT_EVERY, DurableConsumer
 from shared.events import CaseFacts, ConsentState, Draft, decode, encode, headers_of
 from shared.kafka import PARTITIONS
+from shared.runtime import settle_memory
 from tests.bench.figures import Figure, mean_of, ratio_of
 
 if TYPE_CHECKING:
@@ -323,6 +324,7 @@ def _figure(mine: list[Reading], peer: list[Reading], plan: Plan, *, commits: bo
 
 
 def run(platform: Platform, plan: Plan, told: Told) -> list[Figure]:
-    """Measure on uvloop, as the services run."""
+    """Measure on uvloop and with the collector of cycles as the services have it."""
+    settle_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(measure(platform, plan, told))

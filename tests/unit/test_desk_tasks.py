@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import structs
 
 from services.intake.casework.consumer import Desk, DeskHandler
 from services.intake.casework.duty import who_is_told
@@ -106,7 +106,7 @@ def test_what_was_planned_before_the_closing_was_heard_asks_nobody(
     ((_, orders),) = desk.orders
     assert [task.kind for task in orders.opens] == asks
     late = referral("withdrawn", silence="acknowledge", escalated_to="supervisor")
-    handler.decide(desk, replace(planned, type="referral-escalated", data=late), stamp)
+    handler.decide(desk, structs.replace(planned, type="referral-escalated", data=late), stamp)
     assert [task.kind for task in desk.orders[-1][1].opens] == [UNACKNOWLEDGED]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec import structs
 
 from services.notification.domain import (
     GAP_LOOK,
@@ -57,7 +58,7 @@ HEAD = Head(NoticeId(UUID(int=9)), ENTRY, 0, AT + timedelta(days=7), follows=Tru
 
 def test_whom_a_case_named_is_not_told_that_it_was_taken_away() -> None:
     told = _event(reason="excluded", state="withdrawn", feed_seq=5)
-    entry = entry_of(replace(told, type="referral-withdrawn"))
+    entry = entry_of(structs.replace(told, type="referral-withdrawn"))
     assert entry is not None
     (notice,) = plan_notices(entry, [_subscription()], AT, uuid4)
     assert (notice.state, notice.reason) == (NoticeState.WITHHELD, Why.CONFLICT)
