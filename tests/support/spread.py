@@ -7,6 +7,7 @@ one for the rest, or one for both where one worker has both.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 SHARED: Final = "whole_stack"
 OWN: Final = ("Embedded", "with Stack(")
 """What stands in a file that starts servers or a stack of its own."""
+
+LONGEST: Final = 500
+"""Characters of a failure that are told at once."""
 
 
 @cache
@@ -37,6 +41,15 @@ class Spread(LoadFileScheduling):  # type: ignore[misc]  # xdist's types do not 
         file: str = super()._split_scope(nodeid)
         path = self.config.rootpath / file
         return f"{path.parent.name} on {SHARED}" if rank(path) == 0 else file
+
+
+@pytest.hookimpl
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once where a long run of several workers failed; its whole story comes at the end."""
+    if report.failed and hasattr(report, "node"):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        said = crash.message if crash is not None else report.longreprtext
+        sys.stderr.write(f"\n{report.nodeid} ({report.when}): {said[:LONGEST]}\n")
 
 
 @pytest.hookimpl(optionalhook=True)
