@@ -39,7 +39,9 @@ if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$UV" ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$UV" ||
         fail "uv could not be installed: is the network there?"
 fi
-# --inexact: pip and uv themselves are not in the lock, and stay.
-.venv/bin/uv sync --frozen --all-extras --inexact --python .venv/bin/python ||
+# --inexact: pip and uv themselves are not in the lock, and stay. Bytecode is made once, here: a stack
+# is many processes, and where Python may not write it each of them would compile all it imports.
+.venv/bin/uv sync --frozen --all-extras --inexact --compile-bytecode --python .venv/bin/python ||
     fail "the packages of uv.lock could not be installed: is the network there?"
+.venv/bin/python -m compileall -q services shared deploy tests >/dev/null || true
 touch "$READY"
