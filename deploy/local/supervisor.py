@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from deploy.local import control, figures
 from deploy.local.errors import StackError
@@ -33,6 +36,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.ended.set)
+        bound = asyncio.create_task(self._end_with_another())
         starting = asyncio.create_task(self._start())
         ended = asyncio.create_task(self.ended.wait())
         code = 0
@@ -49,10 +53,21 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001  (whatever it is, nothing stays running)
             code = self._failed(error)
         finally:
+            bound.cancel()
             self.phase = "stopping"
             await self.stack.stop()
             log_event("ended", {})
         return code
+
+    async def _end_with_another(self) -> None:
+        """End when the process that `PASHE_ENDS_WITH` names is gone, as a test that was killed."""
+        if not (pid := os.environ.get("PASHE_ENDS_WITH", "")).isdigit():
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            other = psutil.Process(int(pid))
+            while other.is_running():  # noqa: ASYNC110  (nothing tells of the end of a stranger)
+                await asyncio.sleep(1)
+        self.ended.set()
 
     def _failed(self, error: BaseException) -> int:
         tail: Sequence[str] = ()

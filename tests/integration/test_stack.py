@@ -278,6 +278,17 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     none_left(home)
 
 
+def test_a_stack_ends_with_the_process_that_it_is_bound_to(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with subprocess.Popen(["sleep", "600"]) as other:
+        bound = {**PLATFORM_ONLY, "PASHE_ENDS_WITH": str(other.pid)}
+        env = {**os.environ, **bound, "PASHE_HOME": str(home), "PASHE_PORT": str(free_port())}
+        subprocess.run([*PASHE, "up", "--detach"], env=env, cwd=ROOT, check=True, timeout=200)
+        assert running(home)
+        other.kill()
+    none_left(home)
+
+
 @pytest.mark.long
 def test_a_long_state_folder_works_and_two_stacks_run_side_by_side(
     stack: Stack, tmp_path: Path

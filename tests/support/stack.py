@@ -83,6 +83,7 @@ class Stack:
             **self.env,
             "PASHE_HOME": str(self.home),
             "PASHE_PORT": str(self.port),
+            "PASHE_ENDS_WITH": str(os.getpid()),
         }
         done = subprocess.run(
             [*PASHE, *words],
