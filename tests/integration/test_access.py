@@ -35,7 +35,7 @@ ROLES = [NOBODY, *map(str, Role)]
 
 @pytest.fixture(scope="session")
 def http(whole_stack: Stack) -> Iterator[httpx.Client]:
-    with whole_stack.client(timeout=20) as client:
+    with whole_stack.client(timeout=60) as client:
         yield client
 
 
