@@ -95,9 +95,10 @@ async def test_a_handover_stays_ours_until_they_say_yes(room: Room, coordinator:
     case_id, page = await room.reported(), coordinator
     await opened(page, room, case_id)
     await unfold(page, "#do-handover")
-    await page.fill("#handover-to", "1098")
+    await page.fill("#handover-to", "১০৯৮")
     await send(page, "handover")
-    assert room.case(case_id)["facts"]["work"]["handover"] == "offered"
+    work = room.case(case_id)["facts"]["work"]
+    assert (work["handover"], work["handed_to"]) == ("offered", "1098")
     assert room.case(case_id)["status"] == "open"
     await unfold(page, "#do-handover")
     await page.select_option("#handover-answer", "accepted")

@@ -6,16 +6,27 @@ from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from services.intake.casework.course import Finding, Reopening
 from services.intake.casework.risk import Risk
 from services.intake.report import Age, Lang, SafeContact, Short, Text
 from shared.bodies import Model
+from shared.text import ascii_digits
 from shared.vocabulary import Need, Sex
 
 Pseudonym = Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.-]{1,80}$")]
-Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,59}$")]
+
+
+def _in_ascii_digits(value: object) -> object:
+    return ascii_digits(value) if isinstance(value, str) else value
+
+
+Key = Annotated[
+    str, BeforeValidator(_in_ascii_digits), Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,59}$")
+]
+"""The key of a centre; a helpline's is its number, in the digits of any script."""
+
 Means = Literal["visit", "phone", "in_person", "sms", "online", "letter", "through_someone"]
 
 
