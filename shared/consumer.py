@@ -8,6 +8,7 @@ writes a `Handler` (load, decide purely, flush); reading is `shared.batch`, stor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from shared.parked import OnParked
     from shared.tap import Tap
 
-__all__ = ["DurableConsumer", "Handler"]
+__all__ = ["UNHURRIED", "DurableConsumer", "Handler"]
 
 PART_BYTES: Final = 64 * 1024
 """Bytes of one partition in one fetch: the client gives them all before it turns to the next."""
@@ -45,6 +46,9 @@ SKIPS_EVERY: Final = 3.0
 
 HOLD_SLICE: Final = 45.0
 """Seconds to hold inside a handler before the batch is given back; far below the poll limit."""
+
+UNHURRIED: Final = 0.25
+"""Seconds as `pace` of a consumer of which nobody sees a quarter of a second."""
 
 LONGEST_PAUSE: Final = 3.0
 """Seconds between two tries while the world is down."""
@@ -62,7 +66,7 @@ class DurableConsumer(Generic[S]):
     skip such records, so that one poison record is parked once a service.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what a group is, by name)
         self,
         name: str,
         topics: Sequence[str],
@@ -70,6 +74,7 @@ class DurableConsumer(Generic[S]):
         engine: AsyncEngine,
         *,
         guards: bool = False,
+        pace: float = 0.0,
         on_parked: OnParked | None = None,
         wake: Callable[[], None] = lambda: None,
         wake_relay: Callable[[], None] = lambda: None,
@@ -77,8 +82,10 @@ class DurableConsumer(Generic[S]):
     ) -> None:
         """Take the group's name, its topics, what to do, and where to store; see `Delivery`.
 
-        `wake` is called after each batch that was handled, `wake_relay` after one that appended
-        to the outbox.
+        `pace` is the least seconds from one batch to the next: a batch of a few records costs
+        almost what one of many does, and nobody waits for this consumer so closely. `wake` is
+        called after each batch that was handled, `wake_relay` after one that appended to the
+        outbox.
         """
         self.name = name
         self.topics = tuple(topics)
@@ -97,7 +104,8 @@ class DurableConsumer(Generic[S]):
         self._done: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._commit_at = self._skips_at = 0.0
+        self._commit_at = self._skips_at = self._due = 0.0
+        self._pace = pace
         self._follower = Follower(self._may_want)
         self.held = False
 
@@ -167,10 +175,17 @@ class DurableConsumer(Generic[S]):
             self._follower.skipped = 0
         if self._uncommitted and at >= self._commit_at:
             await self.commit()
+        if (early := self._due - at) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(early):
+                    await self._stopping.wait()
         if self._stopping.is_set():  # what was given back is not taken again
             await asyncio.sleep(0.1)
             return ()
-        return await self._follower.poll(consumer)
+        records = await self._follower.poll(consumer)
+        if records:
+            self._due = asyncio.get_running_loop().time() + self._pace
+        return records
 
     def _on_revoked(self) -> None:
         self._done.clear()

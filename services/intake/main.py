@@ -84,7 +84,7 @@ from services.intake.teams import api as teams_api
 from services.intake.vault import Vault
 from shared import erasure_list, runtime
 from shared.clock import now
-from shared.consumer import DurableConsumer
+from shared.consumer import UNHURRIED, DurableConsumer
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, NOTICES, REFERRALS, SUBMISSIONS
@@ -214,6 +214,7 @@ def _add_cases(ground: _Ground, app: App) -> None:
             DeskHandler(service.outbox),
             service.flow,
             guards=True,
+            pace=UNHURRIED,
             on_parked=put_on_desk(service.outbox),
             wake_relay=service.waker.wake,
         )

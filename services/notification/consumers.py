@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.notification.reach import CaseReach
-from shared.consumer import DurableConsumer
+from shared.consumer import UNHURRIED, DurableConsumer
 from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
@@ -36,6 +36,7 @@ def make_cases(service: Service) -> DurableConsumer[Any]:
         CaseReach(),
         service.flow,
         guards=True,
+        pace=UNHURRIED,
         on_parked=tell_of_parked(service.outbox, NOTICES),
         wake_relay=service.waker.wake,
     )

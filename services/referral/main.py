@@ -33,7 +33,7 @@ from services.referral.service import Referrals
 from services.referral.sms_answers import SmsAnswers
 from shared import erasure_list, runtime, telemetry
 from shared.clock import now
-from shared.consumer import DurableConsumer
+from shared.consumer import UNHURRIED, DurableConsumer
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
 from shared.events import CASES, DIRECTORY, REFERRALS, SUBMISSIONS
@@ -82,6 +82,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 CaseProjection(referrals),
                 service.flow,
                 guards=True,
+                pace=UNHURRIED,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
                 wake_relay=service.waker.wake,
             )

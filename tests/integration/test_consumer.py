@@ -371,3 +371,18 @@ async def test_a_database_gone_for_thirty_seconds_parks_nothing_and_runs_nothing
         await asyncio.gather(*tasks, return_exceptions=True)
     assert await lab.parked() == []
     assert await lab.sequences() == {s: [1, 2, 2] for s in subjects}
+
+
+async def test_a_consumer_that_nobody_waits_for_takes_what_comes_close_together_in_one_batch(
+    lab: Lab,
+) -> None:
+    pace, subject = 1.0, str(uuid4())
+    handler = Recorder(group(lab))
+    async with lab.consuming(handler, pace=pace):
+        began = time.monotonic()
+        for sequence in range(1, 13):
+            await lab.send(lab.record(subject, sequence))
+        await eventually(lambda: _has(lab, subject, list(range(1, 13))), 10)
+        took = time.monotonic() - began
+    assert len(handler.batches) <= took / pace + 1, "a batch came before its time"
+    assert sum(handler.batches) == 12

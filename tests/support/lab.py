@@ -302,6 +302,7 @@ class Lab:
         guards: bool = True,
         tap: Tap | None = None,
         polls: int | None = None,
+        pace: float = 0.0,
     ) -> AsyncIterator[DurableConsumer[Any]]:
         """Run one durable consumer in this process; `port`: reach the database by a proxy.
 
@@ -317,7 +318,7 @@ class Lab:
             logger=logging.getLogger("faststream"),
         )
         consumer: DurableConsumer[Any] = DurableConsumer(
-            handler.consumer, (self.topic,), handler, engine, guards=guards
+            handler.consumer, (self.topic,), handler, engine, guards=guards, pace=pace
         )
         if tap is not None:
             consumer.follow(tap)
