@@ -50,9 +50,14 @@ class Ask:
         return "en" if self.language == "en" else "bn"
 
 
+def has_keyword(text: str) -> bool:
+    """Say whether a text may be one of these at all; quick, before the places are looked at."""
+    return len(text) <= MOST and not KEYWORDS.keys().isdisjoint(_plain(text).split()[:2])
+
+
 def parse_ask(text: str, today: date) -> Ask | None:
     """Return what a text asks, or None when it is anything else, or says anything more."""
-    plain = normalise(text).strip().rstrip(".।").strip().casefold()
+    plain = _plain(text)
     first, *others = plain.split(maxsplit=1)[:2] or [""]
     language = KEYWORDS.get(first)
     if language is None or len(plain) > MOST:
@@ -65,11 +70,14 @@ def parse_ask(text: str, today: date) -> Ask | None:
 
 def ends_notices(text: str) -> bool:
     """Say whether a text is the keyword with a word that stops, in either order."""
-    words = normalise(text).strip().rstrip(".।").strip().casefold().split()
-    match words:
+    match _plain(text).split():
         case [one, other]:
             return (one in KEYWORDS and other in _STOPS) or (one in _STOPS and other in KEYWORDS)
     return False
+
+
+def _plain(text: str) -> str:
+    return normalise(text).strip().rstrip(".।").strip().casefold()
 
 
 def _district(said: str, today: date) -> str | None:

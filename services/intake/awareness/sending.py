@@ -75,8 +75,8 @@ class Sender:
         """Send the next notice that is due; say whether there was one."""
         at = self._clock()
         async with self._engine.begin() as conn:
-            for state, number in (await store.give_up(conn, at, at - LOST_AFTER)).items():
-                telemetry.AWARENESS_MESSAGES.labels(state).inc(number)
+            for state, many in (await store.give_up(conn, at, at - LOST_AFTER)).items():
+                telemetry.AWARENESS_MESSAGES.labels(state).inc(many)
             claimed = await store.claim(conn, at) if may_send(at) else None
         if claimed is None:
             return False

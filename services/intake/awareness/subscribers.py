@@ -30,8 +30,7 @@ def seal_id(index: bytes) -> UUID:
 async def note_asked(conn: AsyncConnection, gateway: str, mark: bytes, at: datetime) -> bool:
     """Note that a message asked; False when it was noted before: a gateway tells it once more."""
     await conn.execute(
-        text("DELETE FROM awareness_asked WHERE asked_at < CAST(:at AS timestamptz) - :kept"),
-        {"at": at, "kept": KEPT},
+        text("DELETE FROM awareness_asked WHERE asked_at < :before"), {"before": at - KEPT}
     )
     found = await conn.execute(
         text(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from services.intake.awareness import subscribers
-from services.intake.awareness.asking import ends_notices, parse_ask
+from services.intake.awareness.asking import ends_notices, has_keyword, parse_ask
 from services.intake.awareness.service import day_of
 from services.intake.casework.numbers import Numbers
 from services.intake.reporters.store import is_stopped
@@ -32,9 +33,10 @@ async def try_notices(
     picture, and when taking it failed, as nothing that somebody wrote may be lost. So is one that
     ends the notices alone.
     """
-    ask = parse_ask(told.text, day_of(at))
-    stops = ask is None and ends_notices(told.text)
-    if sender is None or told.refs or not (ask or stops):
+    if sender is None or told.refs or not has_keyword(told.text):
+        return None
+    ask = await asyncio.to_thread(parse_ask, told.text, day_of(at))
+    if ask is None and not ends_notices(told.text):
         return None
     if await desk.store.has_message(Channel.SMS, *message):
         return None  # it was stored before, and is a repeat of that
