@@ -18,6 +18,7 @@ from shared.vocabulary import Channel
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.intake.awareness.asking import Ask
     from services.intake.channels import Desk
     from services.intake.channels.sms.inbound import Inbound
 
@@ -41,20 +42,31 @@ async def try_notices(
     if await desk.store.has_message(Channel.SMS, *message):
         return None  # it was stored before, and is a repeat of that
     try:
-        number = parse_mobile(told.sender)
-        async with desk.service.flow.begin() as conn:
-            if ask is None:
-                await subscribers.end(conn, sender)
-                return None
-            if await is_stopped(conn, sender):
-                return None
-            if not await subscribers.note_asked(conn, *message, at):
-                return ""
-            sealed = Numbers(desk.secrets.pepper).seal(subscribers.seal_id(sender), number)
-            await subscribers.begin(conn, sender, sealed, ask, day_of(at))
+        return await _take(desk, ask, parse_mobile(told.sender), sender, message, at)
     except PhoneInvalid:
         return None
     except Exception as error:  # noqa: BLE001  (the text is stored then, and a person reads it)
         _log.error("notices-failed", error)
         return None
+
+
+async def _take(
+    desk: Desk,
+    ask: Ask | None,
+    number: str,
+    sender: bytes,
+    message: tuple[str, bytes],
+    at: datetime,
+) -> str | None:
+    """Begin the notices of a number, or end them where nothing is asked."""
+    async with desk.service.flow.begin() as conn:
+        if ask is None:
+            await subscribers.end(conn, sender)
+            return None
+        if await is_stopped(conn, sender):
+            return None
+        if not await subscribers.note_asked(conn, *message, at):
+            return ""
+        sealed = Numbers(desk.secrets.pepper).seal(subscribers.seal_id(sender), number)
+        await subscribers.begin(conn, sender, sealed, ask, day_of(at))
     return ask.language
