@@ -40,14 +40,11 @@ def same(heads: Sequence[str], rows: Sequence[Sequence[Value]]) -> list[list[str
 
 
 def test_every_table_is_the_same_as_csv_with_the_same_hidden() -> None:
-    releases = [
-        make_release(count(make_persons(300, n)), date(2026, month, 1))
-        for n, month in enumerate((1, 4, 7, 10))
-    ]
+    release = make_release(count(make_persons(300, 1)), date(2026, 7, 1))
     hidden = 0
     for name in NAMES:
-        hidden += sum(row.count("<5") for row in same(*rows_of(releases[0], name)))
-        same(*rows_of_year(2026, releases, name))
+        hidden += sum(row.count("<5") for row in same(*rows_of(release, name)))
+        same(*rows_of_year(2026, [release], name))
     assert hidden
 
 

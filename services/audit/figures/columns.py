@@ -38,15 +38,13 @@ def write_parquet(heads: Sequence[str], rows: Iterable[Sequence[Value]]) -> byte
 
     """
     try:
-        import pyarrow  # noqa: PLC0415  (large, and not there in every installation)
+        import pyarrow as pa  # noqa: PLC0415  (large, and not there in every installation)
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
         raise NoParquet from None
     texts = [["" if cell is None else str(plain(cell)) for cell in row] for row in rows]
-    columns = [
-        pyarrow.array([row[n] for row in texts], pyarrow.string()) for n in range(len(heads))
-    ]
+    columns = [pa.array([row[n] for row in texts], pa.string()) for n in range(len(heads))]
     out = io.BytesIO()
     named = [str(plain(head)) for head in heads]
-    parquet.write_table(pyarrow.table(columns, names=named), out, compression="zstd")
+    parquet.write_table(pa.table(columns, names=named), out, compression="zstd")
     return out.getvalue()
