@@ -228,6 +228,12 @@ REPLIES: Final = counter(
     "Replies of a channel, by state",
     state="the states of a reply",
 )
+AWARENESS_MESSAGES: Final = counter(
+    "intake",
+    "pashe_awareness_messages",
+    "Notices of awareness to those who asked, by what became of each",
+    state=("sent", "failed", "unknown"),
+)
 ATTACHMENTS: Final = counter(
     "intake",
     "pashe_attachments",

@@ -22,7 +22,8 @@ console = Console(highlight=False)
 WAITS: Final = 4
 """Exit code when another person must approve."""
 
-_FORMS: Final = {".xlsx": "xlsx", ".json": "json", ".csv": "csv"}
+_FORMS: Final = {".xlsx": "xlsx", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_OF_ONE_TABLE: Final = ("csv", "parquet")
 
 
 class Purpose(StrEnum):
@@ -44,7 +45,7 @@ def export_statistics(
         str, typer.Argument(help="As 2026-Q3, or a year; `list` prints what there is")
     ],
     file: Annotated[
-        Path | None, typer.Argument(help="Where to: .xlsx, .json, .csv (with --table)")
+        Path | None, typer.Argument(help="Where to: .xlsx, .json; .csv, .parquet (with --table)")
     ] = None,
     *,
     table: Annotated[str | None, typer.Option(help="One table alone, as district")] = None,
@@ -56,8 +57,9 @@ def export_statistics(
                 typer.echo(each["quarter"])
             return
         form = _FORMS.get(file.suffix)
-        if form is None or (form == "csv" and table is None):
-            raise StackError("name a file that ends with .xlsx or .json, or .csv with --table")
+        if form is None or (form in _OF_ONE_TABLE and table is None):
+            message = "name a file that ends with .xlsx or .json, or .csv or .parquet with --table"
+            raise StackError(message)
         asked = {"form": form, **({"table": table} if table else {})}
         answer = http.get(f"/audit/v1/figures/{quarter}", params=asked)
         if table and str(_told(answer).get("type")).endswith(":invalid-body"):
@@ -94,7 +96,8 @@ def approve(proposal: UUID, token_file: TokenFile = None) -> None:
 def _write(proposal: UUID, file: Path, shape: str, token_file: Path | None) -> None:
     with _signed_in(token_file) as http:
         path = f"/audit/v1/datasets/{proposal}"
-        found = _good(http.get(path, params={"shape": shape}))
+        form = "parquet" if file.suffix == ".parquet" else "csv"
+        found = _good(http.get(path, params={"shape": shape, "form": form}))
         report: dict[str, Any] = _good(http.get(path, params={"shape": "report"})).json()
     _keep(file, found.content)
     console.print(
@@ -107,13 +110,13 @@ def _write(proposal: UUID, file: Path, shape: str, token_file: Path | None) -> N
 
 @app.command("htcds")
 def export_htcds(proposal: UUID, file: Path, token_file: TokenFile = None) -> None:
-    """Write an approved dataset with fields of HTCDS 2.0, and say how safe it is."""
+    """Write an approved dataset with fields of HTCDS 2.0 (.csv, .parquet); say how safe it is."""
     _write(proposal, file, "htcds", token_file)
 
 
 @app.command("ctdc")
 def export_ctdc(proposal: UUID, file: Path, token_file: TokenFile = None) -> None:
-    """Write an approved dataset with the columns of CTDC's global dataset."""
+    """Write an approved dataset with the columns of CTDC's global dataset (.csv, .parquet)."""
     _write(proposal, file, "ctdc", token_file)
 
 

@@ -12,6 +12,8 @@ from services.intake import api, channels, daily, figures, operations
 from services.intake.alike import api as alike_api
 from services.intake.alike.service import Alikes
 from services.intake.awareness import api as awareness_api
+from services.intake.awareness.messages import Messages
+from services.intake.awareness.sending import Sender
 from services.intake.awareness.service import Awareness
 from services.intake.casework import api as desk_api
 from services.intake.casework import (
@@ -271,7 +273,9 @@ def _add_cases(ground: _Ground, app: App) -> None:
     search = Search(service.outbox, secrets, look_ups)
     learning, handing = Learning(service.flow), learning_api.Pass(service)
     sign_in = make_sign_in(service, learning)
-    awareness = Awareness(service.flow)
+    awareness, messages = Awareness(service.flow), Messages(service.flow)
+    if gateway := make_gateway(load_sms_settings()):
+        service.tasks.append(Sender(service.flow, numbers, gateway).run)
     rooms = (
         api.make_router(service, intake),
         desk_api.make_task_router(service, Casework(service.outbox)),
@@ -303,7 +307,8 @@ def _add_cases(ground: _Ground, app: App) -> None:
         learning_api.make_router(service, learning, handing),
         learning_pages.make_router(learning, handing),
         awareness_api.make_router(service, awareness),
-        awareness_pages.make_router(awareness, service.settings.public_url),
+        awareness_api.make_message_router(service, messages),
+        awareness_pages.make_router(awareness, messages, service.settings.public_url),
         disclosure_pages.make_router(service, disclosures),
         committee_pages.make_router(),
         make_part_router(service, operations.look, texts=operations.TEXTS),

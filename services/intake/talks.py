@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from services.intake.awareness import subscribers
 from services.intake.conversation import ANSWER_WITHIN, QUESTIONS, REPLY_WITHIN
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ async def save_talks(
             ),
             {"n": number, "at": at, "s": submission_id},
         )
+        await subscribers.end(conn, number)
     if replies:
         await conn.execute(
             text(

@@ -11,6 +11,7 @@ import pytest
 
 from services.intake.awareness.sets import list_sets
 from services.intake.casework.rules import DHAKA
+from services.intake.channels.sms.replies import words_of
 from shared.vocabulary import Role
 from tests.browser.signing_in import sign_in
 
@@ -113,3 +114,68 @@ async def test_the_interface_counts_once_for_a_key(whole_stack: Stack, http: htt
     }
     assert http.delete(f"{API}/{found['session_id']}", headers=desk).status_code == 204
     assert http.delete(f"{API}/{found['session_id']}", headers=desk).status_code == 404
+
+
+MESSAGES = "/intake/v1/awareness/messages"
+
+
+def asks(http: httpx.Client, number: str, text: str) -> list[str]:
+    """Send a text by Telerivet and return the replies in the answer."""
+    form = {"event": "incoming_message", "id": uuid4().hex, "content": text, "secret": "invented"}
+    answer = http.post("/intake/channels/sms/telerivet", data=form | {"from_number": number})
+    return [one["content"] for one in answer.raise_for_status().json()["messages"]]
+
+
+async def test_a_notice_goes_to_those_who_asked_and_nobody_is_shown(
+    context: BrowserContext, page: Page, look: Look, whole_stack: Stack, http: httpx.Client
+) -> None:
+    numbers = [f"0171200610{n}" for n in range(5)]
+    for number in numbers:
+        assert asks(http, number, "খবর সিলেট") == [words_of("notices_begun", "bn")]
+    await sign_in(context, whole_stack, Role.COORDINATOR)
+    await page.goto(f"{whole_stack.origin}/desk/awareness")
+    shown = await page.locator("tr").filter(has_text="সিলেট").first.inner_text()
+    assert "<" not in shown
+    assert "01712" not in await page.content()
+    await page.locator("[name=notice]").select_option("online")
+    await page.locator("[name=places]").select_option("BD60")
+    await page.get_by_role("button", name="পাঠান").click()
+    await page.get_by_text("ধীরে ধীরে যাবে").wait_for()
+    await look(page, "awareness-notice")
+    told = http.get(MESSAGES, headers=whole_stack.bearer(Role.SUPERVISOR))
+    items = told.json()["items"]
+    assert (items[0]["set"], items[0]["places"]) == ("online", ["BD60"])
+    assert "01712" not in told.text
+    for number in numbers:
+        assert asks(http, number, "STOP") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "rules"),
+    [
+        ({"set": "nothing"}, {"unknown"}),
+        ({"places": [UPAZILA]}, {"not-a-division-or-district"}),
+        ({"places": []}, {"too_short"}),
+        ({"numbers": ["01712000000"]}, {"extra_forbidden"}),
+    ],
+)
+async def test_a_bad_notice_is_refused(
+    whole_stack: Stack, http: httpx.Client, other: dict[str, Any], rules: set[str]
+) -> None:
+    body = {"set": "online", "places": ["BD60"]} | other
+    answer = http.post(MESSAGES, json=body, headers=whole_stack.bearer(Role.COORDINATOR))
+    assert answer.status_code == 422
+    assert {one["rule"] for one in answer.json()["errors"]} == rules
+    assert "01712000000" not in answer.text
+
+
+async def test_a_notice_is_planned_once_for_a_key(whole_stack: Stack, http: httpx.Client) -> None:
+    headers = whole_stack.bearer(Role.SUPERVISOR) | {"idempotency-key": uuid4().hex}
+    body = {"set": "school-end", "places": ["BD1004"]}
+    first, again = (http.post(MESSAGES, json=body, headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert first.json()["planned"] is None
+    items = http.get(MESSAGES, headers=headers).json()["items"]
+    (found,) = [one for one in items if one["message_id"] == first.json()["message_id"]]
+    assert found["sent"] is found["unknown"] is found["reports_before"] is None

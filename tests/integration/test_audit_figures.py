@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from pyarrow import parquet
 
 from services.audit.figures import following
 from services.audit.figures.following import Figures, Releases
@@ -168,6 +171,14 @@ async def test_a_dataset_takes_two_persons(counting: Counting) -> None:
         assert min(Counter(lines[1:]).values()) >= 11
         htcds = (await http.get(f"{path}?shape=htcds", headers=one)).text
         assert htcds.startswith("prs_Gender,vic_TraffickingStatus,vic_TypeOfExploitation\r\n")
+        packed = await http.get(f"{path}?shape=htcds&form=parquet", headers=one)
+        table = parquet.read_table(io.BytesIO(packed.content))
+        assert "pashe-htcds-2025.parquet" in packed.headers["content-disposition"]
+        rows = list(csv.reader(io.StringIO(htcds, newline="")))
+        assert [
+            table.column_names,
+            *map(list, zip(*table.to_pydict().values(), strict=True)),
+        ] == rows
         again = await http.post("/datasets", json=wish, headers=one)
         await http.post(f"/datasets/{again.json()['id']}/approve", headers=other)
         second = await http.get(f"/datasets/{again.json()['id']}", headers=one)

@@ -23,6 +23,7 @@ from tests.support.canary_words import (
     NUMBERS,
     ON_DUTY,
     PERSON,
+    TEXTER,
     TOLD,
     WORKER,
     Teller,
@@ -204,6 +205,11 @@ class World:
         fails("PUT", f"{workers}{WORKER}", 422, json={"numbers": [NAME]}, headers=desk)
         answer = {"from": WORKER, "text": "YES 4821", "id": f"{WORKER}-{uuid4()}"}
         must("POST", "/intake/channels/sms/external", data=answer)
+        asks = {"from": TEXTER, "text": "NEWS", "id": f"{NAME}-{uuid4()}"}
+        must("POST", "/intake/channels/sms/external", data=asks)
+        notices = "/intake/v1/awareness/messages"
+        must("POST", notices, json={"set": "online"}, headers=desk)
+        fails("POST", notices, 422, json={"set": NAME, "places": [TOLD, TEXTER]}, headers=desk)
         fails("POST", "/intake/v1/ties", 422, json={"one": NAME, "other": ON_DUTY}, headers=boss)
         worker = {"worker": "w1", "supervisor": "s1", "reason": TOLD}
         must("POST", f"{path}/assign", json=worker, headers=desk)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SAID = (
     *("received", "receipt", "no_such_number"),
+    "notices_begun",
     *ASKS,
     *(f"status_{one}" for one in Answer),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.audit.figures.columns import PARQUET_TYPE, write_parquet
 from services.audit.figures.dataset import CTDC, HTCDS, ctdc_rows, htcds_rows
 from services.audit.figures.periods import name_of, parse_quarter, parse_year
 from services.audit.figures.sheets import (
@@ -30,7 +32,7 @@ from shared.paging import page
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from services.audit.figures.datasets import Datasets
     from services.audit.figures.following import Figures, Releases
@@ -41,7 +43,8 @@ READERS: Final = (Role.COORDINATOR, Role.SUPERVISOR, Role.OPERATIONS, Role.AUDIT
 _PUBLIC: Final = {"Cache-Control": "public, max-age=3600"}
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
-Form = Literal["json", "csv", "xlsx"]
+Form = Literal["json", "csv", "xlsx", "parquet"]
+RowsForm = Literal["csv", "parquet"]
 Shape = Literal["ctdc", "htcds", "report"]
 Proposer = Annotated[Caller, Depends(require(Role.SUPERVISOR, Role.AUDITOR))]
 Approver = Annotated[Caller, Depends(require_fresh(Role.SUPERVISOR))]
@@ -110,21 +113,24 @@ def make_router(figures: Figures, releases: Releases) -> APIRouter:
     async def release(
         request: Request, period: str, table: Table | None = None, form: Form = "json"
     ) -> Response:
-        """Read a published quarter, or a year of them: all tables, or one; JSON, CSV or XLSX.
+        """Read a published quarter, or a year of them: all tables, or one.
+
+        JSON or XLSX, or CSV or Parquet of one table (`funnel` if none is named).
 
         Any other period, grouping or filter is refused, since two could be subtracted.
         """
         if set(request.query_params) - {"table", "form"}:
             raise NotPublished
         if parse_quarter(period) is not None:
-            return answer(await releases.release(period), table, form)
+            found = await releases.release(period)
+            return await asyncio.to_thread(answer, found, table, form)
         if (year := parse_year(period)) is None:
             raise NotPublished
-        found = await releases.year(year)
+        quarters = await releases.year(year)
         if form == "json":
-            return JSONResponse({"year": year, "quarters": found}, headers=_PUBLIC)
-        tables = {each: rows_of_year(year, found, each) for each in NAMES}
-        return _file(tables, table, form, str(year))
+            return JSONResponse({"year": year, "quarters": quarters}, headers=_PUBLIC)
+        tables = {each: rows_of_year(year, quarters, each) for each in NAMES}
+        return await asyncio.to_thread(_file, tables, table, form, str(year))
 
     return router
 
@@ -150,8 +156,10 @@ def make_dataset_router(service: Service, datasets: Datasets) -> APIRouter:
         return JSONResponse({"id": str(proposal), "status": "approved"}, headers=_NO_STORE)
 
     @router.get("/{proposal}", response_model=None)
-    async def give(proposal: UUID, caller: Proposer, shape: Shape = "ctdc") -> Response:
-        """Read an approved dataset as CSV in the shape of CTDC or HTCDS, or its risk report."""
+    async def give(
+        proposal: UUID, caller: Proposer, shape: Shape = "ctdc", form: RowsForm = "csv"
+    ) -> Response:
+        """Read an approved dataset in the shape of CTDC or HTCDS (CSV, Parquet), or its report."""
         found = await datasets.give(caller, proposal, now())
         service.waker.wake()
         if shape == "report":
@@ -162,9 +170,9 @@ def make_dataset_router(service: Service, datasets: Datasets) -> APIRouter:
             if shape == "ctdc"
             else (HTCDS, htcds_rows(found.dataset))
         )
-        name = f'attachment; filename="pashe-{shape}-{found.year}.csv"'
+        name = f'attachment; filename="pashe-{shape}-{found.year}.{form}"'
         headers = {**_NO_STORE, "Content-Disposition": name}
-        return Response(write_csv(heads, rows), media_type=CSV_TYPE, headers=headers)
+        return await asyncio.to_thread(_rows, heads, rows, form, headers)
 
     return router
 
@@ -185,12 +193,20 @@ def _file(
     form: Form,
     period: str,
 ) -> Response:
-    """Answer with all tables, or one (of CSV always one), as a file."""
-    chosen = table or ("funnel" if form == "csv" else None)
+    """Answer with all tables, or one (of CSV and Parquet always one), as a file."""
+    chosen = table or (None if form == "xlsx" else "funnel")
     name = f"pashe-{period}{'' if chosen is None else f'-{chosen}'}.{form}"
     told = {**_PUBLIC, "Content-Disposition": f'attachment; filename="{name}"'}
-    if form == "csv":
-        heads, rows = tables[chosen or "funnel"]
-        return Response(write_csv(heads, rows), media_type=CSV_TYPE, headers=told)
+    if form != "xlsx":
+        return _rows(*tables[chosen or "funnel"], form, told)
     sheets = [(each, *tables[each]) for each in ([chosen] if chosen else NAMES)]
     return Response(write_xlsx(sheets), media_type=XLSX_TYPE, headers=told)
+
+
+def _rows(
+    heads: Sequence[str], rows: Iterable[Sequence[Value]], form: str, headers: Mapping[str, str]
+) -> Response:
+    """Answer with rows as a file."""
+    if form == "parquet":
+        return Response(write_parquet(heads, rows), media_type=PARQUET_TYPE, headers=headers)
+    return Response(write_csv(heads, rows), media_type=CSV_TYPE, headers=headers)

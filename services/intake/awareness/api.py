@@ -1,4 +1,4 @@
-"""`/intake/v1/awareness`: courtyard talks are counted; no name, phone or browser is."""
+"""`/intake/v1/awareness`: courtyard talks are counted, and notices go out to those who asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
-from services.intake.awareness.service import AROUND, SMALLEST, make_talk
+from services.intake.awareness.messages import make_message
+from services.intake.awareness.service import AROUND, SMALLEST, day_of, make_talk
 from services.intake.casework.api_stages import act, read
 from shared.access import Caller, require
 from shared.bodies import Model
@@ -21,6 +22,7 @@ from shared.vocabulary import Role
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from services.intake.awareness.messages import Messages, Sent
     from services.intake.awareness.service import Awareness, Counted
     from shared.runtime import Service
 
@@ -40,6 +42,19 @@ class SessionIn(Model):
     men: People = 0
     girls: People = 0
     boys: People = 0
+
+
+class MessageIn(Model):
+    """A set that goes out by SMS to those who asked, in divisions and districts or everywhere.
+
+    `places` are P-codes; null is everywhere.
+    """
+
+    set: Annotated[str, Field(max_length=40)]
+    places: (
+        Annotated[list[Annotated[str, Field(max_length=20)]], Field(min_length=1, max_length=72)]
+        | None
+    ) = None
 
 
 def make_router(service: Service, awareness: Awareness) -> APIRouter:
@@ -76,6 +91,55 @@ def make_router(service: Service, awareness: Awareness) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+def make_message_router(service: Service, messages: Messages) -> APIRouter:
+    """Make the routes of notices."""
+    router = APIRouter(tags=["awareness"], prefix="/intake/v1/awareness")
+
+    @router.post(
+        "/messages", response_model=None, status_code=201, openapi_extra=body_of(MessageIn)
+    )
+    async def send(
+        request: Request, caller: Annotated[Caller, Depends(require(*SEES))]
+    ) -> Response:
+        """Send a set to those who asked, once for an Idempotency-Key; `planned` null: under 5."""
+
+        async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
+            body, at = read(MessageIn, raw), now()
+            message = make_message(body.set, body.places or (), caller.actor, at)
+            planned = await messages.plan(conn, message, at)
+            return 201, {"message_id": str(message.message_id), "planned": planned}
+
+        return await act(service, request, do)
+
+    @router.get("/messages", response_model=None)
+    async def sent(_: Annotated[Caller, Depends(require(*SEES))]) -> Response:
+        """List the latest notices with how they went, and who asks by division; null: under 5."""
+        found, asking = await messages.list(now()), await messages.count()
+        told = {
+            "items": [shown_message(one) for one in found],
+            "asking": [{"division": code, "people": number} for code, number in asking.items()],
+            "days": AROUND.days,
+            "under": SMALLEST,
+        }
+        return JSONResponse(told)
+
+    return router
+
+
+def shown_message(one: Sent) -> dict[str, Any]:
+    """Render a notice with how it went, and the reports before and after it."""
+    return {
+        "message_id": str(one.message.message_id),
+        "set": one.message.set_name,
+        "places": list(one.message.places),
+        "day": day_of(one.message.planned_at).isoformat(),
+        **one.states,
+        "reports_before": one.before,
+        "reports_after": one.after,
+        "days_after_are_over": one.whole,
+    }
 
 
 def shown(one: Counted) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The sets of awareness as they stand in `content/`, and when each is in season; pure.
 
 A set says one thing for every channel: an SMS, a radio script, a poster, a talk in a courtyard. Its
-languages say the same. Nothing here is sent to anybody: people who work here print and read it.
+languages say the same. People who work here print and read it; the SMS goes to who asked for it.
 """
 
 from __future__ import annotations

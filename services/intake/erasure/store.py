@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import text
 
+from services.intake.awareness import subscribers
 from services.intake.erasure.rules import Proposal
 from services.intake.media.store import forget_attachments
 
@@ -215,8 +216,18 @@ async def cut_report(
 ) -> None:
     """Store what is left of a coarse report; `last`: nothing else that leads to who reported.
 
-    Then nothing is left of the answers to it either.
+    Then nothing is left of the answers to it either, nor of notices that the number asked for.
     """
+    if last:
+        numbers = await conn.execute(
+            text(
+                "SELECT DISTINCT sender FROM submissions"
+                " WHERE (submission_id = :s OR answers = :s) AND sender IS NOT NULL"
+            ),
+            {"s": place.submission_id},
+        )
+        for row in numbers.all():
+            await subscribers.end(conn, bytes(row.sender))
     await conn.execute(
         text(
             "UPDATE submissions SET report = CAST(:r AS jsonb),"

@@ -19,6 +19,7 @@ from services.intake.channels.sms import replies
 from services.intake.channels.sms.answers import try_answer
 from services.intake.channels.sms.gateways import Told, make_signed
 from services.intake.channels.sms.mapper import load_mappers
+from services.intake.channels.sms.notices import try_notices
 from services.intake.channels.sms.parts import Parts
 from services.intake.channels.taking import take
 from services.intake.preparing import Message, number_index, repeat_key
@@ -100,16 +101,22 @@ async def _reply(
 async def _keep(
     desk: Desk, name: str, gateway: Gateway, message: Inbound, *, carried: bool
 ) -> str | None:
-    """Take a text as a provider's answer, else store it; return the reply if it is `carried`."""
+    """Take a text as a provider's answer, or as asking for notices, else store it.
+
+    Return the reply if it is `carried`.
+    """
     at, sender = now(), _sender(desk, message)
     mark = _mark(desk.secrets.index, message, at)
-    language = await try_answer(desk, message.text, sender, (name, mark), at)
+    kind, language = "answer_taken", await try_answer(desk, message.text, sender, (name, mark), at)
+    if language is None:
+        kind = "notices_begun"
+        language = await try_notices(desk, message, sender, (name, mark), at)
     if language is None:
         stored = await _store(desk, name, message, sender, at)
         if not carried or stored is None:
             return None
         return await _reply(desk, name, stored, message, sender, at)
-    words = replies.words_of("answer_taken", language) if language else None
+    words = replies.words_of(kind, language) if language else None
     if words and message.number and not gateway.inline:
         desk.replies.say_soon(message.number, words)
     return words if carried else None

@@ -1,7 +1,7 @@
 """`/desk/awareness`: what is told in which season, to print and to read; how many talks were held.
 
-Nothing here is sent to anybody, and the code on a poster leads to the first page, the same on every
-poster: who came through it is not known.
+A notice goes out from here to those who asked for them, and to nobody else. The code on a poster
+leads to the first page, the same on every poster: who came through it is not known.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.intake.awareness.api import SEES
+from services.intake.awareness.messages_store import STATES
 from services.intake.awareness.service import AROUND, SMALLEST, day_of
 from services.intake.awareness.sets import (
     find_set,
@@ -37,6 +38,7 @@ from shared.pages.languages import digits, show_place
 from shared.pages.pages import Pages
 
 if TYPE_CHECKING:
+    from services.intake.awareness.messages import Messages
     from services.intake.awareness.service import Awareness
     from services.intake.awareness.sets import Set
     from shared.pages.languages import Language
@@ -48,13 +50,16 @@ CARDS: Final = 10
 
 _HERE: Final = Path(__file__).parent
 _API: Final = "/intake/v1/awareness/sessions"
+_SENDING: Final = "/intake/v1/awareness/messages"
+_EVERYWHERE: Final = "all"
+_DIVISION: Final = {"bn": " বিভাগ", "en": " Division"}
 _PEOPLE: Final = ("women", "men", "girls", "boys")
 _COUNTED: Final = frozenset({places.Level.UPAZILA, places.Level.THANA})
 
 _Sees = Annotated[Caller, Depends(require(*SEES))]
 
 
-def make_router(awareness: Awareness, public_url: str) -> APIRouter:
+def make_router(awareness: Awareness, messages: Messages, public_url: str) -> APIRouter:
     """Make the room's routes; `public_url` is where anybody finds the first page."""
     pages = Pages("intake", _HERE)
     router = pages.router()
@@ -78,14 +83,19 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
             "districts": _under(language, None),
             "upazilas": _under(language, district) if district else (),
             "talks": await awareness.list(now()),
+            "notices": await messages.list(now()),
+            "asking": await messages.count(),
+            "states": STATES,
+            "wholes": _wholes(language),
+            "everywhere": _EVERYWHERE,
             "days": AROUND.days,
             "under": SMALLEST,
             "people": _PEOPLE,
             "once": uuid4().hex,
             "filled": Form(),
             "wrong": {},
-            "refused": False,
-            "said": request.query_params.get("said", "") in {"counted", "out"},
+            "refused": "",
+            "said": request.query_params.get("said", ""),
             **more,
         }
         return pages.show(request, "sets.html", status, **values)
@@ -94,20 +104,37 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
     async def first(request: Request, caller: _Sees) -> Response:
         return await overview(request, caller)
 
+    async def pass_on(
+        request: Request, caller: Caller, form: Form, path: str, body: dict[str, Any]
+    ) -> Response | None:
+        """Ask the interface; return the page again where it refuses."""
+        key = form.get("once") or None
+        try:
+            await Inside(request.app).send(request, "POST", path, body, key=key)
+        except Refused as refused:
+            named = refused.problem.get("errors", ())
+            wrong = {str(one["field"]).partition(".")[0]: str(one["rule"]) for one in named}
+            what = "counted" if path == _API else "planned"
+            return await overview(
+                request, caller, refused.status, filled=form, wrong=wrong, refused=what
+            )
+        return None
+
     @router.post(ROOM, response_model=None)
     async def count(request: Request, caller: _Sees) -> Response:
         form = await read_form(request)
-        try:
-            await Inside(request.app).send(
-                request, "POST", _API, _body(form), key=form.get("once") or None
-            )
-        except Refused as refused:
-            named = refused.problem.get("errors", ())
-            wrong = {str(one["field"]): str(one["rule"]) for one in named}
-            return await overview(
-                request, caller, refused.status, filled=form, wrong=wrong, refused=True
-            )
+        if (again := await pass_on(request, caller, form, _API, _body(form))) is not None:
+            return again
         return pages.go(request, ROOM, said="counted", district=_district(request, caller) or "")
+
+    @router.post(f"{ROOM}/messages", response_model=None)
+    async def send(request: Request, caller: _Sees) -> Response:
+        form = await read_form(request)
+        place = form.get("places")
+        body = {"set": form.get("notice"), "places": None if place == _EVERYWHERE else [place]}
+        if (again := await pass_on(request, caller, form, _SENDING, body)) is not None:
+            return again
+        return pages.go(request, ROOM, said="planned", district=_district(request, caller) or "")
 
     @router.post(f"{ROOM}/sessions/{{session_id}}/out", response_model=None)
     async def out(request: Request, session_id: UUID, caller: _Sees) -> Response:
@@ -115,16 +142,16 @@ def make_router(awareness: Awareness, public_url: str) -> APIRouter:
         await awareness.drop(session_id)
         return pages.go(request, ROOM, said="out")
 
-    @router.get(f"{ROOM}/cards", response_model=None)
-    async def cards(request: Request, caller: _Sees) -> Response:
-        return pages.show(request, "cards.html", me=caller, cards=CARDS)
-
     _add_set(router, pages, public_url)
     return router
 
 
 def _add_set(router: APIRouter, pages: Pages, public_url: str) -> None:
-    """Add the pages of one set: all of it, its poster, its courtyard talk."""
+    """Add the cards, and the pages of one set: all of it, its poster, its courtyard talk."""
+
+    @router.get(f"{ROOM}/cards", response_model=None)
+    async def cards(request: Request, caller: _Sees) -> Response:
+        return pages.show(request, "cards.html", me=caller, cards=CARDS)
 
     def show(request: Request, caller: Caller, name: str, template: str) -> Response:
         language = pages.language(request)
@@ -192,6 +219,21 @@ def _under(language: Language, district: str | None) -> tuple[tuple[str, str], .
         )
     ]
     return tuple(sorted(found, key=lambda one: one[1]))
+
+
+@cache
+def _wholes(language: Language) -> tuple[tuple[str, str], ...]:
+    """Return the divisions and the districts, each district after its division."""
+    whole = (places.Level.DIVISION, places.Level.DISTRICT)
+    found = [
+        (place.pcode, place.level is places.Level.DIVISION)
+        for place in places.all_places().values()
+        if place.level in whole
+    ]
+    return tuple(
+        (pcode, f"{show_place(pcode, language)}{_DIVISION[language] if is_division else ''}")
+        for pcode, is_division in sorted(found)
+    )
 
 
 def _body(form: Form) -> dict[str, Any]:
