@@ -131,7 +131,7 @@ async def test_a_notice_goes_to_those_who_asked_and_nobody_is_shown(
 ) -> None:
     numbers = [f"0171200610{n}" for n in range(5)]
     for number in numbers:
-        assert asks(http, number, "খবর সিলেট") == [words_of("notices_begun", "bn")]
+        assert asks(http, number, "খবর চাই সিলেট") == [words_of("notices_begun", "bn")]
     await sign_in(context, whole_stack, Role.COORDINATOR)
     await page.goto(f"{whole_stack.origin}/desk/awareness")
     shown = await page.locator("tr").filter(has_text="সিলেট").first.inner_text()

@@ -21,8 +21,9 @@ from shared.vocabulary import Concern
 if TYPE_CHECKING:
     from datetime import date
 
-KEYWORDS: Final = {"খবর": "bn", "khobor": "banglish", "news": "en"}
-"""Each keyword and the language of its answer."""
+KEYWORDS: Final = {"খবর চাই": "bn", "khobor chai": "banglish", "news": "en"}
+"""Each keyword and the language of its answer. "খবর" alone is also what a report is called: whoever
+writes no more than that may have one, and a person reads it."""
 
 MOST: Final = 60
 """Characters of a text that asks; whoever writes more says more than that."""
@@ -52,32 +53,42 @@ class Ask:
 
 def has_keyword(text: str) -> bool:
     """Say whether a text may be one of these at all; quick, before the places are looked at."""
-    return len(text) <= MOST and not KEYWORDS.keys().isdisjoint(_plain(text).split()[:2])
+    return len(text) <= MOST and any(keyword in _plain(text) for keyword in KEYWORDS)
 
 
 def parse_ask(text: str, today: date) -> Ask | None:
     """Return what a text asks, or None when it is anything else, or says anything more."""
     plain = _plain(text)
-    first, *others = plain.split(maxsplit=1)[:2] or [""]
-    language = KEYWORDS.get(first)
-    if language is None or len(plain) > MOST:
+    keyword, others = _split(plain)
+    if keyword is None or len(plain) > MOST:
         return None
+    language = KEYWORDS[keyword]
     if not others:
         return Ask(language)
-    district = _district(others[0], today)
+    district = _district(others, today)
     return Ask(language, district) if district else None
 
 
 def ends_notices(text: str) -> bool:
     """Say whether a text is the keyword with a word that stops, in either order."""
-    match _plain(text).split():
-        case [one, other]:
-            return (one in KEYWORDS and other in _STOPS) or (one in _STOPS and other in KEYWORDS)
-    return False
+    plain = _plain(text)
+    keyword, others = _split(plain)
+    if keyword is not None:
+        return others in _STOPS
+    first, _, others = plain.partition(" ")
+    return first in _STOPS and others in KEYWORDS
+
+
+def _split(plain: str) -> tuple[str | None, str]:
+    """Return the keyword that a text begins with, and what follows it."""
+    for keyword in KEYWORDS:
+        if plain == keyword or plain.startswith(f"{keyword} "):
+            return keyword, plain.removeprefix(keyword).strip()
+    return None, plain
 
 
 def _plain(text: str) -> str:
-    return normalise(text).strip().rstrip(".।").strip().casefold()
+    return " ".join(normalise(text).strip().rstrip(".।").casefold().split())
 
 
 def _district(said: str, today: date) -> str | None:
