@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -29,17 +30,18 @@ async def sign_in(
     *,
     since: int = 0,
     trained: bool = True,
+    place: str | None = None,
 ) -> str:
     """Give a browser the session of somebody who signed in `since` seconds ago; return the cookie.
 
-    It lasts as one that began now.
+    It lasts as one that began now. `place` is the P-code of their membership.
     """
     seed = bytes.fromhex((stack.home / "keys" / "intake" / "sessions.key").read_text().strip())
     claims: dict[str, Any] = {
         "sub": subject,
         "role": str(role),
         "org": org,
-        "member_of": [one.claim() for one in memberships_for(role)],
+        "member_of": [replace(one, place=place).claim() for one in memberships_for(role)],
         "auth_time": int(time.time()) - since,
         "amr": [BY_KEY, "otp"] if not since else ["pwd", "otp"],
         "sid": uuid4().hex,

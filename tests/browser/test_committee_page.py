@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -63,9 +64,11 @@ def member() -> str:
     return f"m{uuid4().hex[:8]}"
 
 
-async def begun(context: BrowserContext, page: Page, stack: Stack, member: str) -> None:
+async def begun(
+    context: BrowserContext, page: Page, stack: Stack, member: str, place: str | None = None
+) -> None:
     """Sign a member in and make the phone ready, as for a day in the field."""
-    await sign_in(context, stack, Role.COMMITTEE_MEMBER, subject=member)
+    await sign_in(context, stack, Role.COMMITTEE_MEMBER, subject=member, place=place)
     await page.goto(f"{stack.origin}/committee")
     await page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
     await page.reload()  # from now on the worker answers
@@ -93,6 +96,14 @@ async def unlocked(page: Page, pin: str = PIN) -> None:
     await page.locator("#pin").fill(pin)
     await page.get_by_role("button", name="খুলুন", exact=True).click()
     await page.locator("#lock").wait_for()
+
+
+def talks_of(http: httpx.Client, stack: Stack, place: str) -> list[list[Any]]:
+    """Return the courtyard talks that were counted in an upazila: of what, and who came."""
+    headers = stack.bearer(Role.SUPERVISOR, subject="s1")
+    found = http.get("/intake/v1/awareness/sessions", headers=headers).raise_for_status().json()
+    who = ("set", "women", "men", "girls", "boys")
+    return [[one[name] for name in who] for one in found["items"] if one["place"] == place]
 
 
 def own_reports(http: httpx.Client, stack: Stack, member: str) -> list[dict[str, Any]]:
@@ -290,3 +301,30 @@ async def test_what_a_coordinator_asked_is_a_stub_and_its_answer_comes_before_th
         return any(task["kind"] == "errand_not_done" for task in found)
 
     await eventually(on_desk, 20, "the task of the desk")
+
+
+async def test_a_courtyard_talk_is_counted_in_the_field_and_only_once(
+    context: BrowserContext, page: Page, look: Look, whole_stack: Stack, http: Any, member: str
+) -> None:
+    union, upazila = "BD10040913", "BD10040009"
+    await begun(context, page, whole_stack, member, place=union)
+    before = talks_of(http, whole_stack, upazila)
+    await context.set_offline(True)
+    await page.reload()
+    await page.locator("details:has(#talk-form) > summary").click()
+    await page.select_option("#set", "online")
+    await page.fill("#day", datetime.now(UTC).date().isoformat())
+    await page.fill("#women", "১২")
+    await page.fill("#girls", "7")
+    await look(page, "committee-talk")
+    await page.get_by_role("button", name="সংখ্যা রাখুন").click()
+    await page.get_by_text("নেটওয়ার্ক এলে হিসাবে যাবে").wait_for()
+    assert talks_of(http, whole_stack, upazila) == before
+
+    await context.set_offline(False)
+    await page.get_by_text("হিসাবে গেছে").wait_for()
+    counted = [["online", 12, 0, 7, 0], *before]
+    assert talks_of(http, whole_stack, upazila) == counted
+    await page.locator("#sync").click()
+    await page.get_by_text("পাঠানোর কিছু বাকি নেই").wait_for()
+    assert talks_of(http, whole_stack, upazila) == counted

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.intake.awareness.messages import make_message
-from services.intake.awareness.service import AROUND, SMALLEST, day_of, make_talk
+from services.intake.awareness.service import AROUND, SMALLEST, day_of, make_talk, own_upazila
 from services.intake.casework.api_stages import act, read
 from shared.access import Caller, require
 from shared.bodies import Model
@@ -33,10 +33,13 @@ People = Annotated[int, Field(ge=0, le=1000, strict=True)]
 
 
 class SessionIn(Model):
-    """A courtyard talk that was held; `place` is the P-code of an upazila or thana."""
+    """A courtyard talk that was held; `place` is the P-code of an upazila or thana.
+
+    Without a place it is the caller's own upazila, if their membership names one.
+    """
 
     set: Annotated[str, Field(max_length=40)]
-    place: Annotated[str, Field(max_length=20)]
+    place: Annotated[str, Field(max_length=20)] | None = None
     day: date
     women: People = 0
     men: People = 0
@@ -71,7 +74,8 @@ def make_router(service: Service, awareness: Awareness) -> APIRouter:
 
         async def do(conn: AsyncConnection, raw: bytes) -> tuple[int, Any]:
             body = read(SessionIn, raw)
-            talk = make_talk(of=body.set, **body.model_dump(exclude={"set"}))
+            place = body.place or own_upazila(caller, day_of(now()))
+            talk = make_talk(of=body.set, place=place, **body.model_dump(exclude={"set", "place"}))
             await awareness.count(conn, talk, caller, now())
             return 201, {"session_id": str(talk.session_id)}
 

@@ -120,6 +120,12 @@ def is_near(caller: Caller, place: str, day: date) -> bool:
     return any(one is None or coarse(one) == place for one in held)
 
 
+def own_upazila(caller: Caller, day: date) -> str:
+    """Return the one upazila or thana that the caller's memberships of a day name; else nothing."""
+    held = {coarse(one.place) for one in caller.memberships if one.holds(day) and one.place}
+    return held.pop() if len(held) == 1 else ""
+
+
 def hide(number: int) -> int | None:
     """Return a number that may be shown; None for a smaller one, zero too."""
     return number if number >= SMALLEST else None

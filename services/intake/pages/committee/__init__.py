@@ -16,6 +16,7 @@ from fastapi import Request
 from jinja2 import Environment
 from starlette.responses import JSONResponse, Response
 
+from services.intake.awareness.sets import list_sets
 from services.intake.learning.modules import list_modules
 from services.intake.pages.committee.words import CONCERNS, LESSONS, WORDS
 from shared.errors import NotFound
@@ -74,6 +75,8 @@ def make_router() -> APIRouter:
             words=sorted(told.items()),
             lessons=lessons,
             modules=list_modules(pages.language(request)),
+            talks=list_sets(pages.language(request)),
+            talk_titles=[(one.name, one.title) for one in list_sets(pages.language(request))],
             scripts=[name for name in files if name.endswith(".js") and name != _WORKER],
             concerns=[(code, pages.text(request, CONCERN_WORDS[code])) for code in CONCERNS],
             sexes=[
@@ -114,7 +117,8 @@ def _worker(pages: Pages, files: dict[str, bytes]) -> bytes:
     shell += [f"{_AT}/{name}" for name in files if name != _WORKER]
     shell += [f"{_AT}/manifest.webmanifest", f"{_AT}/icon.svg"]
     modules = [list_modules(language) for language in LANGUAGES]
-    mark = hashlib.sha256(repr((WORDS, LESSONS, modules, shell)).encode())
+    talks = [list_sets(language) for language in LANGUAGES]
+    mark = hashlib.sha256(repr((WORDS, LESSONS, modules, talks, shell)).encode())
     for name in sorted(files):
         mark.update(files[name])
     for template in sorted((*_HERE.rglob("*.html"), *_HERE.rglob("*.po"))):

@@ -69,6 +69,10 @@ WORDS: Final = {
     "module-kept": N_("Kept. It is looked at when there is a network."),
     "module-passed": N_("Passed."),
     "module-again": N_("{n} were not right; beside them stands why. Answer again."),
+    "talk-kept": N_("Kept. It is counted when there is a network."),
+    "talk-counted": N_("Counted. Thank you."),
+    "talk-refused": N_("The centre could not count it like this. Look at it and keep it again."),
+    "talk-no-place": N_("The centre does not know your upazila. Tell the coordinator the count."),
     "ask-discard": N_("Remove this from the phone? The centre does not have it."),
     "ask-remove": N_("Remove everything from this phone?"),
     "ask-remove-unsent": N_(

@@ -8,7 +8,8 @@ function ticked(form, name) {
   return Array.from(form.querySelectorAll('[name="' + name + '"]:checked'), (one) => one.value);
 }
 
-function number(form, name) {
+/* Return a whole number that was typed in either script; null for anything else. */
+export function number(form, name) {
   const value = form[name].value.trim().replace(/[০-৯]/g, (d) => String(d.charCodeAt(0) - 0x09e6));
   return /^[0-9]{1,3}$/.test(value) ? Number(value) : null;
 }

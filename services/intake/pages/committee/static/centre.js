@@ -10,8 +10,8 @@ export class Refused extends Error {
   }
 }
 
-async function ask(method, path, body) {
-  const how = { method: method, credentials: 'same-origin', cache: 'no-store', headers: {} };
+async function ask(method, path, body, headers) {
+  const how = { method: method, credentials: 'same-origin', cache: 'no-store', headers: Object.assign({}, headers) };
   if (body !== undefined) {
     how.headers['Content-Type'] = 'application/json';
     how.body = JSON.stringify(body);
@@ -39,4 +39,5 @@ export const send = (items) => ask('POST', HERE + 'batches', { items: items });
 export const makePhone = (id, proof) => ask('POST', HERE + 'phones', { phone_id: id, proof: proof }).then((told) => told.half);
 export const openPhone = (id, proof) => ask('POST', HERE + 'phones/' + id + '/open', { proof: proof }).then((told) => told.half);
 export const answerModule = (name, answers) => ask('POST', '/intake/v1/training/modules/' + name, { answers: answers });
+export const countTalk = (id, body) => ask('POST', '/intake/v1/awareness/sessions', body, { 'Idempotency-Key': id });
 export const endPhone = (id) => ask('DELETE', HERE + 'phones/' + id);

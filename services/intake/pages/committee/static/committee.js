@@ -8,6 +8,7 @@ import * as store from './store.js';
 import * as capture from './capture.js';
 import * as learn from './learn.js';
 import * as show from './show.js';
+import * as talks from './talks.js';
 
 const LOCK_AFTER = 5 * 60 * 1000; // milliseconds without a touch
 const { $, say } = show;
@@ -69,6 +70,7 @@ async function sync() {
     if (await look()) {
       const told = await queue.send();
       if (await learn.send()) await look();
+      await talks.send();
       justSent = justSent.concat(told);
       show.sent(justSent, Boolean(key));
       if (key) {
@@ -183,6 +185,12 @@ async function answerModule(event) {
   if (navigator.onLine) await sync();
 }
 
+async function countTalk(event) {
+  event.preventDefault();
+  await talks.keep();
+  if (navigator.onLine) await sync();
+}
+
 async function answerTask(task, outcome) {
   try {
     await centre.answerTask(task.task_id, outcome);
@@ -238,6 +246,7 @@ function start() {
   $('report-form').addEventListener('submit', (event) => save(event, capture.report()));
   $('addition-form').addEventListener('submit', (event) => save(event, capture.addition()));
   document.querySelectorAll('form[data-module]').forEach((one) => one.addEventListener('submit', answerModule));
+  $('talk-form').addEventListener('submit', countTalk);
   $('write').addEventListener('click', write);
   $('sync').addEventListener('click', sync);
   $('lock').addEventListener('click', lock);
