@@ -44,9 +44,9 @@ test: $(READY) ## Run the tests: unit, contract, integration, faults in their sh
 	@$(SPREAD) --no-loadscope-reorder tests/integration tests/browser -m "$(SELECTED)"
 	@$(PYTEST) tests/bench tests/faults -m "$(SELECTED)"
 
-.PHONY: test-ci
-test-ci: ## Run what every change must pass: all tests but the long ones
-	@$(MAKE) test SELECTED="not long"
+.PHONY: test-slow
+test-slow: $(READY) ## Run the tests that kill, restore and look at every page, which make test leaves out
+	@$(SPREAD) --no-loadscope-reorder tests/integration tests/browser -m "slow and not long"
 
 .PHONY: test-all
 test-all: $(READY) ## Run every test, the long ones too
