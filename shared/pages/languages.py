@@ -78,6 +78,13 @@ def show_date(value: date | datetime, language: Language) -> str:
     return digits(babel_date(value, "d MMMM y", locale=language), language)
 
 
+def show_months(first: date, language: Language) -> str:
+    """Return a quarter by its first day, `জুলাই–সেপ্টেম্বর ২০২৬`."""
+    months = (first, first.replace(month=first.month + 2))
+    named = "–".join(babel_date(one, "LLLL", locale=language) for one in months)
+    return digits(f"{named} {first.year}", language)
+
+
 def show_time(value: datetime, language: Language) -> str:
     """Return a day and an hour in Dhaka, `২৯ নভেম্বর ২০২৬, ১৪:০৫`."""
     here = _here(value)

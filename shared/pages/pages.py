@@ -36,6 +36,7 @@ from shared.pages.languages import (
     load_texts,
     other,
     show_date,
+    show_months,
     show_place,
     show_time,
     show_whole_place,
@@ -110,6 +111,7 @@ class Pages:
         made.filters |= {
             "digits": partial(digits, language=language),
             "date": partial(show_date, language=language),
+            "months": partial(show_months, language=language),
             "time": partial(show_time, language=language),
             "place": partial(show_place, language=language),
             "whole_place": partial(show_whole_place, language=language),

@@ -113,6 +113,7 @@ def _page(
         names=TABLES,
         waits=WAITS,
         group=_namer(pages, request),
+        first_day=parse_quarter,
         short=short,
         years=_years(quarters),
     )
@@ -134,6 +135,7 @@ def _year(
         steps=STEPS,
         names=TABLES,
         group=_namer(PUBLIC, request),
+        first_day=parse_quarter,
         published=[name_of(quarter) for quarter, _ in quarters],
         years=_years(quarters),
     )
