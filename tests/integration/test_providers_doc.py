@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -90,9 +91,19 @@ class World:
         if "CODE" in script:
             numbers = {"numbers": [WORKER]}
             await self.call("PUT", f"/intake/v1/contacts/providers/{SHELTER}", numbers)
+            await eventually(lambda: self.is_asked(referral_id), 20, "who answers by SMS is known")
             script = script.replace("CODE", (await self.call("GET", path))["answer_code"])
         script = script.replace("REFERRAL_ID", referral_id)
         return script.replace("http://127.0.0.1:8000", self.stack.origin)
+
+    async def is_asked(self, referral_id: str) -> bool:
+        """Say whether the SMS channel knows by now that the referral waits for an answer."""
+        conn = await self.stack.connect("intake")
+        try:
+            sql = "SELECT 1 FROM case_referrals WHERE referral_id = $1 AND state = 'assigned'"
+            return await conn.fetchval(sql, UUID(referral_id)) is not None
+        finally:
+            await conn.close()
 
     async def state(self, referral_id: str) -> str:
         return str((await self.call("GET", f"/referral/v1/referrals/{referral_id}"))["state"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import jwt
 import pytest
 
 from services.intake import learning
@@ -134,6 +135,15 @@ def test_a_session_that_learned_something_is_the_same_one() -> None:
     assert ends > datetime.now(UTC)
     with pytest.raises(Unauthenticated):
         change_session(b"t" * 32, made, {"trained": [held]})
+
+
+def test_a_certificate_holds_from_the_first_hour_of_its_day_in_dhaka_to_the_last() -> None:
+    held = Training("safeguarding", date(2027, 11, 29))
+    made = certificate.sign(SEED, "me", held, date(2026, 11, 30))
+    claims = jwt.decode(made, options={"verify_signature": False})
+    began = datetime.fromtimestamp(claims["nbf"], UTC).isoformat()
+    ends = datetime.fromtimestamp(claims["exp"], UTC).isoformat()
+    assert (began, ends) == ("2026-11-29T18:00:00+00:00", "2027-11-29T17:59:59+00:00")
 
 
 def test_a_certificate_says_whose_and_what_and_ends() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from typing import Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.access_rules import DHAKA
 from shared.membership import Training
 
 AUDIENCE: Final = "pashe-training"
@@ -15,13 +16,13 @@ AUDIENCE: Final = "pashe-training"
 
 
 def sign(seed: bytes, subject: str, training: Training, passed: date) -> str:
-    """Sign with a 32-byte Ed25519 seed; it ends with the last day of the training."""
+    """Sign with a 32-byte Ed25519 seed; days are Dhaka's, the first and the last included."""
     claims = {
         "aud": AUDIENCE,
         "sub": subject,
         "module": training.module,
-        "nbf": datetime.combine(passed, time.min, UTC),
-        "exp": datetime.combine(training.until, time.max, UTC),
+        "nbf": datetime.combine(passed, time.min, DHAKA),
+        "exp": datetime.combine(training.until, time.max, DHAKA),
     }
     return jwt.encode(claims, Ed25519PrivateKey.from_private_bytes(seed), algorithm="EdDSA")
 
@@ -39,5 +40,5 @@ def check(seed: bytes, certificate: str) -> tuple[str, Training] | None:
         )
     except jwt.PyJWTError:
         return None
-    until = datetime.fromtimestamp(claims["exp"], UTC).date()
+    until = datetime.fromtimestamp(claims["exp"], DHAKA).date()
     return claims["sub"], Training(claims["module"], until)
