@@ -13,9 +13,9 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from shared import places
+from shared.clock import day_of
 from shared.membership import Membership
 from shared.vocabulary import Role
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from shared.events import CaseFacts
 
 MATRIX: Final = Path(__file__).with_name("access_rules.toml")
-DHAKA: Final = ZoneInfo("Asia/Dhaka")
-"""Memberships begin and end with a day of the centre."""
 
 EVERYONE: Final = "*"
 """The organisation of whoever sees the rows of all organisations."""
@@ -173,7 +171,7 @@ def names_of(caller: Caller, at: datetime) -> frozenset[str]:
     The pseudonym with and without its role, the organisation, the kind of each membership that
     holds, and the places that it lies in, as `area:P-code`.
     """
-    day = at.astimezone(DHAKA).date()
+    day = day_of(at)
     held = [m for m in caller.memberships if m.holds(day)]
     areas = {f"area:{code}" for m in held for code in _above(m.place)}
     return frozenset({caller.subject, caller.actor, *(m.kind for m in held), *areas}) | (
@@ -237,7 +235,7 @@ def decide(caller: Caller, verb: Verb, matter: Matter, at: datetime) -> Allowed 
 def is_member(caller: Caller, at: datetime) -> bool:
     """Say whether a caller holds, on this day, the membership that the role needs, if any."""
     needed = load_matrix()["membership"].get(caller.role)
-    day = at.astimezone(DHAKA).date()
+    day = day_of(at)
     return needed is None or any(m.kind == needed and m.holds(day) for m in caller.memberships)
 
 
@@ -254,7 +252,7 @@ def is_trained(caller: Caller, at: datetime) -> bool:
     needed = needs_training(caller.role)
     if needed is None or caller.session is None:
         return True
-    day = at.astimezone(DHAKA).date()
+    day = day_of(at)
     return any(one.module == needed and day <= one.until for one in caller.training)
 
 

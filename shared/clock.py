@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -12,6 +12,9 @@ import uuid_utils.compat
 Clock = Callable[[], datetime]
 """Returns the present time, aware, in UTC."""
 
+DHAKA: Final = timezone(timedelta(hours=6), "Asia/Dhaka")
+"""The centre's days and hours; Bangladesh has had no summer time since 2009."""
+
 AHEAD: Final = timedelta(minutes=1)
 """By how much the clocks of two processes may differ; what is later than that, a wrong one said."""
 
@@ -19,6 +22,11 @@ AHEAD: Final = timedelta(minutes=1)
 def now() -> datetime:
     """Return the present time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def day_of(at: datetime) -> date:
+    """Return the day of the centre at an aware time: it begins at 18:00 UTC."""
+    return at.astimezone(DHAKA).date()
 
 
 def new_event_id() -> UUID:

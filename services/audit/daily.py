@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from services.audit import nodes
-from shared.access_rules import DHAKA
-from shared.clock import now
+from shared.clock import DHAKA, now
 from shared.errors import NotFound
 from shared.telemetry import Log
 

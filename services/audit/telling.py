@@ -6,12 +6,12 @@ No name, place, office or reason is told, and nothing of who reported: it may be
 from __future__ import annotations
 
 import tomllib
-from datetime import timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from services.audit.flags import UNPROVEN
+from shared.clock import DHAKA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,6 @@ LANGUAGES: Final = ("bn", "en")
 MOST: Final = 10_000
 """Entries that are told of."""
 
-_DHAKA: Final = timezone(timedelta(hours=6))
 _DIGITS: Final = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
 
 
@@ -42,7 +41,7 @@ def tell(rows: Iterable[Row[Any]], language: str) -> str:
         told = known["events"].get(row.type)
         if told is None or row.flags & UNPROVEN:
             continue
-        day = row.time.astimezone(_DHAKA).strftime("%d.%m.%Y")
+        day = row.time.astimezone(DHAKA).strftime("%d.%m.%Y")
         said = known["erased"] if row.erased and row.type != "case-erased" else told
         line = f"{day.translate(_DIGITS) if language == 'bn' else day}  {said[language]}"
         if not lines or lines[-1] != line:

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.intake.casework.rules import DHAKA, rules_on
+from services.intake.casework.rules import rules_on
+from shared.clock import DHAKA
 
 _FILE: Final = Path(__file__).with_name("helplines.toml")
 

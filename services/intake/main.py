@@ -85,7 +85,7 @@ from services.intake.submissions import SubmissionStore
 from services.intake.teams import api as teams_api
 from services.intake.vault import Vault
 from shared import erasure_list, runtime
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.consumer import UNHURRIED, DurableConsumer
 from shared.erasure import make_blanker
 from shared.errors import SettingsError
@@ -108,7 +108,7 @@ SWEEP = 1.0
 async def warm() -> None:
     """Build the reader's indexes before the first message needs them; about a second of CPU."""
     for text in ("সাহায্য চাই ঢাকা", "sahajjo chai dhaka"):
-        await asyncio.to_thread(read, text, today=now().date())
+        await asyncio.to_thread(read, text, today=day_of(now()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from services.intake.talks import save_talks, talks_of
 from services.intake.triage import Triage, triage
 from shared import telemetry
 from shared.access_rules import Verb, scope_of
+from shared.clock import day_of
 from shared.database import transaction
 from shared.errors import NotFound, Stale
 from shared.outbox import Stamp
@@ -94,9 +95,9 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     narrator = waiting.narrator
     if narrator is not None and not waiting.submission.report.get("concerns"):
         said = str(vault.open(narrator, narrator.fields[0]))
-        reading = read(said, today=stamp.at.date())
+        reading = read(said, today=day_of(stamp.at))
     elif waiting.submission.channel == "sms":
-        reading = read("", today=stamp.at.date())
+        reading = read("", today=day_of(stamp.at))
     talk = state.talks.get(submission_id)
     if talk is not None and reading is not None and _converse(state, talk, reading, said, stamp):
         state.opened[submission_id] = (reading, [])

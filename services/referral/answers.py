@@ -31,6 +31,7 @@ from services.referral.world import (
     consented,
     may_release,
 )
+from shared.clock import day_of
 from shared.errors import Conflict
 from shared.vocabulary import EXCLUDED, Reason, ReferralState
 
@@ -145,7 +146,7 @@ def _offer_again(world: World, case: Case, before: Referral, at: datetime, made:
     if not case.served:
         return
     by, terms = before.released_by, world.terms(before.need, at)
-    if by == RULE and not may_release(case, before.need, terms, policy_on(at.date())):
+    if by == RULE and not may_release(case, before.need, terms, policy_on(day_of(at))):
         by = None
     plan_new(world, case, before.need, at, made, parent=before, released_by=by)
 

@@ -28,7 +28,7 @@ from shared import places
 from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
 from shared.bodies import read_body
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.database import transaction
 from shared.errors import InvalidBody, NotFound
 from shared.events import CaseFacts
@@ -99,7 +99,7 @@ def make_router(service: Service, referrals: Referrals) -> APIRouter:
 
 
 def _policy(said: dict[str, Any] | None, at: datetime) -> Policy:
-    usual = policy_on(at.date())
+    usual = policy_on(day_of(at))
     if said is None:
         return usual
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.referral.ranking import Policy, policy_on
 from shared import places
+from shared.clock import day_of
 from shared.vocabulary import Enrolment, Sex, Support
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def free_places(offer: Offer, at: datetime, policy: Policy | None = None) -> int
     """Return the places known to be free, or None when unknown or told too long ago."""
     if offer.places_free is None or offer.capacity_at is None:
         return None
-    stale = (policy or policy_on(at.date())).stale_after
+    stale = (policy or policy_on(day_of(at))).stale_after
     return offer.places_free if at - offer.capacity_at <= stale else None
 
 
@@ -137,7 +138,7 @@ def rules_out(
     policy: Policy | None = None,
 ) -> tuple[str, ...]:
     """Return every rule that puts the offer out, the weightiest first; none: it is in."""
-    free, today = free_places(offer, at, policy), at.date()
+    free, today = free_places(offer, at, policy), day_of(at)
     rules = (
         (question.need not in offer.needs, NEED),
         (bool(question.excluded & ({offer.provider_id} | offer.kinds)), CONFLICT),

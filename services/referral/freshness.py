@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.referral import listing_store, offers_store, store
 from services.referral.ranking import policy_on
+from shared.clock import day_of
 from shared.events import REFERRALS, CapacityChanged, Draft
 from shared.outbox import Stamp
 from shared.timers import Timer, TimerKind, cancel, schedule_many
@@ -47,7 +48,7 @@ async def expire_all_later(
     conn: AsyncConnection, told: Mapping[str, datetime], at: datetime
 ) -> None:
     """Set the timers of many offers for places told then; what is stale already fires at once."""
-    after = policy_on(at.date()).stale_after + AFTER
+    after = policy_on(day_of(at)).stale_after + AFTER
     due: dict[str, tuple[datetime, dict[str, Any]]] = {
         offer_id: (told_at + after, {}) for offer_id, told_at in told.items()
     }
@@ -64,7 +65,7 @@ def make_timer(outbox: Outbox, clock: Clock) -> TimerKind:
         told_at = min(offer["capacity_at"], at)
         if told_at < offer["capacity_at"]:  # told by a clock that ran ahead
             await listing_store.set_told_at(conn, timer.subject, told_at)
-        if at - told_at <= policy_on(at.date()).stale_after:
+        if at - told_at <= policy_on(day_of(at)).stale_after:
             await expire_later(conn, timer.subject, told_at, at)
             return
         await outbox.append(conn, [(_told(offer), Stamp(at, "service:referral.deadlines"))])

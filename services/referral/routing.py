@@ -33,6 +33,7 @@ from services.referral.ranking import (
     tie,
     total,
 )
+from shared.clock import day_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,7 +128,7 @@ def route(
     `by_person` says that a named person releases: then the police may be chosen too. `policy` is
     that of the day when none is given.
     """
-    policy = policy or policy_on(at.date())
+    policy = policy or policy_on(day_of(at))
     unique = {offer.offer_id: offer for offer in offers}
     considered = [
         Considered(

@@ -8,6 +8,7 @@ from services.referral import offers_store
 from services.referral.ranking import policy_on
 from services.referral.widening import MOST, is_short, may_be_asked, rings
 from services.referral.world import Change, question_for
+from shared.clock import day_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ async def look_around(
         if place in world.wider or not is_short(question, world.candidates(question, Change()), at):
             continue
         world.wider[place] = []
-        for areas in rings(question, policy_on(at.date()).widen):
+        for areas in rings(question, policy_on(day_of(at)).widen):
             around = await offers_store.find_around(conn, need, areas, MOST)
             for offer in around:
                 world.offers.setdefault(offer.offer_id, offer)

@@ -15,6 +15,7 @@ from services.referral.eligibility import Offer, Question
 from services.referral.referral import Referral, Summary, change
 from services.referral.silence import settled
 from shared import places
+from shared.clock import day_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,9 +116,9 @@ class World:
 
     def terms(self, need: str, at: datetime) -> Terms:
         """Return what the rule of a need says at a time."""
-        key = (need, at.date())
+        key = (need, day_of(at))
         if key not in self._terms:
-            self._terms[key] = self.rules[need].terms(at.date())
+            self._terms[key] = self.rules[need].terms(day_of(at))
         return self._terms[key]
 
     def of(self, case_id: UUID, need: str | None = None) -> list[Referral]:

@@ -7,7 +7,7 @@ The files are read at the start, as they are: nothing is compiled.
 from __future__ import annotations
 
 import io
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from gettext import GNUTranslations, NullTranslations
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,6 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from shared.clock import DHAKA
 from shared.places import ancestors, district_of, find
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ Language = Literal["bn", "en"]
 
 LANGUAGES: Final[tuple[Language, ...]] = ("bn", "en")
 NAMES: Final = {"bn": "বাংলা", "en": "English"}
-
-DHAKA: Final = timezone(timedelta(hours=6), "Asia/Dhaka")
-"""Bangladesh's time; there is no other in summer."""
 
 _BANGLA: Final = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
 

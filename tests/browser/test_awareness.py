@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from services.intake.awareness.sets import list_sets
-from services.intake.casework.rules import DHAKA
 from services.intake.channels.sms.replies import words_of
+from shared.clock import DHAKA
 from shared.vocabulary import Role
 from tests.browser.signing_in import sign_in
 

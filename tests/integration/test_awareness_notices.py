@@ -15,11 +15,11 @@ from services.intake.awareness import subscribers
 from services.intake.awareness.asking import Ask, parse_ask
 from services.intake.awareness.messages import Messages, make_message, text_of
 from services.intake.awareness.sending import LOST_AFTER, Sender
-from services.intake.awareness.service import day_of
 from services.intake.casework.numbers import Numbers
 from services.intake.channels.sms.replies import words_of
 from services.intake.preparing import number_index
 from services.intake.talks import save_talks
+from shared.clock import day_of
 from shared.erasure_list import CASE, Line
 from shared.errors import InvalidBody
 from shared.sms import load_sms_settings, make_gateway

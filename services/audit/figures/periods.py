@@ -9,7 +9,7 @@ import re
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.access_rules import DHAKA
+from shared.clock import DHAKA
 
 GRACE: Final = timedelta(days=14)
 """How long after its end a quarter is counted and published; then its figures never change."""

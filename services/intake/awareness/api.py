@@ -11,11 +11,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from services.intake.awareness.messages import make_message
-from services.intake.awareness.service import AROUND, SMALLEST, day_of, make_talk, own_upazila
+from services.intake.awareness.service import AROUND, SMALLEST, make_talk, own_upazila
 from services.intake.casework.api_stages import act, read
 from shared.access import Caller, require
 from shared.bodies import Model
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.openapi import body_of
 from shared.vocabulary import Role
 

@@ -14,9 +14,9 @@ from uuid import uuid4
 from services.intake.awareness import messages_store as store
 from services.intake.awareness import subscribers
 from services.intake.awareness.messages_store import Message
-from services.intake.awareness.service import AROUND, day_of, hide
+from services.intake.awareness.service import AROUND, hide
 from services.intake.awareness.sets import find_set
-from services.intake.casework.rules import DHAKA
+from shared.clock import DHAKA, day_of
 from shared.errors import InvalidBody
 from shared.places import Level, all_places, ancestors, find
 from shared.telemetry import DIVISIONS

@@ -10,7 +10,7 @@ from uuid import uuid4
 from services.intake.awareness import store
 from services.intake.awareness.sets import find_set
 from services.intake.awareness.store import Talk
-from services.intake.casework.rules import DHAKA
+from shared.clock import day_of
 from shared.errors import Forbidden, InvalidBody, NotFound
 from shared.places import Level, coarse, find
 from shared.vocabulary import Role
@@ -129,8 +129,3 @@ def own_upazila(caller: Caller, day: date) -> str:
 def hide(number: int) -> int | None:
     """Return a number that may be shown; None for a smaller one, zero too."""
     return number if number >= SMALLEST else None
-
-
-def day_of(at: datetime) -> date:
-    """Return the day of the centre."""
-    return at.astimezone(DHAKA).date()

@@ -18,11 +18,11 @@ from services.intake.casework.bodies import (
     SafetyPlanIn,
     VerifyIn,
 )
-from services.intake.casework.rules import DHAKA, rules_on
+from services.intake.casework.rules import rules_on
 from services.intake.casework.stages import Asked, Entry
 from shared.access import Caller, require
 from shared.bodies import Model, parse_json, read_bytes, validate
-from shared.clock import now
+from shared.clock import DHAKA, now
 from shared.http import once
 from shared.openapi import body_of
 from shared.paging import version_of

@@ -15,11 +15,11 @@ from services.intake.casework.api_stages import DESK, act, read, shown
 from services.intake.casework.bodies import NoteIn
 from services.intake.casework.course import Done
 from services.intake.casework.focal import HARM, is_focal
-from services.intake.casework.rules import DHAKA, rules_on
+from services.intake.casework.rules import rules_on
 from services.intake.casework.stages import Asked, Entry
 from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
-from shared.clock import now
+from shared.clock import DHAKA, now
 from shared.database import set_reach
 from shared.openapi import body_of
 from shared.paging import version_of

@@ -13,9 +13,9 @@ from uuid import UUID
 from services.intake import store as cases
 from services.intake.casework.course import CHECK, FOLLOW_UP, REVIEW, fall_due
 from services.intake.casework.desk import carry_out
-from services.intake.casework.rules import DHAKA, rules_on
+from services.intake.casework.rules import rules_on
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
-from shared.clock import now
+from shared.clock import DHAKA, now
 from shared.outbox import Stamp
 from shared.timers import TimerKind, cancel_many, schedule
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-_FILE: Final = Path(__file__).with_name("casework.toml")
+from shared.clock import DHAKA, day_of
 
-DHAKA: Final = timezone(timedelta(hours=6))
-"""Bangladesh has one time zone and no summer time."""
+_FILE: Final = Path(__file__).with_name("casework.toml")
 
 
 class Night(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"begins": "from"}):
@@ -109,7 +108,7 @@ def _sets() -> tuple[Rules, ...]:
 
 def rules_on(at: datetime) -> Rules:
     """Return the numbers that hold at a time; before the first set, the first."""
-    day = at.astimezone(DHAKA).date()
+    day = day_of(at)
     holding = [r for r in _sets() if r.begins <= day and (r.until is None or day < r.until)]
     return holding[-1] if holding else _sets()[0]
 

@@ -22,6 +22,7 @@ from services.intake.talk import sessions as kept_sessions
 from services.intake.talk.body import further_words, report_of
 from services.intake.talk.definition import load_definition
 from services.intake.talk.engine import RECORDED, UNSAID, UNSURE, Talk, follow, thread
+from shared.clock import day_of
 from shared.errors import Conflict
 from shared.outbox import Stamp
 from shared.telemetry import Log
@@ -43,7 +44,7 @@ _log = Log("talking")
 
 def known_from(text: str, at: datetime) -> dict[str, str]:
     """Return what own words told already, by kind of question: it is not asked again."""
-    reading = read(text, today=at.date())
+    reading = read(text, today=day_of(at))
     known = {}
     if reading.urgency is Urgency.T0:
         known["danger_now"] = "yes"
@@ -98,7 +99,7 @@ class Settling:
         said = talk.given.get("place", "")
         if said.startswith(RECORDED) or said in ("", UNSURE, UNSAID):
             return None
-        reading = read(said, today=self._clock().date())
+        reading = read(said, today=day_of(self._clock()))
         return reading.place_detail or reading.place
 
     async def _store(self, kept: Kept) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from services.intake.consent.gate import is_heard, is_in_force, load_rules, may_give, rule_at
 from services.intake.consent.record import OVERRIDES, TRUSTED_ADULT, Consent, narrows, shareable
+from shared.clock import day_of
 from shared.errors import Problem
 from shared.vocabulary import Role
 
@@ -148,9 +149,9 @@ def _check_given(
     if wish.expires_at is not None and wish.expires_at <= at:
         raise ConsentRefused(None, why="expired")
     if wish.basis in OVERRIDES:
-        _check_override(wish, circle, at.date(), instruments)
+        _check_override(wish, circle, day_of(at), instruments)
         return
-    rule = rule_at(circle.age, at.date())
+    rule = rule_at(circle.age, day_of(at))
     if rule is None or not may_give(rule, wish.given_by, wish.basis, desk=True):
         raise ConsentRefused(None, why="not_at_this_age")
     if wish.basis == TRUSTED_ADULT:

@@ -14,7 +14,7 @@ from services.intake.consent import store
 from services.intake.consent.gate import still_counts
 from services.intake.consent.of_age import by_others
 from services.intake.consent.record import narrows, state_of
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.events import CASES, Draft
 from shared.outbox import Stamp
 from shared.timers import Timer, TimerKind, cancel_many, schedule_many
@@ -65,7 +65,7 @@ async def look_again(
             order = Orders((Task(ASK_AT_18, urgency=facts.urgency),))
             await carry_out(conn, [(case_id, order, facts)], by=stamp.actor, at=stamp.at)
         return facts, []
-    day = stamp.at.date()
+    day = day_of(stamp.at)
     left = [c for c in old if still_counts(c.given_by, c.basis, facts.age, day)]
     if len(left) == len(old):
         return facts, []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid5
 
 from services.intake.consent.record import OVERRIDES, Consent, shareable
+from shared.clock import day_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +88,7 @@ def agreed_in(
     """
     ref = (person or {}).get("ref")
     alleged = is_caregiver_alleged(report, person)
-    rule = rule_at(age, at.date())
+    rule = rule_at(age, day_of(at))
     for number, consent in enumerate(report.get("consent", ())):
         mine = consent.get("person") in (None, ref)
         by = consent.get("given_by")

@@ -15,7 +15,7 @@ from services.intake.exchange.tables import cells_of, delimiter_of, records_of, 
 from services.intake.exchange.taking import MOST_ROWS, Import, Told
 from shared.access import Caller, require
 from shared.bodies import parse_json, read_bytes
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.errors import InvalidBody, MalformedBody, TooLarge
 from shared.vocabulary import Role
 
@@ -172,7 +172,7 @@ def make_router(desk: Desk) -> APIRouter:
         is_json = "json" in request.headers.get("content-type", "")
         read = {"htcds": _objects if is_json else _htcds, "primero": _primero}.get(format, _objects)
         try:
-            await read(request, encoding, taking, told, now().date())
+            await read(request, encoding, taking, told, day_of(now()))
         except ClientDisconnect:  # what came whole is stored; the sender sends the file again
             await taking.end()
             raise

@@ -8,7 +8,7 @@ from typing import Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.access_rules import DHAKA
+from shared.clock import DHAKA
 from shared.membership import Training
 
 AUDIENCE: Final = "pashe-training"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from services.intake.learning import store
 from services.intake.learning.modules import find_module, grade, list_modules
 from services.intake.learning.store import Passed
-from shared.access_rules import DHAKA, load_matrix
+from shared.access_rules import load_matrix
+from shared.clock import day_of
 from shared.errors import InvalidBody, NotFound
 from shared.membership import Training
 
@@ -114,11 +115,6 @@ class Learning:
         async with self.engine.connect() as conn:
             needed = dict(load_matrix()["training"])
             return await store.cover(conn, needed, at - SEEN, today, today + SOON)
-
-
-def day_of(at: datetime) -> date:
-    """Return the day of the centre."""
-    return at.astimezone(DHAKA).date()
 
 
 def _rows(text: str) -> list[dict[str, str | None]]:

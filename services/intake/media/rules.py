@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.intake.casework.rules import DHAKA
+from shared.clock import DHAKA
 from shared.vocabulary import Role
 
 _FILE: Final = Path(__file__).with_name("media.toml")

@@ -16,6 +16,7 @@ from services.intake.exchange.htcds import fields
 from services.intake.exchange.tables import shield
 from services.intake.packets.packet import Made, Packet, rest_of
 from shared import places
+from shared.clock import day_of
 from shared.vocabulary import Concern
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def row_of(packet: Packet) -> tuple[dict[str, Any], list[str]]:
         "cas_Status": "Active" if facts.status != "closed" else "Closed",
         "cas_ReferredOrganisation": packet.to,
         "cas_ReasonForOutgoingReferral": "AdditionalServicesRequired",
-        "cas_OutgoingReferralDate": packet.made_at.date().isoformat(),
+        "cas_OutgoingReferralDate": day_of(packet.made_at).isoformat(),
         "hte_Street": ", ".join(event),
         "hte_City": _named(facts.upazila),
         "hte_State": _named(facts.district),

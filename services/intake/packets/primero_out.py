@@ -12,6 +12,7 @@ from uuid import uuid5
 import msgspec
 
 from services.intake.packets.packet import Made, Packet, rest_of
+from shared.clock import day_of
 from shared.vocabulary import Concern, Need, Urgency
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def make_primero(packet: Packet) -> Made:
         "name": packet.name,
         "sex": facts.sex if facts.sex in _SEXES else None,
         **(age or {}),
-        "registration_date": packet.received_at.date().isoformat(),
+        "registration_date": day_of(packet.received_at).isoformat(),
         "status": "closed" if facts.status == "closed" else "open",
         "risk_level": facts.work.risk if facts.work.risk in _LEVELS else None,
         "urgent_protection_concern": "true" if facts.urgency == Urgency.T0 else None,

@@ -19,6 +19,7 @@ from services.intake.reading import read
 from services.intake.reporters import store
 from services.intake.reporters.status import TEXTS, Said, answer_of
 from shared.access_rules import Verb
+from shared.clock import day_of
 from shared.errors import Conflict, NotFound
 from shared.events import CASES, DataRead, Draft
 from shared.outbox import Stamp
@@ -141,7 +142,7 @@ class Reporters:
 
         """
         await self.say(conn, report, words, way="in", kind="words", at=at, actor=REPORTER)
-        danger = read(words, today=at.date()).urgency
+        danger = read(words, today=day_of(at)).urgency
         await self.tell(conn, report, Task("new_words", urgency=danger), "contact-recorded", at)
 
     async def add_addition(
@@ -173,7 +174,7 @@ class Reporters:
             conn, report, addition.said, way="in", kind="words", at=at, actor=by, field=field
         )
         decide = addition.to_decide + ("version",) * (addition.base_version < version)
-        danger = read(addition.words, today=at.date()).urgency
+        danger = read(addition.words, today=day_of(at)).urgency
         urgency = Urgency.T0 if addition.danger else danger
         task = Task("new_words", urgency=urgency)
         if decide:

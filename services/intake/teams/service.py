@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID, uuid4
 
-from services.intake.casework.rules import DHAKA
 from services.intake.sign_in.store import end_sessions_of
 from services.intake.teams import store
 from services.intake.teams.rules import HEAD_OF, Post, Worker, must_lead, must_leave_a_head
+from shared.clock import DHAKA
 from shared.errors import Conflict, NotFound, Unauthenticated
 from shared.membership import Membership
 from shared.telemetry import Log

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
-from services.intake.casework.rules import DHAKA
 from services.intake.report import MAX_LIST
+from shared.clock import DHAKA
 from shared.text import ascii_digits
 
 if TYPE_CHECKING:

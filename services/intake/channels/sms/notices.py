@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from services.intake.awareness import subscribers
 from services.intake.awareness.asking import ends_notices, has_keyword, parse_ask
-from services.intake.awareness.service import day_of
 from services.intake.casework.numbers import Numbers
 from services.intake.reporters.store import is_stopped
+from shared.clock import day_of
 from shared.sms import parse_mobile
 from shared.telemetry import Log
 from shared.text import PhoneInvalid

@@ -27,7 +27,7 @@ from services.intake.reporters import store
 from services.intake.reporters.asking import Asking
 from services.intake.talk.definition import load_definition
 from shared import telemetry
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.sms import Refused, Sent, parse_mobile
 from shared.telemetry import Log
 from shared.text import PhoneInvalid
@@ -84,7 +84,7 @@ class Replies:
         self, submission_id: UUID, gateway: str, said: str, sender: bytes | None, at: datetime
     ) -> str | None:
         """Return the reply to a text that was just stored, and note that it was given."""
-        reading = await asyncio.to_thread(read, said, today=at.date())
+        reading = await asyncio.to_thread(read, said, today=day_of(at))
         async with self._engine.begin() as conn:
             stopped = sender is not None and await store.is_stopped(conn, sender)
             kind = plan_reply(reading, stopped=stopped)

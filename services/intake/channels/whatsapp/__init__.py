@@ -31,7 +31,7 @@ from services.intake.reporters import store as reports
 from services.intake.talk.engine import RECORDED, digits_in, is_after_danger, options_of, screen
 from services.intake.talk.sessions import Session
 from shared.bodies import parse_json, read_bytes
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.errors import Forbidden, NotFound
 from shared.telemetry import Log
 from shared.vocabulary import Channel
@@ -127,7 +127,7 @@ class Threads:
         mark = repeat_key(key, "thread", "whatsapp", message.sender) if message.sender else root
         session = Session("whatsapp", GATEWAY, mark, sender, root)
         said = next((p for p in message.parts if not p.startswith(RECORDED)), "")
-        reading = await asyncio.to_thread(read, said, today=at.date())
+        reading = await asyncio.to_thread(read, said, today=day_of(at))
         if reading.command is not None and not reading.concerns:
             return await self._obey(message, session, reading, said, at)
         heard = None
@@ -186,7 +186,7 @@ class Threads:
             told.tell_nobody or told.shared_phone or told.family_alleged
             for answer in heard.kept.said.answers
             if not answer.startswith(RECORDED)
-            for told in (read(answer, today=at.date()),)
+            for told in (read(answer, today=day_of(at)),)
         )
         if watched or talk.question is None:
             return _text(self._definition.say("received", talk.language))

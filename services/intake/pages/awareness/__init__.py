@@ -17,7 +17,7 @@ from fastapi.responses import Response
 
 from services.intake.awareness.api import SEES
 from services.intake.awareness.messages_store import STATES
-from services.intake.awareness.service import AROUND, SMALLEST, day_of
+from services.intake.awareness.service import AROUND, SMALLEST
 from services.intake.awareness.sets import (
     find_set,
     in_season_first,
@@ -30,7 +30,7 @@ from services.intake.awareness.sets import (
 from services.intake.helplines import load_lines
 from shared import places
 from shared.access import Caller, require
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.errors import NotFound
 from shared.inside import Inside, Refused
 from shared.pages.forms import Form, read_form

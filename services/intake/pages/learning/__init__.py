@@ -15,10 +15,10 @@ from fastapi.responses import Response
 from services.intake.learning import certificate
 from services.intake.learning.api import LEARNERS
 from services.intake.learning.modules import find_module, list_modules
-from services.intake.learning.service import SOON, day_of
+from services.intake.learning.service import SOON
 from shared.access import Caller, require
 from shared.access_rules import needs_training
-from shared.clock import now
+from shared.clock import day_of, now
 from shared.errors import NotFound
 from shared.membership import Training
 from shared.pages.forms import read_form

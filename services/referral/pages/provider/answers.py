@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.referral.bodies import BODIES, order_of
 from shared.bodies import validate
+from shared.clock import DHAKA
 from shared.errors import InvalidBody, NotFound
-from shared.pages.languages import DHAKA
 
 if TYPE_CHECKING:
     from services.referral.domain import Order

@@ -17,12 +17,11 @@ from services.referral.pages.provider.answers import order_in
 from services.referral.referral import PROMISED
 from shared.access import Caller, require
 from shared.access_rules import Verb, scope_of
-from shared.clock import now
+from shared.clock import DHAKA, now
 from shared.database import transaction
 from shared.errors import Conflict, Forbidden, InvalidBody, NotFound, Stale
 from shared.outbox import Stamp
 from shared.pages.forms import read_form
-from shared.pages.languages import DHAKA
 from shared.pages.pages import Pages
 from shared.pages.words import NEEDS
 from shared.text import parse_whole
