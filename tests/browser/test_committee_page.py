@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext, Page, Route
 
     from tests.browser.look import Look
     from tests.support.stack import Stack
@@ -321,10 +321,19 @@ async def test_a_courtyard_talk_is_counted_in_the_field_and_only_once(
     await page.get_by_text("নেটওয়ার্ক এলে হিসাবে যাবে").wait_for()
     assert talks_of(http, whole_stack, upazila) == before
 
+    async def another_meanwhile(route: Route) -> None:
+        await page.select_option("#set", "online")
+        await page.fill("#day", (datetime.now(UTC) - timedelta(days=1)).date().isoformat())
+        await page.fill("#men", "3")
+        await page.get_by_role("button", name="সংখ্যা রাখুন").click()
+        await page.get_by_text("নেটওয়ার্ক এলে হিসাবে যাবে").wait_for()
+        await route.continue_()
+
+    sessions = "**/intake/v1/awareness/sessions"
+    await context.route(sessions, another_meanwhile, times=1)
     await context.set_offline(False)
-    await page.get_by_text("হিসাবে গেছে").wait_for()
-    counted = [["online", 12, 0, 7, 0], *before]
-    assert talks_of(http, whole_stack, upazila) == counted
+    counted = [["online", 12, 0, 7, 0], ["online", 0, 3, 0, 0], *before]
+    await eventually(lambda: talks_of(http, whole_stack, upazila) == counted, 20, "both counts")
     await page.locator("#sync").click()
     await page.get_by_text("পাঠানোর কিছু বাকি নেই").wait_for()
     assert talks_of(http, whole_stack, upazila) == counted

@@ -44,10 +44,16 @@ export async function send() {
     } catch (error) {
       if (!(error instanceof centre.Refused)) throw error;
     }
-    delete kept[name];
-    await store.keep(KEPT, kept);
+    await forget(name, kept[name]);
   }
   return passed;
+}
+
+/* Forget what was sent, and nothing that was answered meanwhile. */
+async function forget(name, answers) {
+  const kept = Object.assign({}, await store.find(KEPT));
+  if (String(kept[name]) === String(answers)) delete kept[name];
+  await store.keep(KEPT, kept);
 }
 
 function show(name, told) {

@@ -14,17 +14,17 @@ export async function keep() {
   const form = $('talk-form');
   const body = { set: form.set.value, day: form.day.value };
   PEOPLE.forEach((who) => { body[who] = number(form, who) || 0; });
-  const kept = (await store.find(KEPT)) || [];
-  await store.keep(KEPT, kept.concat({ id: newId(), body: body }));
+  await store.keep(KEPT, (await kept()).concat({ id: newId(), body: body }));
   form.reset();
   tell('talk-kept');
 }
 
-/* Send what was counted; what the centre refuses is put into the form again. */
+/* Send what was counted; what the centre refuses is put into the form again. Another count may be
+   kept meanwhile: what waits is read anew each time. */
 export async function send() {
-  let kept = (await store.find(KEPT)) || [];
-  while (kept.length > 0) {
-    const first = kept[0];
+  let waiting = await kept();
+  while (waiting.length > 0) {
+    const first = waiting[0];
     try {
       await centre.countTalk(first.id, first.body);
       tell('talk-counted');
@@ -33,9 +33,13 @@ export async function send() {
       fill(first.body);
       tell(noPlace(error.body) ? 'talk-no-place' : 'talk-refused');
     }
-    kept = kept.slice(1);
-    await store.keep(KEPT, kept);
+    waiting = (await kept()).filter((one) => one.id !== first.id);
+    await store.keep(KEPT, waiting);
   }
+}
+
+async function kept() {
+  return (await store.find(KEPT)) || [];
 }
 
 function fill(body) {
