@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from shared.errors import InvalidBody, MalformedBody, TooLarge
@@ -32,6 +32,14 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
     )
+
+
+def many(most: int) -> Any:  # noqa: ANN401  (a field of any list)
+    """Return the field of a list of at most so many, empty when left out.
+
+    A default that is no factory is copied for each body, which takes as long as checking it.
+    """
+    return Field(default_factory=list, max_length=most, json_schema_extra={"default": []})
 
 
 def fields_of(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from shared.telemetry import EVENTS_DECIDED, current_traceparent, sampled
 from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -69,7 +69,7 @@ APPENDED: Final = "outbox-appended"
 """In a connection's `info`: its transaction has appended something, so that the relay is woken."""
 
 NOTIFY_EVERY: Final = 0.003
-"""Seconds over which wake-ups are joined into one NOTIFY."""
+"""Seconds over which wake-ups are joined into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +183,17 @@ class Outbox:
 
 
 class Waker:
-    """Tells the relay, wherever it runs, that rows were committed: one NOTIFY for many commits.
+    """Tells the relay, wherever it runs, that rows were committed: once for many commits.
 
-    A NOTIFY is a hint only; the relay polls as well (KAFKA-FACTS 16).
+    `near` wakes a relay of this process and says whether no other has to be; then there is a NOTIFY
+    only if it is `heard` by others than relays. It is a hint: the relay polls as well
+    (KAFKA-FACTS 16).
     """
 
     def __init__(self, engine: AsyncEngine, service: str) -> None:
         """Take the engine to notify through and the service whose relay listens."""
+        self.near: Callable[[], bool] = lambda: False
+        self.heard = False
         self._engine = engine
         self._statement = text(f"NOTIFY outbox_{service}")
         self._wanted = asyncio.Event()
@@ -203,8 +207,9 @@ class Waker:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            with contextlib.suppress(Exception):  # the poll finds the rows anyway
-                async with self._engine.connect() as conn:  # one round trip instead of three
-                    await conn.execution_options(isolation_level="AUTOCOMMIT")
-                    await conn.execute(self._statement)
+            if not self.near() or self.heard:
+                with contextlib.suppress(Exception):  # the poll finds the rows anyway
+                    async with self._engine.connect() as conn:  # one round trip instead of three
+                        await conn.execution_options(isolation_level="AUTOCOMMIT")
+                        await conn.execute(self._statement)
             await asyncio.sleep(NOTIFY_EVERY)

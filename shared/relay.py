@@ -2,9 +2,10 @@
 
 A shard is one topic and partition. Its owner holds a session advisory lock on a connection of its
 own. Each round it reads unsent rows in order of id, sends one batch a shard, and sends the next of
-that shard only after the first was acknowledged. Rows are then marked sent. A batch whose outcome
-is unknown is sent again: consumers drop what they have seen. A standby ends the session of a holder
-that has been silent for three seconds.
+that shard only after the first was acknowledged. What was acknowledged is marked sent soon after,
+many rows at once; until then this process remembers it. A batch whose outcome is unknown, and one
+that a dead relay had not marked yet, is sent again: consumers drop what they have seen. A standby
+ends the session of a holder that has been silent for three seconds.
 """
 
 from __future__ import annotations
@@ -49,22 +50,38 @@ SEND_TIMEOUT: Final = 8.0
 POLL: Final = 0.5
 """Seconds between looks at the table when nobody notified."""
 
+MARK_EVERY: Final = 0.05
+"""Seconds after which acknowledged rows are marked sent, together with those that came since."""
+
+MARK_ROWS: Final = 400
+"""Acknowledged rows that are marked at once."""
+
+GLANCE: Final = 400
+"""New rows of all shards that are read at once; if there are more, each shard is asked."""
+
 BEAT: Final = 1.0
 """Seconds between signs of life of a holder."""
 
 SILENT: Final = 3.0
 """Seconds of silence after which a standby ends the holder's session."""
 
-_READ = """
+_COLUMNS = (
+    "id, created_at, topic, partition, key, type, sequence, needs, traceparent, value, signature"
+)
+_GLANCE = f"""
+SELECT {_COLUMNS} FROM outbox
+WHERE sent_at IS NULL AND created_at > $1 AND id <> ALL ($2::bigint[])
+ORDER BY topic, partition, id LIMIT $3
+"""  # noqa: S608  (our own words)
+_READ = f"""
 SELECT r.* FROM unnest($1::text[], $2::smallint[]) AS s (topic, partition)
 CROSS JOIN LATERAL (
-  SELECT id, created_at, topic, partition, key, type, sequence, needs, traceparent, value, signature
-  FROM outbox o
+  SELECT {_COLUMNS} FROM outbox o
   WHERE o.topic = s.topic AND o.partition = s.partition AND o.sent_at IS NULL
-    AND o.created_at > $3
+    AND o.created_at > $3 AND o.id <> ALL ($5::bigint[])
   ORDER BY o.id LIMIT $4
 ) r ORDER BY r.topic, r.partition, r.id
-"""
+"""  # noqa: S608  (our own words)
 _FAMILY = """
 SELECT DISTINCT topic FROM outbox
 WHERE sent_at IS NULL AND created_at > $2 AND starts_with(topic, $1)
@@ -111,9 +128,16 @@ class Relay:
         self._owned: set[Shard] = set()
         self._busy: dict[Shard, asyncio.Task[None]] = {}
         self._acked: list[Record] = []
+        self._mark_at = 0.0
+        self._held: set[int] = set()
         self._missed: set[Shard] = set()
         self._look = True
         self._since = _BEGINNING
+
+    def wake(self) -> bool:
+        """Look at the table soon; say whether no other relay of the service needs to be told."""
+        self._wake_up()
+        return len(self._owned) == len(self._shards)
 
     async def run(self) -> None:
         """Relay until cancelled; whatever fails is tried again with a growing pause."""
@@ -142,7 +166,12 @@ class Relay:
             self._url,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings={"application_name": f"{self._service} relay", "timezone": "UTC"},
+            server_settings={
+                "application_name": f"{self._service} relay",
+                "timezone": "UTC",
+                "synchronous_commit": "off",  # a mark that is lost costs a copy
+                "enable_seqscan": "off",  # a plan that was made while the table was small stays
+            },
         )
         producer = AIOKafkaProducer(
             **self._kafka.client(),
@@ -167,6 +196,7 @@ class Relay:
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
         self._busy.clear()
         self._acked.clear()
+        self._held.clear()
         self._missed.clear()
         self._owned.clear()
         telemetry.RELAY_SHARDS.set(0)
@@ -191,16 +221,18 @@ class Relay:
                 self._since = _BEGINNING
                 full_at = loop.time() + 3600
             self._wake.clear()
-            await self._mark(conn)
+            if self._acked and (loop.time() >= self._mark_at or len(self._acked) >= MARK_ROWS):
+                await self._mark(conn)
             if self._look:
                 self._look = False
                 await self._read_and_send(conn, producer)
-            if not self._look and not self._acked:
+            if not self._look:
+                rest = min(POLL, max(0.0, self._mark_at - loop.time())) if self._acked else POLL
                 try:
-                    async with asyncio.timeout(POLL):
+                    async with asyncio.timeout(rest):
                         await self._wake.wait()
                 except TimeoutError:
-                    self._look = True
+                    self._look = rest == POLL
 
     def _wake_up(self) -> None:
         """Look at the table soon."""
@@ -234,14 +266,9 @@ class Relay:
 
     async def _mark(self, conn: asyncpg.Connection[Any]) -> None:
         rows, self._acked = self._acked, []
-        if rows:
-            days = [row["created_at"] for row in rows]
-            await conn.execute(_MARK, [row["id"] for row in rows], days, min(days), max(days))
-            for shard in {(row["topic"], row["partition"]) for row in rows}:
-                self._busy.pop(shard, None)
-                if shard in self._missed:  # the last look could not read it
-                    self._missed.discard(shard)
-                    self._look = True
+        ids, days = [row["id"] for row in rows], [row["created_at"] for row in rows]
+        await conn.execute(_MARK, ids, days, min(days), max(days))
+        self._held.difference_update(ids)
 
     async def _read_and_send(
         self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer
@@ -252,19 +279,29 @@ class Relay:
                 telemetry.RELAY_FAILURES.inc()
                 del self._busy[shard]
         self._missed |= self._busy.keys()
-        idle = sorted(self._owned - self._busy.keys())
+        idle = self._owned - self._busy.keys()
         if not idle:
             return
-        rows = await conn.fetch(
-            _READ, [t for t, _ in idle], [p for _, p in idle], self._since, ROWS_A_SHARD
-        )
+        rows = await self._read(conn, sorted(idle))
         if not rows and not self._busy:
             self._since = now() - timedelta(days=2)
         for shard, found in groupby(rows, lambda row: (row["topic"], row["partition"])):
+            if shard not in idle:
+                continue
             batch = list(found)
+            self._held.update(row["id"] for row in batch)
             self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))
             if len(batch) == ROWS_A_SHARD:
                 self._missed.add(shard)
+
+    async def _read(self, conn: asyncpg.Connection[Any], idle: Sequence[Shard]) -> list[Record]:
+        """Read new rows in order of shard and id: of all shards, or of each if that is too much."""
+        held = list(self._held)
+        rows: list[Record] = await conn.fetch(_GLANCE, self._since, held, GLANCE)
+        if len(rows) == GLANCE:
+            topics, partitions = [t for t, _ in idle], [p for _, p in idle]
+            rows = await conn.fetch(_READ, topics, partitions, self._since, ROWS_A_SHARD, held)
+        return rows
 
     async def _send(self, producer: AIOKafkaProducer, shard: Shard, rows: list[Record]) -> None:
         """Send the first rows that fit into one batch and wait for its acknowledgement."""
@@ -292,13 +329,19 @@ class Relay:
                     await future
         except BaseException:
             await asyncio.sleep(0.2)  # the same rows are read again: never in a hot loop
+            self._held.difference_update(row["id"] for row in rows)
             self._wake_up()
             raise
-        if fit < len(rows):
-            self._missed.add(shard)
+        self._held.difference_update(row["id"] for row in rows[fit:])
         telemetry.RELAY_SENT.labels(label_of(topic)).inc(fit)
         telemetry.RELAY_DELAY.observe(max(0.0, time.time() - rows[0]["created_at"].timestamp()))
+        if not self._acked:
+            self._mark_at = asyncio.get_running_loop().time() + MARK_EVERY
         self._acked.extend(sent)
+        self._busy.pop(shard, None)
+        if fit < len(rows) or shard in self._missed:  # the last look could not read all of it
+            self._missed.discard(shard)
+            self._look = True
         self._wake.set()
 
 

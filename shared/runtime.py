@@ -185,6 +185,7 @@ class Service:
                 self.settings.kafka,
                 self.owns,
             )
+            self.waker.near = sender.wake
             self._relay.append(asyncio.create_task(sender.run(), name="relay"))
         settle_memory()
         self.started = True

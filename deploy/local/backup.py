@@ -17,9 +17,16 @@ import typer
 from rich.console import Console
 
 from deploy.local import keys, log_origin, services
-from deploy.local.database import DATABASE, prepare_database
+from deploy.local.database import DATABASE, prepare_database, with_database
 from deploy.local.errors import StackError
-from deploy.local.home import ROOT, find_home, make_home, take_lock, write_private
+from deploy.local.home import (
+    ROOT,
+    find_home,
+    load_passwords,
+    make_home,
+    take_lock,
+    write_private,
+)
 from deploy.local.parked import admin_url
 from deploy.local.ports import Ports
 from deploy.local.postgres import EmbeddedPostgres
@@ -44,6 +51,9 @@ _NOWHERE: Final = KafkaLogin("127.0.0.1:9")
 _HISTORY: Final = "audit"
 _CATCH_UP: Final = ("intake", "referral", "notification")
 
+_BUSY: Final = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'
+"""
 _HEADS: Final = """
 UPDATE {schema}.outbox_heads h SET sequence = greatest(h.sequence, e.sequence)
 FROM (SELECT stream, subject, max(sequence) AS sequence FROM audit.entries
@@ -107,14 +117,12 @@ def back_up(file: File) -> None:
 def restore(file: File) -> None:
     """Put a backup in the place of the database, and erase in it what was erased since.
 
-    The stack must be down. The history that is here stays as it is: it is never put back.
+    The stack must be down; a PostgreSQL that is not embedded (PASHE_POSTGRES_URL) must be up. The
+    history that is here stays as it is: it is never put back.
     """
     home, file = find_home(), file.absolute()
     if not file.is_file():
         message = f"there is no file {file}"
-        raise StackError(message)
-    if os.environ.get("PASHE_POSTGRES_URL"):
-        message = "this restores the embedded database only: use pg_restore, see docs"
         raise StackError(message)
     make_home(home)
     lock = take_lock(home)
@@ -122,46 +130,74 @@ def restore(file: File) -> None:
         message = "the stack is up: end it first (pashe down)"
         raise StackError(message)
     try:
-        asyncio.run(_Restoring(home, file).run())
+        given = os.environ.get("PASHE_POSTGRES_URL")
+        asyncio.run(_restore_elsewhere(home, file, given) if given else _restore_here(home, file))
     finally:
         os.close(lock)
+
+
+async def _restore_here(home: Home, file: Path) -> None:
+    """Restore into the embedded PostgreSQL, which runs only for it."""
+    new = not home.postgres.exists()
+    passwords = keys.make_passwords(home.passwords, beside_data=not new)
+    ports = Ports()
+    server = EmbeddedPostgres(home.postgres, ports.reserve(), passwords[keys.SUPERUSER])
+    try:
+        await server.prepare(home.log("postgres"))
+        await server.start(home.log("postgres"))
+        try:
+            await _Restoring(home, file, server.url(), passwords).run()
+        finally:
+            await server.stop()
+    finally:
+        ports.close()
+
+
+async def _restore_elsewhere(home: Home, file: Path, admin: str) -> None:
+    """Restore into a PostgreSQL that runs, of which nobody of ours may make use meanwhile."""
+    try:
+        conn = await asyncpg.connect(with_database(admin, "postgres"), timeout=10)
+        try:
+            busy = await conn.fetchval(_BUSY, DATABASE)
+        finally:
+            await conn.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        message = f"the database cannot be asked: {error}"
+        raise StackError(message) from None
+    if busy:
+        message = f"the stack is up: {busy} connections to its database. End the services first"
+        raise StackError(message)
+    await _Restoring(home, file, admin, load_passwords(home)).run()
 
 
 class _Restoring:
     """One restore: into a database beside the present one, which it replaces when all went well."""
 
-    def __init__(self, home: Home, file: Path) -> None:
+    def __init__(self, home: Home, file: Path, admin: str, passwords: Mapping[str, str]) -> None:
         self.home = home
         self.file = file
         self.log = home.log("restore")
         keys.make_keys(home.keys, beside_data=True)
-        new = not home.postgres.exists()
-        self.passwords = keys.make_passwords(home.passwords, beside_data=not new)
-        self.ports = Ports()
-        self.server = EmbeddedPostgres(
-            home.postgres, self.ports.reserve(), self.passwords[keys.SUPERUSER]
-        )
-        self.draft = self.server.url(DRAFT)
+        self.passwords = passwords
+        self.admin = with_database(admin, "postgres")
+        self.database = with_database(admin, DATABASE)
+        self.draft = with_database(admin, DRAFT)
 
     async def run(self) -> None:
         """Do all of it; the present database stays untouched until the last step."""
-        await self.server.prepare(self.home.log("postgres"))
-        await self.server.start(self.home.log("postgres"))
         try:
             kept = await self._has_history()
             await self._fill(kept=kept)
             lost = await self._forget(kept=kept)
             origin = None if kept else await log_origin.reopen(self.draft, self.home.keys)
             await self._swap()
-            await log_origin.remember(self.server.url(DATABASE), self.home.keys)
+            await log_origin.remember(self.database, self.home.keys)
         finally:
             await self._drop(DRAFT)
-            await self.server.stop()
-            self.ports.close()
         self._tell(lost, origin)
 
     async def _has_history(self) -> bool:
-        conn = await asyncpg.connect(self.server.url(), timeout=10)
+        conn = await asyncpg.connect(self.admin, timeout=10)
         try:
             query = "SELECT 1 FROM pg_database WHERE datname = $1"
             there = await conn.fetchval(query, DATABASE) is not None
@@ -169,7 +205,7 @@ class _Restoring:
             await conn.close()
         if not there:
             return False
-        conn = await asyncpg.connect(self.server.url(DATABASE), timeout=10)
+        conn = await asyncpg.connect(self.database, timeout=10)
         try:
             return await conn.fetchval("SELECT to_regclass('audit.log_head')") is not None
         finally:
@@ -182,7 +218,7 @@ class _Restoring:
         the backup.
         """
         await self._drop(DRAFT)
-        await prepare_database(self.server.url(), self.passwords, DRAFT)
+        await prepare_database(self.admin, self.passwords, DRAFT)
         schemas = (*keys.SERVICES, keys.ACCOUNTS)
         await self._execute(*(f"DROP SCHEMA {name} CASCADE" for name in schemas))
         but = [f"--exclude-schema={_HISTORY}"] if kept else []
@@ -193,7 +229,7 @@ class _Restoring:
             copy = self.home.path / f".history.{os.getpid()}"
             try:
                 dump = ["--format=custom", f"--schema={_HISTORY}", f"--file={copy}"]
-                await run_tool("pg_dump", self.server.url(DATABASE), dump, self.log)
+                await run_tool("pg_dump", self.database, dump, self.log)
                 await run_tool("pg_restore", self.draft, [*words, str(copy)], self.log)
             finally:
                 copy.unlink(missing_ok=True)
@@ -239,7 +275,7 @@ class _Restoring:
             await conn.close()
 
     async def _swap(self) -> None:
-        conn = await asyncpg.connect(self.server.url(), timeout=10)
+        conn = await asyncpg.connect(self.admin, timeout=10)
         try:
             old = f"{DATABASE}_before"
             await conn.execute(f'DROP DATABASE IF EXISTS "{old}" WITH (FORCE)')
@@ -266,7 +302,7 @@ class _Restoring:
                 f"begun anew as {origin}[/bold]; its first entry names the last checkpoint before. "
                 "Tell those who verify and witness it: its key has changed with its name."
             )
-        console.print("Start it with `pashe up`.")
+        console.print("Start it again, and `pashe replay SERVICE` if Kafka lost anything.")
 
     def _env(self, service: str, *, migrate: bool = False) -> dict[str, str]:
         return services.service_env(
@@ -292,7 +328,7 @@ class _Restoring:
             await conn.close()
 
     async def _drop(self, name: str) -> None:
-        conn = await asyncpg.connect(self.server.url(), timeout=10)
+        conn = await asyncpg.connect(self.admin, timeout=10)
         try:
             await conn.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import asyncpg
 
@@ -10,8 +11,11 @@ from deploy.local.errors import StackError
 from services.audit import reopening
 from services.audit.checkpoint import NoteInvalid
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def state_folder(keys: Path) -> Path:
+    """Return where audit keeps what outlives the database: AUDIT_STATE_DIR, else by the keys."""
+    given = os.environ.get("AUDIT_STATE_DIR")
+    return Path(given) if given else keys / "state"
 
 
 async def reopen(url: str, keys: Path) -> str | None:
@@ -24,9 +28,9 @@ async def reopen(url: str, keys: Path) -> str | None:
     seed = bytes.fromhex((keys / "audit" / "log.key").read_text("ascii"))
     conn = await asyncpg.connect(url, timeout=10)
     try:
-        return await reopening.reopen_if_behind(conn, seed, keys / "state")
+        return await reopening.reopen_if_behind(conn, seed, state_folder(keys))
     except NoteInvalid as error:
-        message = f"the history cannot go on: {error}; put back log.key and {keys / 'state'}"
+        message = f"the history cannot go on: {error}; put back log.key and {state_folder(keys)}"
         raise StackError(message) from None
     finally:
         await conn.close()
@@ -36,6 +40,6 @@ async def remember(url: str, keys: Path) -> None:
     """Remember outside of the database under which name its log goes on."""
     conn = await asyncpg.connect(url, timeout=10)
     try:
-        await reopening.keep_origin(conn, keys / "state")
+        await reopening.keep_origin(conn, state_folder(keys))
     finally:
         await conn.close()

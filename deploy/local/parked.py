@@ -40,13 +40,13 @@ def admin_url() -> str:
         StackError: the stack is not up.
 
     """
+    if external := os.environ.get("PASHE_POSTGRES_URL"):
+        return with_database(external, DATABASE)
     home = find_home()
     state = find_state(home)
     if state is None:
         message = "the stack is not up: start it with `pashe up`"
         raise StackError(message)
-    if external := os.environ.get("PASHE_POSTGRES_URL"):
-        return with_database(external, DATABASE)
     bare = f"postgresql://{HOST}:{state.postgres_port}/{DATABASE}"
     return with_role(bare, SUPERUSER, load_passwords(home)[SUPERUSER])
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 def keep(path: Path, content: bytes) -> None:
     """Put a file (0600) in the place of another, on disk before this returns.
 
+    Written as root it is handed to whom the folder belongs to.
+
     Raises:
         OSError: it cannot be written.
 
@@ -20,6 +22,9 @@ def keep(path: Path, content: bytes) -> None:
     fresh = path.with_name(f"{path.name}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

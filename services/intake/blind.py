@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -36,8 +36,7 @@ ROUGH: Final = "r"
 _NO_LETTER: Final = re.compile(r"[\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True, gc=False):
     """The marks of a person's number and name; None where there is none.
 
     `alike` are those by which cases are compared: see `alike.features.marks_of`.
@@ -62,8 +61,8 @@ class Blind:
 
     def marks(self, fields: Mapping[str, object]) -> Marks:
         """Return the marks of what is about to be sealed of a person."""
-        alike = self.alike(fields)
-        return Marks(self.phone(fields.get("phone")), self.name(fields.get("name")), alike)
+        phone = self.phone(fields.get("phone"))
+        return Marks(phone, self.name(fields.get("name")), self._alike(fields, phone))
 
     def alike(self, fields: Mapping[str, object]) -> tuple[str, ...]:
         """Return the marks by which a person is compared: numbers, and words by their sound.
@@ -71,13 +70,17 @@ class Blind:
         Each is a letter for what it is of and a keyed hash in hexadecimal; a word's is cut to two
         bytes, so that it stands for many words.
         """
+        return self._alike(fields, self.phone(fields.get("phone")))
+
+    def _alike(self, fields: Mapping[str, object], phone: bytes | None) -> tuple[str, ...]:
         contact = fields.get("safe_contact")
         number = contact.get("number") if isinstance(contact, dict) else None
-        phones = (self.phone(fields.get("phone")), self.phone(number))
-        found = [f"{PHONE}{mark.hex()}" for mark in phones if mark is not None]
+        found = [f"{PHONE}{mark.hex()}" for mark in (phone, self.phone(number)) if mark is not None]
         for part in parts_of(str(fields.get("name") or "")):
-            for kind, sound in ((FINE, part.fine), (ROUGH, part.rough)):
-                found.append(f"{kind}{_mark(self._word, kind + sound)[:WORD].hex()}")
+            found += (
+                _of_word(self._word, FINE, part.fine),
+                _of_word(self._word, ROUGH, part.rough),
+            )
         return tuple(dict.fromkeys(found))
 
     def phone(self, said: object) -> bytes | None:
@@ -103,6 +106,12 @@ def blind_of(index_key: bytes) -> Blind:
 
 def _derive(key: bytes, info: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=info).derive(key)
+
+
+@lru_cache(maxsize=4096)
+def _of_word(key: bytes, kind: str, sound: str) -> str:
+    """Return the mark of a word by one of its sounds; few words make most names."""
+    return f"{kind}{_mark(key, kind + sound)[:WORD].hex()}"
 
 
 def _mark(key: bytes, value: str) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from services.intake.naming import provider_key
 from shared import places
-from shared.bodies import Model
+from shared.bodies import Model, many
 from shared.text import normalise
 from shared.vocabulary import Channel, Concern, Need, ReporterKind, Sex
 
@@ -50,8 +50,8 @@ class SafeContact(Model):
     allowed: bool = False
     channel: Short | None = None
     number: Short | None = None
-    days: list[Literal["mo", "tu", "we", "th", "fr", "sa", "su"]] = Field([], max_length=7)
-    hours: list[Short] = Field([], max_length=14)
+    days: list[Literal["mo", "tu", "we", "th", "fr", "sa", "su"]] = many(7)
+    hours: list[Short] = many(14)
     ask_for: Short | None = None
     say_we_are: Short | None = None
     safe_word: Short | None = None
@@ -67,7 +67,7 @@ class Reporter(Model):
     identity: Literal["hidden", "shared", "anonymous"] = "hidden"
     name: Short | None = None
     phone: Short | None = None
-    safe_contact: SafeContact = SafeContact()
+    safe_contact: SafeContact = Field(default_factory=SafeContact)
 
 
 class Age(Model):
@@ -104,12 +104,17 @@ class PersonIn(Model):
     phone: Short | None = None
     age: Age | None = None
     sex: Sex = Sex.UNKNOWN
-    languages: list[Lang] = Field([], max_length=MAX_LIST)
-    support: list[Short] = Field([], max_length=MAX_LIST)
+    languages: list[Lang] = many(MAX_LIST)
+    support: list[Short] = many(MAX_LIST)
     relation_to_reporter: Short | None = None
     aware_of_report: Tri | None = None
     lives_with_alleged: Tri | None = None
-    with_: list[With] = Field([], alias="with", max_length=MAX_LIST)
+    with_: list[With] = Field(
+        default_factory=list,
+        alias="with",
+        max_length=MAX_LIST,
+        json_schema_extra={"default": []},
+    )
     safe_contact: SafeContact | None = None
 
     @model_validator(mode="after")
@@ -133,8 +138,8 @@ class AllegedIn(Model):
 class Exclude(Model):
     """Who must not hear of it."""
 
-    providers: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=MAX_LIST)
-    kinds: list[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]] = Field([], max_length=MAX_LIST)
+    providers: list[Annotated[str, Field(max_length=100)]] = many(MAX_LIST)
+    kinds: list[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]] = many(MAX_LIST)
     area: Pcode | None = None
 
 
@@ -176,9 +181,9 @@ class ConsentIn(Model):
     witness: Short | None = None
     recorded_by: Short | None = None
     explained: bool = False
-    allows: list[Literal["refer", "share_identity", "contact"]] = Field([], max_length=10)
-    purposes: list[Need] = Field([], max_length=MAX_LIST)
-    providers: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=MAX_LIST)
+    allows: list[Literal["refer", "share_identity", "contact"]] = many(10)
+    purposes: list[Need] = many(MAX_LIST)
+    providers: list[Annotated[str, Field(max_length=100)]] = many(MAX_LIST)
     fields: list[Short] | None = Field(None, max_length=MAX_LIST)
     basis: Literal[
         "consent",
@@ -207,18 +212,18 @@ class ReportIn(Model):
     about: Literal["people", "place", "service_wanted", "unsure"] = "unsure"
     device_time: datetime | None = None
     observed_at: datetime | None = None
-    reporter: Reporter = Reporter()
-    persons: list[PersonIn] = Field([], max_length=MAX_LIST)
-    alleged: list[AllegedIn] = Field([], max_length=MAX_LIST)
-    exclude: Exclude = Exclude()
-    places: list[PlaceIn] = Field([], max_length=MAX_LIST)
+    reporter: Reporter = Field(default_factory=Reporter)
+    persons: list[PersonIn] = many(MAX_LIST)
+    alleged: list[AllegedIn] = many(MAX_LIST)
+    exclude: Exclude = Field(default_factory=Exclude)
+    places: list[PlaceIn] = many(MAX_LIST)
     happened: Happened = Happened()
     danger_now: bool | None = None
-    concerns: list[Concern] = Field([], max_length=MAX_LIST)
-    needs: list[Need] = Field([], max_length=MAX_LIST)
-    told_before: list[Told] = Field([], max_length=MAX_LIST)
+    concerns: list[Concern] = many(MAX_LIST)
+    needs: list[Need] = many(MAX_LIST)
+    told_before: list[Told] = many(MAX_LIST)
     missing: dict[str, Any] | None = None
     narrative: Text | None = None
-    consent: list[ConsentIn] = Field([], max_length=MAX_LIST)
-    external_refs: list[ExternalRef] = Field([], max_length=MAX_LIST)
+    consent: list[ConsentIn] = many(MAX_LIST)
+    external_refs: list[ExternalRef] = many(MAX_LIST)
     test: bool = False

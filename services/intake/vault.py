@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import UUID, uuid4
 
@@ -41,8 +40,7 @@ class VaultError(Exception):
     """A ciphertext or a key is not what it should be; nothing of it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class SealedField:
+class SealedField(msgspec.Struct, frozen=True, gc=False):
     """One sealed value of a subject: nonce and ciphertext, at a version from 1."""
 
     name: str
@@ -50,8 +48,7 @@ class SealedField:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """A subject with its wrapped data key and what is sealed under it."""
 
     subject_id: UUID
@@ -61,7 +58,7 @@ class Subject:
     wrapped_key: bytes
     commitment: bytes
     kek: bytes
-    fields: tuple[SealedField, ...] = field(default=())
+    fields: tuple[SealedField, ...] = ()
     marks: Marks = NO_MARKS
 
 

@@ -9,6 +9,9 @@ from shared.consumer import UNHURRIED, DurableConsumer
 from shared.events import CASES, NOTICES
 from shared.parked import tell_of_parked
 
+HURRIED = frozenset({"webhook"})
+"""Notifiers whose receivers are programs that wait."""
+
 if TYPE_CHECKING:
     from services.notification.notifiers import Notifier
     from shared.runtime import Service
@@ -22,6 +25,7 @@ def make_consumer(service: Service, notifier: Notifier) -> DurableConsumer[Any]:
         notifier.handler,
         service.flow,
         guards=notifier.guards,
+        pace=0.0 if notifier.name in HURRIED else UNHURRIED,
         on_parked=tell_of_parked(service.outbox, NOTICES),
         wake=notifier.wake,
         wake_relay=service.waker.wake,

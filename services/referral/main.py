@@ -115,6 +115,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
     service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
     service.timers.append(freshness.make_timer(service.outbox, now))
+    service.waker.heard = True
     bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
 
     telemetry.FUNNEL.expect()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,10 +40,12 @@ pytestmark = pytest.mark.timeout(1800)
 
 BASE: Final = os.environ.get("PASHE_TEST_BASE", "")
 IMAGES: Final = "pashe-test"
+PASHE: Final = str(Path(sys.executable).with_name("pashe"))
 HARD: Final = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108  (the container's)
     *("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100"),
 )
+PROJECT: Final = "pashe-test"
 OURS: Final = 10
 """Processes of the four services in Compose."""
 
@@ -128,13 +131,24 @@ class Composed:
     env: dict[str, str]
     port: int
 
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def pashe(self, *words: str, code: int = 0) -> str:
+        """Run a command of `pashe` as docs/deploy.md has it."""
+        env = self.env | {"COMPOSE_PROJECT_NAME": PROJECT, "PASHE": PASHE}
+        done = run("sh", "deploy/compose/pashe.sh", *words, cwd=self.folder, env=env, within=900)
+        assert done.returncode == code, done.stdout + done.stderr
+        return " ".join((done.stdout + done.stderr).split())
+
     def compose(self, *words: str, within: float = 600) -> str:
         program = shutil.which(
             "docker-compose", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         )
         if program is None:
             pytest.skip("docker-compose is not here: make test-deploy installs it")
-        files = ("-p", "pashe-test", "-f", "deploy/compose.yaml")
+        files = ("-p", PROJECT, "-f", "deploy/compose.yaml")
         done = run(program, *files, *words, cwd=self.folder, env=self.env, within=within)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
@@ -192,56 +206,68 @@ def bring_up(images: dict[str, str], folder: Path) -> Iterator[Composed]:
         yield running
     finally:
         running.compose("down", "--volumes", "--timeout", "60", within=300)
-    left = run("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=pashe-test")
+    left = run("docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}")
     assert not left.stdout.strip()
+
+
+async def all_healthy(composed: Composed) -> None:
+    """Wait until each service, the database and the broker say that they are well."""
+
+    async def healthy() -> bool:
+        states = await asyncio.to_thread(composed.containers)
+        return len([one for one in states if one["Health"] == "healthy"]) >= OURS + 2
+
+    await eventually(healthy, 600, "every service to be healthy", every=2.0)
+
+
+async def sent(composed: Composed, client: httpx.AsyncClient, key: str) -> str:
+    """Report through the gateway; return the case."""
+
+    async def taken() -> httpx.Response:
+        answer = await client.post(
+            "/intake/v1/reports",
+            json=report(needs=["education"]),
+            headers=composed.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": key},
+        )
+        assert answer.is_success, f"{answer.status_code} {answer.text}"
+        return answer
+
+    answer = await eventually(taken, 120, "a report to be taken", every=1.0)
+    (case_id,) = answer.json()["case_ids"]
+    return str(case_id)
+
+
+async def referred_and_told(composed: Composed, client: httpx.AsyncClient, case_id: str) -> None:
+    """Wait until a case's referral and its history are there."""
+
+    async def referred() -> str | None:
+        found = await client.get(
+            "/referral/v1/referrals",
+            params={"case_id": case_id},
+            headers=composed.bearer(Role.COORDINATOR),
+        )
+        items = found.json()["items"] if found.is_success else []
+        return str(items[0]["need"]) if items else None
+
+    assert await eventually(referred, 120, "its referral", every=1.0) == "education"
+
+    async def told() -> bool:
+        found = await client.get(
+            f"/audit/v1/cases/{case_id}/history", headers=composed.bearer(Role.AUDITOR)
+        )
+        types = {one["type"] for one in found.json()["items"]} if found.is_success else set()
+        return {"report-submitted", "case-created", "referral-planned"} <= types
+
+    await eventually(told, 120, "its history", every=1.0)
 
 
 @pytest.mark.long
 async def test_a_report_through_the_gateway_is_referred_and_stands_in_the_history(
     composed: Composed,
 ) -> None:
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{composed.port}", timeout=20
-    ) as client:
-
-        async def healthy() -> bool:
-            states = await asyncio.to_thread(composed.containers)
-            well = [one for one in states if one["Health"] == "healthy"]
-            return len(well) >= OURS + 2  # and database and broker
-
-        await eventually(healthy, 600, "every service to be healthy", every=2.0)
-
-        async def taken() -> httpx.Response:
-            answer = await client.post(
-                "/intake/v1/reports",
-                json=report(needs=["education"]),
-                headers=composed.bearer(Role.PARTNER, "partner-x") | {"idempotency-key": "one"},
-            )
-            assert answer.is_success, f"{answer.status_code} {answer.text}"
-            return answer
-
-        answer = await eventually(taken, 120, "a report to be taken", every=1.0)
-        (case_id,) = answer.json()["case_ids"]
-
-        async def referred() -> str | None:
-            found = await client.get(
-                "/referral/v1/referrals",
-                params={"case_id": case_id},
-                headers=composed.bearer(Role.COORDINATOR),
-            )
-            items = found.json()["items"] if found.is_success else []
-            return str(items[0]["need"]) if items else None
-
-        assert await eventually(referred, 120, "its referral", every=1.0) == "education"
-
-        async def told() -> bool:
-            found = await client.get(
-                f"/audit/v1/cases/{case_id}/history", headers=composed.bearer(Role.AUDITOR)
-            )
-            types = {one["type"] for one in found.json()["items"]} if found.is_success else set()
-            return {"report-submitted", "case-created", "referral-planned"} <= types
-
-        await eventually(told, 120, "its history", every=1.0)
+    async with httpx.AsyncClient(base_url=composed.origin, timeout=20) as client:
+        await all_healthy(composed)
+        await referred_and_told(composed, client, await sent(composed, client, "one"))
         for path in ("/metrics", "/ready", "/intake/v1/metrics"):
             assert (await client.get(path)).status_code == 404, path
     assert composed.ask("SELECT count(*) FROM intake.cases") == "1"
@@ -267,3 +293,31 @@ def test_packets_can_be_laid_where_the_other_side_fetches_them(composed: Compose
     code = "open('/packets/trial', 'w').close()"
     composed.compose("exec", "-T", "intake-cases", "python", "-c", code)
     assert (composed.folder / "secrets/packets/trial").is_file()
+
+
+@pytest.mark.long
+async def test_a_backup_is_restored_after_database_and_broker_were_lost(
+    composed: Composed, tmp_path: Path
+) -> None:
+    file, since = tmp_path / "pashe.dump", (datetime.now(UTC) - timedelta(days=1)).isoformat()[:19]
+    async with httpx.AsyncClient(base_url=composed.origin, timeout=20) as client:
+        await all_healthy(composed)
+        before = await sent(composed, client, "kept")
+        await referred_and_told(composed, client, before)
+        composed.pashe("backup", str(file))
+        assert "the stack is up" in composed.pashe("restore", str(file), code=1)
+        lost = await sent(composed, client, "lost")
+        composed.compose("down", "--timeout", "60", within=300)
+        for name in ("postgres", "kafka"):
+            assert not run("docker", "volume", "rm", f"{PROJECT}_{name}").returncode
+        composed.compose("up", "-d", "--no-build", "--wait", "postgres", within=300)
+        assert "begun anew" in composed.pashe("restore", str(file))
+        composed.compose("up", "-d", "--no-build", within=900)
+        await all_healthy(composed)
+        for service in SERVICES:
+            composed.pashe("replay", service, "--since", since)
+        await referred_and_told(composed, client, before)
+        await referred_and_told(composed, client, await sent(composed, client, "new"))
+    held = composed.ask("SELECT string_agg(case_id::text, ' ') FROM intake.cases").split()
+    assert before in held
+    assert lost not in held

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from services.intake.media.copies import Copies
@@ -203,7 +204,7 @@ async def test_after_an_erasure_no_copy_opens(album: Album) -> None:
         s=subject.subject_id,
     )
     assert left.wrapped_key is None
-    gone = replace(Subject(*left), wrapped_key=b"", commitment=b"")
+    gone = msgspec.structs.replace(Subject(*left), wrapped_key=b"", commitment=b"")
     with pytest.raises(VaultError):
         room.vault.open_parts(gone, f"attachment:{kept.attachment_id}", copied)
     with pytest.raises(Conflict):

@@ -204,6 +204,33 @@ async def test_an_older_backup_brings_back_nothing_that_was_erased(
         assert await kept(room, other) == {"personb", "reporter", "alleged"}
 
 
+async def test_a_backup_is_put_back_on_a_server_that_is_not_ours(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old.dump"
+    async with site.up() as room:
+        monkeypatch.setenv("PASHE_POSTGRES_URL", site.server.url())
+        await check_keys(room.engine, room.vault, room.now)
+        (case_id,) = await report(room, "a")
+        (gone,) = await report(room, "b")
+        code, said = pashe_at(site.home.path, "backup", str(old))
+        assert code == 0, said
+        await erase(room, gone)
+        path = tmp_path / "elsewhere" / "erasures.jsonl"
+        assert await write_list(room.engine, path) == 1
+        monkeypatch.setenv("ERASURES_FILE", str(path))
+        await report(room, "c")
+        code, said = pashe_at(site.home.path, "restore", str(old))
+        assert (code, "the stack is up: 1 connections" in said) == (1, True), said
+        await room.engine.dispose()
+        code, said = pashe_at(site.home.path, "restore", str(old))
+        assert code == 0, said
+        assert await kept(room, case_id) == {"personb", "reporter", "alleged"}
+        assert await kept(room, gone) == set()
+        (row,) = await site.run(("SELECT count(*) AS cases FROM intake.cases", ()))
+        assert row["cases"] == 2
+
+
 async def nothing_came_back(site: Site, room: Room, case_id: UUID, other: UUID) -> None:
     """See that each schema has erased the one case and kept the other."""
     assert await kept(room, case_id) == set()

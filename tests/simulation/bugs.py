@@ -29,11 +29,11 @@ def lost() -> Iterator[None]:
             is not None
             for r in rows
         )
-        if taken < len(rows):
-            self._missed.add(shard)
+        self._held.difference_update(row["id"] for row in rows[taken:])
         await producer.send_batch(builder, shard[0], partition=shard[1])
         self._acked.extend(rows[:taken])
-        self._wake.set()
+        self._busy.pop(shard, None)
+        self._wake_up()
 
     with patch.object(Relay, "_send", send):
         yield

@@ -49,12 +49,22 @@ async def append(s: Session, v: Values) -> list[Row]:
     return []
 
 
+def _is_new(row: Mapping[str, Any], since: Any, held: Any) -> bool:
+    return row["sent_at"] is None and row["created_at"] > since and row["id"] not in held
+
+
+async def glance(s: Session, v: Values) -> list[Row]:
+    found = [Row(row) for row in s.rows("outbox") if _is_new(row, v["1"], v["2"])]
+    found.sort(key=lambda row: (row["topic"], row["partition"], row["id"]))
+    return found[: v["3"]]
+
+
 async def read(s: Session, v: Values) -> list[Row]:
     shards = set(zip(v["1"], v["2"], strict=True))
     found: dict[Any, list[Row]] = {shard: [] for shard in sorted(shards)}
     for row in sorted(s.rows("outbox"), key=lambda r: r["id"]):
         mine = found.get((row["topic"], row["partition"]))
-        if mine is not None and row["sent_at"] is None and row["created_at"] > v["3"]:
+        if mine is not None and _is_new(row, v["3"], v["5"]):
             mine.append(Row(row))
     return [row for shard in found.values() for row in shard[: v["4"]]]
 
@@ -343,6 +353,7 @@ async def one(_s: Session, _v: Values) -> list[Row]:
 KERNEL: dict[str, Meaning] = {
     _beginning(outbox._HEADS): heads,
     _beginning(outbox._INSERT): append,
+    relay._GLANCE.strip(): glance,
     relay._READ.strip(): read,
     relay._MARK.strip(): mark,
     relay._BEAT.strip(): beat,

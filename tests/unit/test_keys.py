@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from uuid import uuid4
 
 import pyrage
 import pytest
+from msgspec.structs import replace
 
 from services.intake.keys.providers import (
     AgeKeys,
@@ -124,7 +124,7 @@ def test_the_newest_key_wraps_and_the_others_open() -> None:
     vault.ring.reload()
     assert vault.seal(uuid4(), "person", "b", {}).kek == fingerprint_of(NEW)
     assert vault.open(subject, subject.fields[0]) == "x"
-    anew = dataclasses.replace(subject, wrapped_key=vault.rewrap(subject), kek=fingerprint_of(NEW))
+    anew = replace(subject, wrapped_key=vault.rewrap(subject), kek=fingerprint_of(NEW))
     kept.remove(OLD)
     vault.ring.reload()
     assert vault.open(anew, anew.fields[0]) == "x"

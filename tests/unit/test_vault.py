@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from services.intake.vault import Vault, VaultError
 
@@ -31,11 +31,11 @@ def test_a_field_moved_to_another_name_version_subject_or_case_does_not_open() -
     other = vault.seal(CASE, "person", "b", {"name": "z"})
     name = subject.fields[0]
     wrong = [
-        (subject, dataclasses.replace(name, name="phone")),
-        (subject, dataclasses.replace(name, version=2)),
+        (subject, replace(name, name="phone")),
+        (subject, replace(name, version=2)),
         (other, name),
-        (dataclasses.replace(subject, case_id=uuid4()), name),
-        (subject, dataclasses.replace(name, ciphertext=name.ciphertext[:-1] + b"\x00")),
+        (replace(subject, case_id=uuid4()), name),
+        (subject, replace(name, ciphertext=name.ciphertext[:-1] + b"\x00")),
     ]
     for holder, field in wrong:
         with pytest.raises(VaultError):
@@ -52,11 +52,11 @@ def test_a_destroyed_subject_key_opens_nothing() -> None:
     vault = Vault(os.urandom(32))
     subject = vault.seal(CASE, "person", None, {"name": "x"})
     with pytest.raises(VaultError):
-        vault.open(dataclasses.replace(subject, wrapped_key=b""), subject.fields[0])
+        vault.open(replace(subject, wrapped_key=b""), subject.fields[0])
 
 
 def test_a_data_key_that_is_not_the_committed_one_is_refused() -> None:
     vault = Vault(os.urandom(32))
     subject = vault.seal(CASE, "person", None, {"name": "x"})
     with pytest.raises(VaultError, match="committed"):
-        vault.open(dataclasses.replace(subject, commitment=bytes(16)), subject.fields[0])
+        vault.open(replace(subject, commitment=bytes(16)), subject.fields[0])
