@@ -101,9 +101,8 @@ test-deploy: $(READY) ## Check image, Compose files, chart and gateway with the 
 	@$(PYTEST) tests/deploy -rs
 
 .PHONY: faults
-faults: $(READY) ## Try every fault under load; one table, kept in FOLDER (faults); then restore and upgrade
+faults: $(READY) ## Try every fault under load, then restore and upgrade; one table, kept in FOLDER (faults)
 	@.venv/bin/python -m tests.faults --out $(or $(FOLDER),faults) $(if $(ONLY),--only "$(ONLY)")
-	@$(if $(ONLY),,$(PYTEST) tests/faults/test_drill.py tests/faults/test_rolling.py -m long -s)
 
 .PHONY: faults-long
 faults-long: $(READY) ## Soak with random faults: SEED=… HOURS=… (1)

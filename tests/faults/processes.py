@@ -14,6 +14,8 @@ import psutil
 from tests.faults.scene import SERVICES, Named, family_of, gone, signal_all
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.faults.scene import Scene
 
 PARTS = (*SERVICES, "proxy", "accounts", "kafka", "postgres")
@@ -47,24 +49,26 @@ async def kill(scene: Scene, part: str, times: int) -> None:
         await scene.back(f"kill {part}", at, part, old=pid)
 
 
-async def term(scene: Scene, part: str) -> None:
-    """Ask a part to end; what it has in hand must be ended or given back."""
-    pid = await scene.pid(part)
-    at = time.monotonic()
-    signal_all([pid], ENDS.get(part, signal.SIGTERM))
-    await gone(pid, 60)
-    await scene.back(f"term {part}", at, part, old=pid)
+async def term(scene: Scene, parts: Sequence[str]) -> None:
+    """Ask parts to end, one after another; what each has in hand must be ended or given back."""
+    for part in parts:
+        pid = await scene.pid(part)
+        at = time.monotonic()
+        signal_all([pid], ENDS.get(part, signal.SIGTERM))
+        await gone(pid, 60)
+        await scene.back(f"term {part}", at, part, old=pid)
 
 
-async def freeze(scene: Scene, part: str, seconds: float = FROZEN) -> None:
-    """Stop a part where it stands, its connections open, and let it go on later."""
-    victims = await scene.family(part)
-    try:
-        signal_all(victims, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-    finally:
-        signal_all(victims, signal.SIGCONT)
-    await scene.back(f"freeze {part}", time.monotonic(), part)
+async def freeze(scene: Scene, parts: Sequence[str], seconds: float = FROZEN) -> None:
+    """Stop parts where they stand, one after another, and let each go on later."""
+    for part in parts:
+        victims = await scene.family(part)
+        try:
+            signal_all(victims, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+        finally:
+            signal_all(victims, signal.SIGCONT)
+        await scene.back(f"freeze {part}", time.monotonic(), part)
 
 
 async def freeze_holder(scene: Scene) -> None:
@@ -121,26 +125,24 @@ async def starve(scene: Scene) -> None:
     await scene.back("CPU shortage", time.monotonic(), *SERVICES)
 
 
-def _covers(what: str, part: str) -> str:
-    if part == "kafka":
-        return "brokers killed, frozen, restarted (one)"
-    if part == "postgres" and what != "term":
-        return "PostgreSQL killed" if what == "kill" else "PostgreSQL frozen"
-    return "kill -9 of every process" if what == "kill" else "SIGTERM of every process"
-
+_COVERS = {"kafka": "brokers killed, frozen, restarted (one)", "postgres": "PostgreSQL killed"}
+_EVERY = "kill -9 of every process"
 
 FAULTS = (
     *(
         Named(
-            f"kill -9 {p}", _covers("kill", p), partial(kill, part=p, times=1 if p in EDGE else 2)
+            f"kill -9 {p}",
+            _COVERS.get(p, _EVERY),
+            partial(kill, part=p, times=1 if p in EDGE else 2),
         )
         for p in PARTS
     ),
-    *(
-        Named(f"{ENDS.get(p, signal.SIGTERM).name} {p}", _covers("term", p), partial(term, part=p))
-        for p in PARTS
+    Named("SIGTERM each part", "SIGTERM of every process", partial(term, parts=PARTS)),
+    Named("freeze each service", "SIGTERM of every process", partial(freeze, parts=SERVICES)),
+    Named(
+        "freeze kafka", "brokers killed, frozen, restarted (one)", partial(freeze, parts=["kafka"])
     ),
-    *(Named(f"freeze {p}", _covers("freeze", p), partial(freeze, part=p)) for p in PARTS),
+    Named("freeze postgres", "PostgreSQL frozen", partial(freeze, parts=["postgres"])),
     Named(
         "relay's lock holder frozen beside a standby", "a relay's lock holder frozen", freeze_holder
     ),

@@ -26,7 +26,7 @@ THREE = "brokers killed, frozen, restarted (three)"
 async def restart_each(scene: Scene) -> None:
     """Restart one broker after another, each when the one before serves again."""
     for part in BROKERS:
-        await term(scene, part)
+        await term(scene, [part])
 
 
 async def kill_two(scene: Scene) -> None:
@@ -67,7 +67,7 @@ def _fill(path: str) -> None:
 
 FAULTS = (
     Named("kill -9 one of three brokers", THREE, partial(kill, part="kafka-1", times=2), "three"),
-    Named("freeze one of three brokers", THREE, partial(freeze, part="kafka-2"), "three"),
+    Named("freeze one of three brokers", THREE, partial(freeze, parts=["kafka-2"]), "three"),
     Named("restart three brokers in turn", THREE, restart_each, "three"),
     Named("kill -9 two of three brokers", THREE, kill_two, "three"),
     Named(
