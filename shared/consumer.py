@@ -47,8 +47,8 @@ SKIPS_EVERY: Final = 3.0
 HOLD_SLICE: Final = 45.0
 """Seconds to hold inside a handler before the batch is given back; far below the poll limit."""
 
-UNHURRIED: Final = 0.1
-"""Seconds as `pace` of a consumer of which nobody sees a tenth of a second."""
+UNHURRIED: Final = 0.25
+"""Seconds as `pace` of a consumer of which nobody sees a quarter of a second."""
 
 LONGEST_PAUSE: Final = 3.0
 """Seconds between two tries while the world is down."""

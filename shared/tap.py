@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 
 from shared import telemetry
 from shared.batch import hint_of
+from shared.fetching import keep_sessions
 from shared.kafka import PARTITIONS
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -148,6 +149,7 @@ class Tap:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await reader.start()
+                keep_sessions(reader)
                 ends = await reader.end_offsets(self._places)
             reader.assign(self._places)
             for place, end in ends.items():

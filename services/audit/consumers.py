@@ -21,6 +21,7 @@ from services.audit.domain import Arrival
 from shared import telemetry
 from shared.broker import make_broker
 from shared.events import STREAMS
+from shared.fetching import keep_sessions
 from shared.kafka import find_refusal
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -45,7 +46,7 @@ MAX_RECORDS: Final = 2000
 POLL_MS: Final = 1000
 """Length of one poll in milliseconds; it returns as soon as there is a record."""
 
-FILL: Final = 0.05
+FILL: Final = 0.2
 """Seconds to wait after a first record for more (DECISIONS 33)."""
 
 LONGEST_PAUSE: Final = 3.0
@@ -131,6 +132,7 @@ class AuditConsumer:
                     self._cluster = await cluster_id(self._kafka)
                     broker = self._make_broker()
                     await broker.start()
+                    keep_sessions(self._subscriber.consumer)
                     break
                 except Exception as error:  # noqa: BLE001  (Kafka may come later)
                     if why := await find_refusal(self._kafka):

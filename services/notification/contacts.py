@@ -7,9 +7,11 @@ send; a number is in no log, no row and no picture of an object.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, Protocol
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -20,14 +22,14 @@ from shared import telemetry
 from shared.text import PhoneInvalid, parse_phone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from services.notification.person_store import PersonNotice
 
 TIMEOUT: Final = 5.0
 """Seconds that intake has to answer."""
 
-PATH: Final = "/intake/v1/contacts/resolve"
+PATH: Final = "/intake/v1/contacts"
 
 _BY_NUMBER: Final = ("sms", "whatsapp", "call")
 
@@ -70,6 +72,20 @@ class Contacts(Protocol):
         """
         ...
 
+    async def sift(self, referrals: Sequence[UUID]) -> Sifted:
+        """Ask of which referrals no worker of their provider need hear, or not yet.
+
+        Never raises but for a cancel; whoever cannot be asked sifts nothing.
+        """
+        ...
+
+
+class Sifted(msgspec.Struct, frozen=True):
+    """Of some referrals: those of which nobody need hear, and those not known to intake yet."""
+
+    moot: tuple[UUID, ...] = ()
+    later: tuple[UUID, ...] = ()
+
 
 class _Answer(msgspec.Struct, frozen=True):
     decision: Literal["contact", "withheld"]
@@ -87,6 +103,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _decoder: Final = msgspec.json.Decoder(_Answer)
+_sifted: Final = msgspec.json.Decoder(Sifted)
 
 
 class IntakeContacts:
@@ -106,9 +123,6 @@ class IntakeContacts:
 
     async def resolve(self, notice: PersonNotice, ways: Sequence[str]) -> Answer:
         """Ask once; whatever is no answer in the agreed form is `Away`."""
-        headers = {"authorization": f"Bearer {self._token()}"}
-        if trace := telemetry.current_traceparent():
-            headers["traceparent"] = trace
         body = {
             "case_id": str(notice.case_id),
             "recipient": str(notice.recipient),
@@ -118,14 +132,27 @@ class IntakeContacts:
             "event_id": str(notice.event_id),
             "ways": list(ways),
         }
+        said = await self._post("resolve", body)
+        return said if isinstance(said, Away) else read_answer(said)
+
+    async def sift(self, referrals: Sequence[UUID]) -> Sifted:
+        """Ask once; whatever is no answer in the agreed form sifts nothing."""
+        said = await self._post("sift", {"referral_ids": [str(one) for one in referrals]})
+        if not isinstance(said, Away):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                return _sifted.decode(said)
+        return Sifted()
+
+    async def _post(self, what: str, body: Mapping[str, object]) -> bytes | Away:
+        headers = {"authorization": f"Bearer {self._token()}"}
+        if trace := telemetry.current_traceparent():
+            headers["traceparent"] = trace
         try:
             async with asyncio.timeout(self._timeout):
-                said = await self._client.post(PATH, json=body, headers=headers)
+                said = await self._client.post(f"{PATH}/{what}", json=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             return Away(type(error).__name__)
-        if said.status_code != httpx.codes.OK:
-            return Away(str(said.status_code))
-        return read_answer(said.content)
+        return said.content if said.status_code == httpx.codes.OK else Away(str(said.status_code))
 
     async def close(self) -> None:
         """Close what is open."""

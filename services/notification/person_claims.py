@@ -14,6 +14,7 @@ from services.notification.limits import HOUR, Begun
 from services.notification.person_store import COLUMNS, PersonNotice, notice_from
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from uuid import UUID
 
@@ -40,6 +41,54 @@ async def claim(
         {"notifier": notifier, "at": at, "until": until, "holder": holder, "n": limit},
     )
     return [(notice_from(row), row.lease) for row in rows]
+
+
+_UNSIFTED: Final = text(
+    "SELECT notice_id, referral_id FROM person_notices WHERE notifier = :notifier"
+    " AND state = 'waiting' AND recipient = 'provider' AND referral_id IS NOT NULL AND attempt = 0"
+    " AND due_at <= :soon AND useful_until > :at AND (leased_until IS NULL OR leased_until <= :at)"
+    " AND notice_id <> ALL (CAST(:sifted AS uuid[])) ORDER BY due_at LIMIT :n"
+)
+
+
+async def unsifted(
+    conn: AsyncConnection,
+    notifier: str,
+    at: datetime,
+    soon: datetime,
+    sifted: Collection[UUID],
+    limit: int,
+) -> dict[UUID, UUID]:
+    """Return notices to providers that are due by `soon`, untried and free; and their referrals."""
+    rows = await conn.execute(
+        _UNSIFTED,
+        {"notifier": notifier, "at": at, "soon": soon, "sifted": list(sifted), "n": limit},
+    )
+    return {row.notice_id: row.referral_id for row in rows}
+
+
+_FREE: Final = (
+    " WHERE notice_id = ANY (CAST(:ids AS uuid[])) AND state = 'waiting' AND attempt = 0"
+    " AND (leased_until IS NULL OR leased_until <= :at)"
+)
+
+
+async def drop_moot(conn: AsyncConnection, notices: Collection[UUID], at: datetime) -> None:
+    """Forget notices that were never tried: nobody was meant."""
+    await conn.execute(
+        text(f"DELETE FROM person_notices{_FREE}"),  # noqa: S608  (our own words)
+        {"ids": list(notices), "at": at},
+    )
+
+
+async def look_later(
+    conn: AsyncConnection, notices: Collection[UUID], at: datetime, until: datetime
+) -> None:
+    """Let notices that were never tried wait until then."""
+    await conn.execute(
+        text(f"UPDATE person_notices SET due_at = :until{_FREE}"),  # noqa: S608  (our own words)
+        {"ids": list(notices), "at": at, "until": until},
+    )
 
 
 _TAKE_TURN: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))")

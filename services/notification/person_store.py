@@ -93,7 +93,8 @@ _INSERT: Final = text(
     " type, happened_at, template, state, reason, useful_until, test, traceparent, waiting, soon,"
     " created_at, due_at, ended_at)"
     " SELECT i, m, p, c, r, e, y, h, x, z, w, u, t, k, a, s, CAST(:at AS timestamptz),"
-    " CASE WHEN z = 'waiting' THEN CAST(:at AS timestamptz) END,"
+    " CASE WHEN z = 'waiting' THEN CAST(:at AS timestamptz)"
+    "  + CASE p WHEN 'provider' THEN interval '1 second' ELSE interval '0' END END,"
     " CASE WHEN z = 'waiting' THEN NULL ELSE CAST(:at AS timestamptz) END"
     " FROM unnest(CAST(:i AS uuid[]), CAST(:m AS text[]), CAST(:p AS text[]), CAST(:c AS uuid[]),"
     " CAST(:r AS uuid[]), CAST(:e AS uuid[]), CAST(:y AS text[]), CAST(:h AS timestamptz[]),"
@@ -104,7 +105,10 @@ _INSERT: Final = text(
 
 
 async def insert(conn: AsyncConnection, notices: Sequence[PersonNotice], at: datetime) -> None:
-    """Add notices; what waits is due at once, the rest has ended already."""
+    """Add notices; what waits is due at once, the rest has ended already.
+
+    To a provider it is due in a second: until then many are sifted at once.
+    """
     await conn.execute(
         _INSERT,
         {

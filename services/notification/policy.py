@@ -165,6 +165,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return every event type at which a notifier plans something."""
         return frozenset(row.event for row in self.row if row.planner == notifier)
 
+    def may_tell(self, notifier: str, recipient: Recipient) -> bool:
+        """Say whether a notifier may ever send to such a recipient."""
+        return any(row.recipient is recipient and notifier in row.by for row in self.row)
+
     def senders(self, event: str, recipient: Recipient, since: str) -> tuple[str, ...]:
         """Return every notifier that may send this from `since` on, whatever the urgency."""
         rows = [row for row in self.row if (row.event, row.recipient) == (event, recipient)]

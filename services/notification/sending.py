@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from services.notification.contacts import Contacts
     from services.notification.limits import Begun, Limits
     from services.notification.person_store import PersonNotice
     from shared.outbox import Outbox
@@ -45,6 +46,12 @@ ASK_AGAIN: Final = (timedelta(minutes=3), timedelta(minutes=30), timedelta(hours
 OVERDUE: Final = timedelta(minutes=5)
 FORGOTTEN: Final = timedelta(hours=6)
 """So long after it was useful, or due, a notice that waits was forgotten by who should send it."""
+
+SIFT_AHEAD: Final = timedelta(seconds=1)
+"""How long before they are due notices to providers are sifted."""
+
+SIFTED: Final = 500
+"""Of how many at once intake is asked."""
 
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
@@ -114,6 +121,30 @@ class Sending:
                 conn, self._notifier, at, at + ASKING, self._holder, limit
             )
         return [Job(notice, lease) for notice, lease in found]
+
+    async def sift(self, contacts: Contacts, sifted: set[UUID]) -> None:
+        """Drop many notices to providers at once that have no worker here; `sifted` had their turn.
+
+        Those of whose referral intake does not know yet wait a little longer.
+        """
+        at = self._clock()
+        while True:
+            async with self._engine.connect() as conn:
+                found = await person_claims.unsifted(
+                    conn, self._notifier, at, at + SIFT_AHEAD, sifted, SIFTED
+                )
+            if not found:
+                return
+            told = await contacts.sift(list(found.values()))
+            moot, later = frozenset(told.moot), frozenset(told.later)
+            async with self._engine.begin() as conn:
+                ids = [notice for notice, referral in found.items() if referral in moot]
+                await person_claims.drop_moot(conn, ids, at)
+                ids = [notice for notice, referral in found.items() if referral in later]
+                await person_claims.look_later(conn, ids, at, at + FIRST_PAUSE)
+            sifted |= {n for n, r in found.items() if r not in moot and r not in later}
+            if len(found) < SIFTED or not (moot or later):
+                return
 
     async def begin(self, job: Job, mark: bytes) -> Begun:
         """Commit that a notice is in flight; only after `yes` may it be sent, once."""

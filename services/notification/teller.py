@@ -18,6 +18,7 @@ from shared.telemetry import Log
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from uuid import UUID
 
     from services.notification.carrier import Carrier, Message
     from services.notification.contacts import Contacts
@@ -36,6 +37,12 @@ HOUSE: Final = timedelta(seconds=5)
 
 GRACE: Final = timedelta(seconds=3)
 """What sends under way get when the process stops; what is left in flight becomes unknown."""
+
+SIFT_EVERY: Final = 0.5
+"""Seconds between two looks at notices that are none."""
+
+REMEMBERED: Final = 2000
+"""Notices that are remembered as sifted."""
 
 FULL_PAUSE: Final = timedelta(minutes=1)
 CROWDED_PAUSE: Final = timedelta(minutes=20)
@@ -72,6 +79,9 @@ class Teller(Crew):
         self._clock = clock
         self._brake = Brake()
         self._under_way = 0
+        self._sifts = policy.may_tell(sending.notifier, Recipient.PROVIDER)
+        self._sifted: set[UUID] = set()
+        self._sift_at = 0.0
 
     async def free_mine(self) -> None:
         """Free what waits; what this replica had in flight is unknown."""
@@ -79,6 +89,11 @@ class Teller(Crew):
 
     async def fill(self) -> None:
         """Tell as many persons as the lane has room for and the brake allows."""
+        if self._sifts and time.monotonic() >= self._sift_at:
+            self._sift_at = time.monotonic() + SIFT_EVERY
+            if len(self._sifted) > REMEMBERED:
+                self._sifted.clear()
+            await self._sending.sift(self._contacts, self._sifted)
         allowed = self._brake.room(LANE, self._clock())
         telemetry.SMS_BRAKED.labels(self._sending.notifier).set(0 if allowed == LANE else 1)
         room = allowed - self._under_way

@@ -130,7 +130,7 @@ async def follow(
             for seq, kind, body in found:
                 yield ServerSentEvent(body, id=str(seq), event=kind, sep="\n")
                 after = seq
-            if not found:
+            if len(found) < PAGE:  # what came since the read has rung
                 await grown.wait()
 
 

@@ -1,8 +1,8 @@
-"""`POST /intake/v1/contacts/resolve`: the one synchronous call between services (DECISIONS 18)."""
+"""`POST /intake/v1/contacts/…`: the one synchronous question between services (DECISIONS 18)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from pydantic import Field
 from services.intake import store as cases
 from services.intake.casework.store import attempts_of, is_unchecked
 from services.intake.casework.tasks import most_urgent
+from services.intake.contacts import workers_store
 from services.intake.contacts.of_provider import reach_provider
 from services.intake.contacts.on_duty import reach_on_duty, reach_supervisor
 from services.intake.contacts.resolve import TIMEZONE, Reach, Withheld, resolve_contact
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from shared.runtime import Service
 
 
+MOST_SIFTED: Final = 500
+"""Referrals in one question at most."""
+
+
 class ResolveIn(Model):
     """Whom a notice is for, what it is (the name of its template), and the ways it may go.
 
@@ -54,6 +59,12 @@ class ResolveIn(Model):
     ways: list[Literal["sms", "whatsapp", "call", "push", "email"]] = Field(
         ["sms"], min_length=1, max_length=5
     )
+
+
+class SiftIn(Model):
+    """Referrals whose providers are to hear of them."""
+
+    referral_ids: list[UUID] = Field(min_length=1, max_length=MOST_SIFTED)
 
 
 def make_router(
@@ -91,6 +102,21 @@ def make_router(
                     "urgency": answer["urgency"],
                 }
         service.waker.wake()
+        return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
+
+    @router.post("/contacts/sift", response_model=None, openapi_extra=body_of(SiftIn))
+    async def sift(
+        request: Request,
+        caller: Annotated[Caller, Depends(require(Role.SERVICE))],  # noqa: ARG001
+    ) -> Response:
+        """Answer of which referrals no worker need hear (`moot`), or not yet (`later`).
+
+        Most providers have a system, and no worker who hears by us: asked at once, for many.
+        """
+        body = await read_body(request, SiftIn)
+        async with service.flow.begin() as conn:
+            found = await workers_store.sift(conn, body.referral_ids)
+        answer = {"moot": found.moot, "later": found.later}
         return JSONResponse(msgspec.to_builtins(answer), headers={"Cache-Control": "no-store"})
 
     return router

@@ -107,6 +107,37 @@ async def standing_of(conn: AsyncConnection, referral_id: UUID) -> Standing | No
     return None if row is None else Standing(row.state, row.provider_id, row.urgency)
 
 
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Of some referrals: those of which no worker need hear, and those not known well enough."""
+
+    moot: list[UUID]
+    later: list[UUID]
+
+
+async def sift(conn: AsyncConnection, referrals: Sequence[UUID]) -> Sifted:
+    """Tell apart, of referrals whose providers are to hear of them, those that are moot.
+
+    Moot: the provider has no worker here, or the referral waits for no answer any more. Later: it
+    is not known here yet that a provider has it.
+    """
+    rows = await conn.execute(
+        text(
+            "SELECT t.id, r.state IS NULL OR r.provider_id IS NULL"
+            "  OR r.state IN ('planned', 'waiting') AS later"
+            " FROM unnest(CAST(:r AS uuid[])) AS t (id)"
+            " LEFT JOIN case_referrals r ON r.referral_id = t.id"
+            " WHERE r.state IS DISTINCT FROM 'assigned' OR r.provider_id IS NULL OR NOT EXISTS"
+            " (SELECT 1 FROM provider_numbers n WHERE n.provider_id = r.provider_id)"
+        ),
+        {"r": list(referrals)},
+    )
+    found = rows.all()
+    return Sifted(
+        [row.id for row in found if not row.later], [row.id for row in found if row.later]
+    )
+
+
 async def without_worker(conn: AsyncConnection, referrals: Collection[UUID]) -> set[UUID]:
     """Return those of some referrals whose provider has no worker here."""
     rows = await conn.execute(
