@@ -296,6 +296,7 @@ class Centre:
                 (relay_module, "AIOKafkaProducer", lambda **_: Producer(self.broker)),
                 (relay_module, "find_refusal", not_refused),
                 (tap_module, "AIOKafkaConsumer", lambda **_: Consumer(self.broker)),
+                (tap_module, "keep_sessions", lambda _: None),
             ]
             for module, name, thing in told:
                 stack.enter_context(patch.object(module, name, thing))
