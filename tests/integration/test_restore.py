@@ -225,7 +225,7 @@ async def test_a_backup_is_put_back_on_a_server_that_is_not_ours(
         await room.engine.dispose()
         code, said = pashe_at(site.home.path, "restore", str(old))
         assert code == 0, said
-        assert await kept(room, case_id) == {"personb", "reporter", "alleged"}
+        assert await kept(room, case_id) == {"persona", "reporter", "alleged"}
         assert await kept(room, gone) == set()
         (row,) = await site.run(("SELECT count(*) AS cases FROM intake.cases", ()))
         assert row["cases"] == 2

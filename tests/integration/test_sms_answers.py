@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from services.intake.channels.sms.replies import words_of
 from services.notification.templates import load_templates
+from shared.access import service_token
 from shared.answer_code import answer_code
 from shared.vocabulary import Role
 from tests.integration.test_access import a_referral
@@ -95,6 +96,18 @@ async def test_a_worker_hears_by_sms_what_is_asked_and_the_code_to_answer_by(
             )
             await eventually(lambda: text in desk.texts("+8801712000099"), 60, "the worker's text")
             assert desk.texts("+8801712000099").count(text) == 1
+            seed = (whole_stack.home / "keys/notification/signing.key").read_text("ascii")
+            service = service_token(bytes.fromhex(seed), "notification")
+            unknown, (other, _) = str(uuid4()), await a_referral(whole_stack, "legal_aid")
+            asked = {"referral_ids": [str(referral_id), unknown, str(other)]}
+            path, by = "/intake/v1/contacts/sift", {"authorization": f"Bearer {service}"}
+            assert http.post(path, json=asked, headers=desk.coordinator).status_code == 403
+
+            def sifted() -> bool:
+                told = http.post(path, json=asked, headers=by).raise_for_status().json()
+                return bool(told == {"moot": [str(other)], "later": [unknown]})
+
+            await eventually(sifted, 30, "what intake says of the three")
         finally:
             for provider in known:
                 http.delete(f"/intake/v1/contacts/providers/{provider}", headers=desk.coordinator)

@@ -722,6 +722,38 @@ async def test_a_provider_gets_its_code_or_the_other_way_or_is_none_of_ours(
     await trial.become([ids[1]], ("withheld", "no-worker", 1))
 
 
+async def test_notices_to_providers_without_a_worker_are_sifted_out_many_at_once(
+    trial: Trial,
+) -> None:
+    trial.notifier, trial.limits = "provider", load_limits()["provider"]
+    ids = await trial.add(*(str(uuid4()) for _ in range(40)), template="answer_asked")
+
+    async def referrals() -> dict[str, str]:
+        async with trial.engine.connect() as conn:
+            rows = await conn.exec_driver_sql(
+                "SELECT notice_id::text AS id, referral_id::text AS referral FROM person_notices"
+            )
+            return {row.id: row.referral for row in rows}
+
+    about = await referrals()
+    trial.desk.moot = {about[one] for one in ids[:35]}
+    trial.desk.later = {about[one] for one in ids[35:38]}
+    trial.start("a")
+    await eventually(lambda: len(trial.gateway.got) == 2, 60, "those who have a worker told")
+
+    async def left() -> bool:
+        return set(await referrals()) == set(ids[35:])
+
+    await eventually(left, 60, "those without a worker forgotten")
+    await trial.become(ids[35:], *[("waiting", None, 0)] * 3, *[("sent", None, 1)] * 2)
+    assert [len(asked) for asked in trial.desk.sifted] == [40]
+    assert len(trial.desk.got) == 2, "nobody else was asked for one by one"
+    trial.desk.later.clear()
+    trial.at += timedelta(seconds=6)
+    await trial.become(ids[35:], *[("sent", None, 1)] * 5)
+    assert sorted(trial.desk.sifted[-1]) == sorted(about[one] for one in ids[35:38])
+
+
 async def test_what_a_gateway_says_late_is_not_said_of_the_way_that_has_it_since(
     trial: Trial,
 ) -> None:

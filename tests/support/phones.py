@@ -104,11 +104,15 @@ class Gateway(_Server):
         return [form["text"] for form in self.got if form["to"] == number]
 
 
+_SIFTED = ("moot", "later")
+
+
 @dataclass(slots=True)
 class Desk(_Server):
     """Plays `POST /intake/v1/contacts/resolve`: everybody has a number unless told otherwise.
 
-    `answers` are for a case, `otherwise` is for all of which none is told.
+    `answers` are for a case, `otherwise` is for all of which none is told; `moot` and `later` are
+    what it says of referrals when it is asked for many at once, `sifted` what it was asked.
     """
 
     numbers: dict[str, str] = field(default_factory=dict)
@@ -116,6 +120,9 @@ class Desk(_Server):
     otherwise: dict[str, Any] | None = None
     before: Callable[[dict[str, Any]], Awaitable[None]] | None = None
     down: bool = False
+    moot: set[str] = field(default_factory=set)
+    later: set[str] = field(default_factory=set)
+    sifted: list[list[str]] = field(default_factory=list)
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def number(self, case_id: str) -> str:
@@ -124,8 +131,17 @@ class Desk(_Server):
             self.numbers[case_id] = f"+88017{next(_numbers):08}"
         return self.numbers[case_id]
 
+    def _sift(self, referrals: list[str]) -> bytes:
+        if self.down:
+            return said(503)
+        self.sifted.append(referrals)
+        told = {name: [r for r in referrals if r in getattr(self, name)] for name in _SIFTED}
+        return said(200, "content-type: application/json", body=json.dumps(told))
+
     async def reply(self, request: Request) -> bytes:
         asked = json.loads(request.body)
+        if "referral_ids" in asked:
+            return self._sift(asked["referral_ids"])
         self.got.append((request.head, asked))
         if self.before is not None:
             await self.before(asked)
