@@ -46,7 +46,7 @@ MAX_RECORDS: Final = 2000
 POLL_MS: Final = 1000
 """Length of one poll in milliseconds; it returns as soon as there is a record."""
 
-FILL: Final = 0.2
+FILL: Final = 0.05
 """Seconds to wait after a first record for more (DECISIONS 33)."""
 
 LONGEST_PAUSE: Final = 3.0
