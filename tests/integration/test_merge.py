@@ -63,7 +63,9 @@ def settled(desk: Desk, case_id: str) -> bool:
         provider = desk.stack.bearer(Role.PROVIDER_SYSTEM, referral["provider_id"])
         path = f"/referral/v1/referrals/{referral['referral_id']}/accept"
         desk.http.post(path, json={}, headers=provider).raise_for_status()
-    return referral["state"] == "accepted" and bool(notices(desk, case_id))
+    told = {template for _, template, _ in notices(desk, case_id)}
+    # the provider has no worker who hears by us: that notice is none, and soon gone
+    return referral["state"] == "accepted" and bool(told) and "answer_asked" not in told
 
 
 def stands(desk: Desk, case_id: str) -> dict[str, Any]:
