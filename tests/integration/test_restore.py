@@ -204,6 +204,7 @@ async def test_an_older_backup_brings_back_nothing_that_was_erased(
         assert await kept(room, other) == {"personb", "reporter", "alleged"}
 
 
+@pytest.mark.slow
 async def test_a_backup_is_put_back_on_a_server_that_is_not_ours(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
