@@ -102,6 +102,7 @@ def back_up(file: File) -> None:
     if file.exists():
         message = f"{file} exists already: nothing is overwritten"
         raise StackError(message)
+    make_home(home)
     url, draft = admin_url(), file.with_name(f".{file.name}.{os.getpid()}")
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
