@@ -307,11 +307,12 @@ async def test_a_backup_is_restored_after_database_and_broker_were_lost(
         composed.pashe("backup", str(file))
         assert "the stack is up" in composed.pashe("restore", str(file), code=1)
         lost = await sent(composed, client, "lost")
+        await referred_and_told(composed, client, lost)
         composed.compose("down", "--timeout", "60", within=300)
         for name in ("postgres", "kafka"):
             assert not run("docker", "volume", "rm", f"{PROJECT}_{name}").returncode
         composed.compose("up", "-d", "--no-build", "--wait", "postgres", within=300)
-        assert "begun anew" in composed.pashe("restore", str(file))
+        assert "Restored" in composed.pashe("restore", str(file))
         composed.compose("up", "-d", "--no-build", within=900)
         await all_healthy(composed)
         for service in SERVICES:
