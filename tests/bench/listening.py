@@ -20,7 +20,7 @@ from tests.support.receiver import Receiver
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from tests.bench.site import Site
     from tests.support.receiver import Received
@@ -64,10 +64,12 @@ class Ear:
 
 
 @asynccontextmanager
-async def streaming(site: Site, providers: Iterable[str]) -> AsyncIterator[Ear]:
-    """Follow the feeds of providers from their beginning, so that nothing is missed."""
-    ear = Ear()
-    tasks = [asyncio.create_task(_follow(site, provider, ear)) for provider in providers]
+async def streaming(
+    site: Site, providers: Iterable[str], after: Mapping[str, int] | None = None
+) -> AsyncIterator[Ear]:
+    """Follow the feeds of providers, from their beginning or `after`, so that nothing is missed."""
+    ear, since = Ear(), after or {}
+    tasks = [asyncio.create_task(_follow(site, p, ear, since.get(p, 0))) for p in providers]
     try:
         yield ear
         for task in tasks:
@@ -79,9 +81,9 @@ async def streaming(site: Site, providers: Iterable[str]) -> AsyncIterator[Ear]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _follow(site: Site, provider: str, ear: Ear) -> None:
+async def _follow(site: Site, provider: str, ear: Ear, after: int) -> None:
     headers = site.bearer(Role.PROVIDER_SYSTEM, provider)
-    path = "/referral/v1/referrals/stream"
+    path = f"/referral/v1/referrals/stream?after={after}"
     async for data in events(site.urls["referral"], path, headers):
         told = _streamed.decode(data)
         if told.type == HEARD:
@@ -165,9 +167,10 @@ async def flooding(site: Site, provider: str, lanes: int) -> AsyncIterator[list[
 
 @dataclass(slots=True)
 class Sent:
-    """When each referral's report was accepted."""
+    """When each referral's report was accepted, and how long each answer took."""
 
     at: dict[str, float] = field(default_factory=dict)
+    took: list[float] = field(default_factory=list)
     refused: int = 0
 
 
@@ -185,8 +188,10 @@ async def send(
     begun = time.perf_counter()
 
     async def one(wire: Wire) -> None:
+        started = time.perf_counter()
         answer = await wire.send(next(rendered))
         accepted = time.perf_counter()
+        sent.took.append(accepted - started)
         free.put_nowait(wire)
         if answer.status == 201:
             case_id = msgspec.json.decode(answer.body)["case_ids"][0]

@@ -95,11 +95,21 @@ class Site:
 
     async def report(self, body: bytes) -> str:
         """Send a partner's report; return the id of its case."""
+        return str((await self.submit(body))["case_ids"][0])
+
+    async def submit(self, body: bytes) -> Mapping[str, Any]:
+        """Send a partner's report; return the answer.
+
+        Raises:
+            WireError: it was not taken.
+
+        """
         answer = await ask(self.urls["intake"], post(PATH, self.partner(), body))
         if answer.status != 201:
             message = f"the report was not taken: {answer.status} {answer.body[:300]!r}"
             raise WireError(message)
-        return str(msgspec.json.decode(answer.body)["case_ids"][0])
+        taken: Mapping[str, Any] = msgspec.json.decode(answer.body)
+        return taken
 
     async def provider_of(self, body: bytes) -> str:
         """Send a report and return to which provider it goes."""

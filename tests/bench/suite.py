@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.topics import provision_topics
-from tests.bench import chain, consumer, history, intake, isolation, latency, routing
+from tests.bench import chain, consumer, growth, history, intake, isolation, latency, routing
 from tests.bench.servers import Platform
 from tests.bench.telling import Told
 from tests.support.platform import embedded
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from tests.bench.figures import Figure
 
-NAMES: Final = ("intake", "consumer", "routing", "history", "chain", "latency", "isolation")
+NAMES: Final = (
+    *("intake", "consumer", "routing", "history"),
+    *("chain", "latency", "isolation", "growth"),
+)
 """The benches, in the order in which they run."""
 
 TRACED: Final = "0.01"
@@ -82,6 +85,11 @@ def run_all(
         with stack(folder / "beside", isolation.rules_beside()) as site:
             plan = isolation.QUICK if quick else isolation.Plan()
             keep("isolation", isolation.run(site, folder, plan, Told("isolation", say)))
+    if "growth" in names:
+        say({"event": "start", "text": "a stack whose past grows"})
+        with stack(folder / "grown") as site:
+            plan_of = growth.QUICK if quick else growth.Plan()
+            keep("growth", growth.run(site, plan_of, Told("growth", say)))
     return found
 
 

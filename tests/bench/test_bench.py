@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench import chain, consumer, history, intake, isolation, latency, routing
+from tests.bench import chain, consumer, growth, history, intake, isolation, latency, routing
+from tests.bench.filling import broken, superuser
 from tests.bench.servers import Platform
-from tests.bench.suite import NAMES, run_all
+from tests.bench.suite import NAMES, run_all, stack
 from tests.bench.telling import Told, lines
 
 if TYPE_CHECKING:
@@ -71,6 +72,15 @@ def test_rules_and_webhooks_fail_beside_others(bench_stack: Stack, tmp_path: Pat
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+async def test_the_same_work_is_measured_at_two_sizes_of_the_past(tmp_path: Path) -> None:
+    with stack(tmp_path / "grown") as running:
+        seen(await growth.measure(running, growth.SMOKE, Told("growth")), 18)
+        async with superuser(running) as conn:
+            assert await conn.fetchval("SELECT count(*) FROM intake.cases") >= 1000
+            assert await broken(conn) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_all_in_full(tmp_path: Path) -> None:
     assert run_all(NAMES, tmp_path, lines, quick=False)

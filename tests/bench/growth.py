@@ -1,0 +1,263 @@
+"""Growth: what the same work takes with ten times the past.
+
+At each size of the past, some rounds of: partners' reports at a steady rate, until the answer and
+until the provider's stream; and reads one after the other, of each kind in turn. A figure is the
+last size against the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import uvloop
+
+from shared.paging import encode_cursor
+from shared.vocabulary import Role
+from tests.bench.figures import Figure, percentile
+from tests.bench.filling import SPAN, Filling, superuser
+from tests.bench.latency import providers_of
+from tests.bench.listening import latencies, send, streaming
+from tests.bench.reports import NEED, bodies
+from tests.bench.site import Site
+from tests.bench.wire import Wire, WireError, post, request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    import asyncpg
+
+    from tests.bench.telling import Told
+    from tests.support.stack import Stack
+
+FLOOR, AMBITIOUS = 1.3, 1.1
+"""Times as long, at ten times the past."""
+
+PAGE: Final = 50
+"""Entries of a feed's last page."""
+
+STREAM: Final = "report accepted to its provider's stream"
+ANSWER: Final = "a report answered"
+
+_SOME: Final = """
+SELECT case_id FROM intake.cases WHERE status = 'closed' ORDER BY random() LIMIT $1
+"""
+_HEADS: Final = "SELECT provider_id, seq FROM referral.feeds WHERE provider_id = ANY($1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cases at each size, made of `seed` real ones over `places`; and a round of measuring.
+
+    A round is `rate` reports a second for `seconds` after `warm`, and `reads` of each kind, of
+    `fresh` new cases where it is about those.
+    """
+
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    seed: int = 500
+    places: int = 32
+    need: str = NEED
+    rounds: int = 3
+    rate: float = 10.0
+    seconds: float = 20.0
+    warm: float = 5.0
+    reads: int = 300
+    fresh: int = 20
+
+
+QUICK = Plan(sizes=(10_000, 100_000))
+SMOKE = Plan(
+    sizes=(300, 1000), seed=60, places=4, rounds=1, seconds=2.0, warm=1.0, reads=10, fresh=4
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    """At one size, by what was measured: the times of each round in seconds."""
+
+    cases: int
+    rounds: dict[str, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
+
+    def ms(self, what: str, part: float) -> float:
+        """Return the middle of the rounds' percentiles, in milliseconds."""
+        return statistics.median(percentile(one, part) for one in self.rounds[what]) * 1e3
+
+
+@dataclass(slots=True)
+class Bench:
+    """A stack whose past grows, and what is measured of it."""
+
+    site: Site
+    conn: asyncpg.Connection[Any]
+    plan: Plan
+    providers: list[str]
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+    async def seed(self) -> None:
+        """Send what is multiplied: half of it is released by its rule, half waits for a person."""
+        plan = self.plan
+        for kind in ("released", "told"):
+            made = bodies(kind, 1, plan.seed // 2, plan.places, plan.need)
+            sent = await send(self.site, made, plan.need, plan.rate, len(made) / plan.rate)
+            if sent.refused:
+                message = f"{sent.refused} reports were refused"
+                raise RuntimeError(message)
+        await self.site.settled(120)
+
+    async def round(self, seen: Seen) -> None:
+        """Measure once at the present size."""
+        plan, stamp = self.plan, time.time_ns() % 1_000_000
+        heads = dict(await self.conn.fetch(_HEADS, self.providers))
+        made = bodies("released", stamp, 200, plan.places, plan.need)
+        async with streaming(self.site, self.providers, heads) as ear:
+            await latencies(await send(self.site, made, plan.need, plan.rate, plan.warm), ear)
+            sent = await send(self.site, made, plan.need, plan.rate, plan.seconds)
+            seen.rounds[STREAM].append(await latencies(sent, ear))
+        seen.rounds[ANSWER].append(sorted(sent.took))
+        new = [await self.site.submit(body) for body in made[: plan.fresh]]
+        await self.site.settled(60)
+        old = await self.conn.fetch(_SOME, plan.reads)
+        heads = dict(await self.conn.fetch(_HEADS, self.providers))
+        kinds = self._reads([row["case_id"] for row in old], new, heads)
+        for what, times in (await self._read(kinds)).items():
+            seen.rounds[what].append(sorted(times))
+
+    def _reads(
+        self, old: Sequence[UUID], new: Sequence[Mapping[str, Any]], heads: Mapping[str, int]
+    ) -> dict[str, tuple[str, Iterator[bytes]]]:
+        """Return each kind of read: at which service, and its requests."""
+        site, chance = self.site, self.chance
+        mine = site.bearer(Role.COORDINATOR)
+        theirs = {name: site.bearer(Role.PROVIDER_SYSTEM, name) for name in heads}
+
+        def of(path: str, cases: Sequence[object]) -> Iterator[bytes]:
+            while True:
+                yield request("GET", f"{path}{chance.choice(cases)}", mine)
+
+        def pages() -> Iterator[bytes]:
+            while True:
+                name = chance.choice(list(heads))
+                after = encode_cursor([0, max(0, heads[name] - PAGE)])
+                path = f"/referral/v1/referrals?limit={PAGE}&after={after}"
+                yield request("GET", path, theirs[name])
+
+        def receipts() -> Iterator[bytes]:
+            while True:
+                body = msgspec.json.encode({"receipt": chance.choice(new)["receipt"]})
+                yield post("/intake/v1/receipts/status", {}, body)
+
+        cases = [one["case_ids"][0] for one in new]
+        case, referrals = "/intake/v1/cases/", "/referral/v1/referrals?case_id="
+        return {
+            "the coordinator's tasks": ("intake", of("/intake/v1/tasks", [""])),
+            "an old case": ("intake", of(case, old)),
+            "a new case": ("intake", of(case, cases)),
+            "the referrals of an old case": ("referral", of(referrals, old)),
+            "the referrals of a new case": ("referral", of(referrals, cases)),
+            "the last page of a provider's feed": ("referral", pages()),
+            "the status of a receipt": ("intake", receipts()),
+        }
+
+    async def _read(
+        self, kinds: Mapping[str, tuple[str, Iterator[bytes]]]
+    ) -> dict[str, list[float]]:
+        """Ask each kind in turn, again and again; a few times first that do not count.
+
+        Raises:
+            WireError: something was not answered 200.
+
+        """
+        wires = {name: await Wire.open(self.site.urls[name]) for name, _ in kinds.values()}
+        taken: dict[str, list[float]] = {what: [] for what in kinds}
+        warm = max(2, self.plan.reads // 10)
+        try:
+            for number in range(warm + self.plan.reads):
+                for what, (service, asked) in kinds.items():
+                    rendered, begun = next(asked), time.perf_counter()
+                    answer = await wires[service].send(rendered)
+                    if answer.status != 200:
+                        message = f"{what}: {answer.status} {answer.body[:200]!r}"
+                        raise WireError(message)
+                    if number >= warm:
+                        taken[what].append(time.perf_counter() - begun)
+        finally:
+            for wire in wires.values():
+                wire.close()
+        return taken
+
+
+async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
+    """Let the past grow and measure at each size; the stack keeps it."""
+    site = Site.of(stack)
+    each = 1 + plan.rounds
+    total = 1 + each * len(plan.sizes)
+    told.step(0, total, f"{plan.seed:,} real reports")
+    found: list[Seen] = []
+    async with superuser(stack) as conn:
+        providers = sorted(set((await providers_of(site, plan.need, plan.places)).values()))
+        bench = Bench(site, conn, plan, providers)
+        await bench.seed()
+        filling = await Filling.begin(conn, max(plan.sizes))
+        for number, size in enumerate(plan.sizes):
+            done = 1 + each * number
+
+            def tell(share: float, done: int = done, size: int = size) -> None:
+                told.step(done + share, total, f"a past of {size:,} cases")
+
+            tell(0)
+            seen = Seen(await filling.until(size, tell))
+            await site.settled(120)
+            for turn in range(plan.rounds):
+                told.step(done + 1 + turn, total, f"measuring at {size:,}, round {turn + 1}")
+                await bench.round(seen)
+            found.append(seen)
+    told.step(total, total, "done")
+    return figures_of(found, plan)
+
+
+def figures_of(found: Sequence[Seen], plan: Plan) -> list[Figure]:
+    """Return the last size against the one before, of each thing its p50 and p99."""
+    before, last = found[-2:]
+    notes = [
+        f"{plan.rate:g} reports a second for {plan.seconds:g} s, {plan.reads} reads of each kind",
+        f"the middle of {plan.rounds} rounds",
+        f"the past is {plan.seed} reports over {plan.places} places, copied over {SPAN.days} days",
+        "half of them were released by their rule; the copies are closed and delivered",
+    ]
+    told = []
+    for what in last.rounds:
+        values = "; ".join(
+            f"{one.cases:,}: {one.ms(what, 0.5):.1f} / {one.ms(what, 0.99):.1f}" for one in found
+        )
+        for part, share in (("p50", 0.5), ("p99", 0.99)):
+            ours, peer = last.ms(what, share), before.ms(what, share)
+            ratio = ours / peer
+            told.append(
+                Figure(
+                    bench="growth",
+                    what=f"{what}, {part}, at {last.cases:,} cases",
+                    unit="ms",
+                    ours=ours,
+                    peer=peer,
+                    peer_is=f"at {before.cases:,}",
+                    ratio=(ratio, ratio, ratio),
+                    floor=FLOOR,
+                    ambitious=AMBITIOUS,
+                    least=False,
+                    notes=[*notes, f"{what}, cases: p50 / p99 in ms: {values}"],
+                )
+            )
+    return told
+
+
+def run(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
+    """Measure on a loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measure(stack, plan, told))
