@@ -22,7 +22,6 @@ from shared.paging import encode_cursor
 from shared.vocabulary import Role
 from tests.bench.figures import Figure, percentile
 from tests.bench.filling import SPAN, Filling, superuser
-from tests.bench.latency import providers_of
 from tests.bench.listening import latencies, send, streaming
 from tests.bench.reports import NEED, bodies
 from tests.bench.site import Site
@@ -49,7 +48,7 @@ ANSWER: Final = "a report answered"
 _SOME: Final = """
 SELECT case_id FROM intake.cases WHERE status = 'closed' ORDER BY random() LIMIT $1
 """
-_HEADS: Final = "SELECT provider_id, seq FROM referral.feeds WHERE provider_id = ANY($1)"
+_HEADS: Final = "SELECT provider_id, seq FROM referral.feeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,6 @@ class Bench:
     site: Site
     conn: asyncpg.Connection[Any]
     plan: Plan
-    providers: list[str]
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def seed(self) -> None:
@@ -114,9 +112,9 @@ class Bench:
     async def round(self, seen: Seen) -> None:
         """Measure once at the present size."""
         plan, stamp = self.plan, time.time_ns() % 1_000_000
-        heads = dict(await self.conn.fetch(_HEADS, self.providers))
+        heads = dict(await self.conn.fetch(_HEADS))
         made = bodies("released", stamp, 200, plan.places, plan.need)
-        async with streaming(self.site, self.providers, heads) as ear:
+        async with streaming(self.site, heads, heads) as ear:
             await latencies(await send(self.site, made, plan.need, plan.rate, plan.warm), ear)
             sent = await send(self.site, made, plan.need, plan.rate, plan.seconds)
             seen.rounds[STREAM].append(await latencies(sent, ear))
@@ -124,7 +122,7 @@ class Bench:
         new = [await self.site.submit(body) for body in made[: plan.fresh]]
         await self.site.settled(60)
         old = await self.conn.fetch(_SOME, plan.reads)
-        heads = dict(await self.conn.fetch(_HEADS, self.providers))
+        heads = dict(await self.conn.fetch(_HEADS))
         kinds = self._reads([row["case_id"] for row in old], new, heads)
         for what, times in (await self._read(kinds)).items():
             seen.rounds[what].append(sorted(times))
@@ -201,8 +199,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
     told.step(0, total, f"{plan.seed:,} real reports")
     found: list[Seen] = []
     async with superuser(stack) as conn:
-        providers = sorted(set((await providers_of(site, plan.need, plan.places)).values()))
-        bench = Bench(site, conn, plan, providers)
+        bench = Bench(site, conn, plan)
         await bench.seed()
         filling = await Filling.begin(conn, max(plan.sizes))
         for number, size in enumerate(plan.sizes):

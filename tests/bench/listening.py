@@ -82,12 +82,15 @@ async def streaming(
 
 
 async def _follow(site: Site, provider: str, ear: Ear, after: int) -> None:
+    """Hear a feed; when the server ends the stream, as a busy one does, go on where it was."""
     headers = site.bearer(Role.PROVIDER_SYSTEM, provider)
-    path = f"/referral/v1/referrals/stream?after={after}"
-    async for data in events(site.urls["referral"], path, headers):
-        told = _streamed.decode(data)
-        if told.type == HEARD:
-            ear.hear(told.referral.referral_id)
+    while True:
+        path = f"/referral/v1/referrals/stream?after={after}"
+        async for number, data in events(site.urls["referral"], path, headers):
+            told = _streamed.decode(data)
+            if told.type == HEARD:
+                ear.hear(told.referral.referral_id)
+            after = number
 
 
 @asynccontextmanager

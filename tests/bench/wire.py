@@ -136,8 +136,10 @@ async def ask(url: str, rendered: bytes, within: float = 20.0) -> Answer:
             wire.close()
 
 
-async def events(url: str, path: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """Follow server-sent events and yield the data of each, until the server ends it.
+async def events(
+    url: str, path: str, headers: Mapping[str, str]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """Follow server-sent events; yield number and data of each, until the server ends it.
 
     Chunks of the transfer coding are line feeds among the lines: an event of ours has one data
     line, which uvicorn sends as one chunk.
@@ -148,8 +150,11 @@ async def events(url: str, path: str, headers: Mapping[str, str]) -> AsyncIterat
         head = await reader.readuntil(_END)
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
             raise WireError(head.split(b"\r\n", 1)[0].decode("latin-1"))
+        number = 0
         while line := await reader.readline():
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+            if line.startswith(b"id:"):
+                number = int(line[3:])
+            elif line.startswith(b"data:"):
+                yield number, line[5:].strip()
     finally:
         writer.close()
