@@ -67,18 +67,23 @@ class Ear:
 async def streaming(
     site: Site, providers: Iterable[str], after: Mapping[str, int] | None = None
 ) -> AsyncIterator[Ear]:
-    """Follow the feeds of providers, from their beginning or `after`, so that nothing is missed."""
+    """Follow the feeds of providers, from their beginning or `after`, so that nothing is missed.
+
+    Raises:
+        OSError, WireError: a feed could not be followed to the end, whatever came of it.
+
+    """
     ear, since = Ear(), after or {}
     tasks = [asyncio.create_task(_follow(site, p, ear, since.get(p, 0))) for p in providers]
     try:
         yield ear
-        for task in tasks:
-            if task.done():
-                task.result()
     finally:
+        lost = [error for task in tasks if task.done() and (error := task.exception())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if lost:
+            raise lost[0]
 
 
 async def _follow(site: Site, provider: str, ear: Ear, after: int) -> None:
