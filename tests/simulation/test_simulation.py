@@ -73,7 +73,7 @@ def test_a_bug_that_is_planted_is_found(invariant: str) -> None:
 
 
 def test_a_copy_of_what_was_voided_is_no_inversion() -> None:
-    """A bug that these schedules found: with it planted again, small schedule 967 finds it again."""
+    """A bug that these schedules found: with it planted again, schedule 967 finds it again."""
     with copy():
         wrong = run_schedule(967, small=True).wrong
     assert any(line.startswith("inversion") for line in wrong)
