@@ -70,8 +70,9 @@ _OVER: Final = text(
 _SOME: Final = text(
     "SELECT s.seq, s.test, s.received_at, s.seen_at, coalesce(c.facts ->> 'urgency',"
     "   CASE WHEN s.state = 'received' THEN 'T1' END) AS urgency,"  # what nobody opened is urgent
-    " EXISTS (SELECT FROM case_referrals r WHERE r.case_id = c.case_id"
-    "   AND r.state NOT IN ('planned', 'waiting')) AS assigned"
+    # LIMIT keeps the planner from hashing all of the table for a few cases, as it does of EXISTS
+    " coalesce((SELECT true FROM case_referrals r WHERE r.case_id = c.case_id"
+    "   AND r.state NOT IN ('planned', 'waiting') LIMIT 1), false) AS assigned"
     " FROM submissions s LEFT JOIN cases c USING (submission_id)"
     " WHERE s.seq > :after AND s.seq <= (SELECT max(seq) FROM (SELECT seq FROM submissions"
     "   WHERE seq > :after ORDER BY seq LIMIT :most) x) ORDER BY s.seq"

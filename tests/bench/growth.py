@@ -11,9 +11,10 @@ import asyncio
 import random
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 import uvloop
@@ -29,10 +30,10 @@ from tests.bench.wire import Wire, WireError, post, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from uuid import UUID
 
     import asyncpg
 
+    from tests.bench.catalogue import Table
     from tests.bench.telling import Told
     from tests.support.stack import Stack
 
@@ -47,8 +48,22 @@ ANSWER: Final = "a report answered"
 NOTHING: Final = "nothing asked of any table (/live)"
 """How fast the machine was at a size; it has no floor."""
 
+WHOLE: Final = "rows of what grows that were read from end to end, a report"
+MOST_ROWS: Final = 10.0
+"""Of those, a report: whoever reads a table whole reads every case there ever was."""
+
 _SOME: Final = """
-SELECT case_id FROM intake.cases WHERE status = 'closed' ORDER BY random() LIMIT $1
+SELECT c.case_id FROM unnest($1::uuid[]) AS near CROSS JOIN LATERAL
+  (SELECT case_id FROM intake.cases WHERE case_id >= near AND status = 'closed'
+   ORDER BY case_id LIMIT 1) c
+"""
+_ENDS: Final = """
+SELECT (SELECT case_id FROM intake.cases ORDER BY 1 LIMIT 1),
+  (SELECT case_id FROM intake.cases WHERE status = 'closed' ORDER BY 1 DESC LIMIT 1)
+"""
+_WHOLE: Final = """
+SELECT schemaname || '.' || relname AS place, seq_tup_read FROM pg_stat_user_tables
+WHERE schemaname || '.' || relname = ANY ($1::text[])
 """
 _HEADS: Final = "SELECT provider_id, seq FROM referral.feeds"
 
@@ -72,18 +87,27 @@ class Plan:
     reads: int = 300
     fresh: int = 20
 
+    @property
+    def reports(self) -> float:
+        """How many reports are sent at each size."""
+        return self.rounds * (self.rate * (self.warm + self.seconds) + self.fresh)
+
 
 QUICK = Plan(sizes=(10_000, 100_000))
 SMOKE = Plan(
-    sizes=(300, 1000), seed=60, places=4, rounds=1, seconds=2.0, warm=1.0, reads=10, fresh=4
+    sizes=(1000, 20_000), seed=60, places=4, rounds=1, seconds=2.0, warm=1.0, reads=10, fresh=4
 )
 
 
 @dataclass(slots=True)
 class Seen:
-    """At one size, by what was measured: the times of each round in seconds."""
+    """At one size, by what was measured: the times of each round in seconds.
+
+    `whole` is how many rows of each table were read by going through all of it.
+    """
 
     cases: int
+    whole: Counter[str] = field(default_factory=Counter)
     rounds: dict[str, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
 
     def ms(self, what: str, part: float) -> float:
@@ -111,6 +135,18 @@ class Bench:
                 raise RuntimeError(message)
         await self.site.settled(120)
 
+    async def old(self) -> list[UUID]:
+        """Return closed cases from all over the past; no table is read whole for them."""
+        least, most = (end.int for end in await self.conn.fetchrow(_ENDS))
+        near = [UUID(int=self.chance.randint(least, most)) for _ in range(self.plan.reads)]
+        return [row["case_id"] for row in await self.conn.fetch(_SOME, near)]
+
+    async def whole(self, tables: Sequence[Table]) -> Counter[str]:
+        """Return how many rows of each table were read by going through all of it, until now."""
+        await self.conn.execute("SELECT pg_stat_force_next_flush()")
+        places = [table.place for table in tables]
+        return Counter(dict(await self.conn.fetch(_WHOLE, places)))
+
     async def round(self, seen: Seen) -> None:
         """Measure once at the present size."""
         plan, stamp = self.plan, time.time_ns() % 1_000_000
@@ -123,9 +159,7 @@ class Bench:
         seen.rounds[ANSWER].append(sorted(sent.took))
         new = [await self.site.submit(body) for body in made[: plan.fresh]]
         await self.site.settled(60)
-        old = await self.conn.fetch(_SOME, plan.reads)
-        heads = dict(await self.conn.fetch(_HEADS))
-        kinds = self._reads([row["case_id"] for row in old], new, heads)
+        kinds = self._reads(await self.old(), new, dict(await self.conn.fetch(_HEADS)))
         for what, times in (await self._read(kinds)).items():
             seen.rounds[what].append(sorted(times))
 
@@ -214,9 +248,11 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
             tell(0)
             seen = Seen(await filling.until(size, tell))
             await site.settled(120)
+            before = await bench.whole(filling.tables)
             for turn in range(plan.rounds):
                 told.step(done + 1 + turn, total, f"measuring at {size:,}, round {turn + 1}")
                 await bench.round(seen)
+            seen.whole = await bench.whole(filling.tables) - before
             found.append(seen)
     told.step(total, total, "done")
     return figures_of(found, plan)
@@ -231,7 +267,7 @@ def figures_of(found: Sequence[Seen], plan: Plan) -> list[Figure]:
         f"the past is {plan.seed} reports over {plan.places} places, copied over {SPAN.days} days",
         "half of them were released by their rule; the copies are closed and delivered",
     ]
-    told = []
+    told = [_whole(last, plan)]
     for what in last.rounds:
         values = "; ".join(
             f"{one.cases:,}: {one.ms(what, 0.5):.1f} / {one.ms(what, 0.99):.1f}" for one in found
@@ -255,6 +291,21 @@ def figures_of(found: Sequence[Seen], plan: Plan) -> list[Figure]:
                 )
             )
     return told
+
+
+def _whole(seen: Seen, plan: Plan) -> Figure:
+    """Return how much of the past is read for the work of now, whatever it takes."""
+    rows = {place: count for place, count in seen.whole.most_common(5) if count}
+    return Figure(
+        bench="growth",
+        what=f"{WHOLE}, at {seen.cases:,} cases",
+        unit="rows",
+        ours=seen.whole.total() / plan.reports,
+        floor=MOST_ROWS,
+        ambitious=1.0,
+        least=False,
+        notes=[f"{place}: {count:,} rows" for place, count in rows.items()],
+    )
 
 
 def run(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
