@@ -82,9 +82,10 @@ class DurableConsumer(Generic[S]):
     ) -> None:
         """Take the group's name, its topics, what to do, and where to store; see `Delivery`.
 
-        `pace` is the least seconds from one batch to the next: a batch of a few records costs
-        almost what one of many does, and nobody waits for this consumer so closely. `wake` is
-        called after each batch that was handled, `wake_relay` after one that appended to the
+        `pace` is how many seconds a batch fills, from its first record or the batch before it: one
+        of a few records costs almost what one of many does, nobody waits for this consumer so
+        closely, and those that somebody waits for get what they share, rows and CPU, first. `wake`
+        is called after each batch that was handled, `wake_relay` after one that appended to the
         outbox.
         """
         self.name = name
@@ -183,7 +184,7 @@ class DurableConsumer(Generic[S]):
             await asyncio.sleep(0.1)
             return ()
         records = await self._follower.poll(consumer)
-        if records:
+        if records or self._follower.woken.is_set():
             self._due = asyncio.get_running_loop().time() + self._pace
         return records
 

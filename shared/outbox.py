@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -52,6 +53,8 @@ FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS smallint[]), CAST(:keys
 ORDER BY n
 """)
 
+_NOTIFY = text("SELECT pg_notify(:channel, :here)")
+
 _COLUMNS: Final = (
     "topics",
     "partitions",
@@ -70,6 +73,12 @@ APPENDED: Final = "outbox-appended"
 
 NOTIFY_EVERY: Final = 0.003
 """Seconds over which wake-ups are joined into one."""
+
+FAR_EVERY: Final = 0.05
+"""The same for a NOTIFY that no relay needs."""
+
+_HERE: Final = secrets.token_hex(8)
+"""Names this process in its notifications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,33 +192,53 @@ class Outbox:
 
 
 class Waker:
-    """Tells the relay, wherever it runs, that rows were committed: once for many commits.
+    """Tells whoever waits for rows, wherever it runs, that some were committed.
 
-    `near` wakes a relay of this process and says whether no other has to be; then there is a NOTIFY
-    only if it is `heard` by others than relays. It is a hint: the relay polls as well
+    `near` wakes a relay of this process and says whether no other has to be; `hear` wakes whoever
+    else waits in this process. All others are told by a NOTIFY, once for many commits, and if it is
+    not for a relay in less of a hurry. It is a hint: all of them look by themselves as well
     (KAFKA-FACTS 16).
     """
 
     def __init__(self, engine: AsyncEngine, service: str) -> None:
         """Take the engine to notify through and the service whose relay listens."""
         self.near: Callable[[], bool] = lambda: False
-        self.heard = False
+        self.hear: Callable[[], None] | None = None
         self._engine = engine
-        self._statement = text(f"NOTIFY outbox_{service}")
+        self._channel = f"outbox_{service}"
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
-        """Ask for a NOTIFY soon; never blocks, never fails."""
+        """Tell them soon; never blocks, never fails."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Send joined notifications until cancelled; while the database is down the poll serves."""
+        """Tell until cancelled; while the database is down the looks of the others serve."""
+        loop = asyncio.get_running_loop()
+        due: float | None = None
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            if not self.near() or self.heard:
-                with contextlib.suppress(Exception):  # the poll finds the rows anyway
-                    async with self._engine.connect() as conn:  # one round trip instead of three
-                        await conn.execution_options(isolation_level="AUTOCOMMIT")
-                        await conn.execute(self._statement)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wanted.wait()
+            if self._wanted.is_set():
+                self._wanted.clear()
+                alone = self.near()
+                if self.hear is not None:
+                    self.hear()
+                if due is None and (self.hear is not None or not alone):
+                    due = loop.time() + (FAR_EVERY if alone else 0.0)
+            if due is not None and loop.time() >= due:
+                due = None
+                await self._notify()
             await asyncio.sleep(NOTIFY_EVERY)
+
+    async def _notify(self) -> None:
+        with contextlib.suppress(Exception):  # the others find the rows anyway
+            async with self._engine.connect() as conn:  # one round trip instead of three
+                await conn.execution_options(isolation_level="AUTOCOMMIT")
+                await conn.execute(_NOTIFY, {"channel": self._channel, "here": _HERE})
+
+
+def is_from_here(payload: str) -> bool:
+    """Say whether a notification came from this process, which was told before."""
+    return payload == _HERE

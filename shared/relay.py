@@ -27,6 +27,7 @@ from shared.clock import now
 from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 from shared.events import headers_of
 from shared.kafka import PARTITIONS, find_refusal, label_of
+from shared.outbox import is_from_here
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Relay:
         try:
             async with asyncio.timeout(10):
                 await producer.start()
-            await conn.add_listener(f"outbox_{self._service}", lambda *_: self._wake_up())
+            await conn.add_listener(f"outbox_{self._service}", self._hear)
             await self._relay(conn, producer)
         finally:
             await self._let_go(conn, producer)
@@ -233,6 +234,10 @@ class Relay:
                         await self._wake.wait()
                 except TimeoutError:
                     self._look = rest == POLL
+
+    def _hear(self, _conn: object, _pid: int, _channel: str, payload: str) -> None:
+        if not is_from_here(payload):  # `wake` said so
+            self._wake_up()
 
     def _wake_up(self) -> None:
         """Look at the table soon."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    import asyncpg
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+_HEADS: Final = "SELECT provider_id, seq FROM feeds WHERE provider_id = ANY($1::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,6 @@ async def read_entries(
     return [(row.seq, row.type, row.body) for row in rows]
 
 
-async def read_heads(conn: AsyncConnection, providers: Sequence[str]) -> dict[str, int]:
+async def read_heads(conn: asyncpg.Connection[Any], providers: Sequence[str]) -> dict[str, int]:
     """Return the last number of each feed that has one."""
-    rows = await conn.execute(
-        text("SELECT provider_id, seq FROM feeds WHERE provider_id = ANY(CAST(:p AS text[]))"),
-        {"p": list(providers)},
-    )
-    return {row.provider_id: row.seq for row in rows}
+    return dict(await conn.fetch(_HEADS, providers))

@@ -115,8 +115,8 @@ def build() -> tuple[runtime.Service, FastAPI]:
     service.checks.append(catch_up)
     service.timers += [*make_timers(referrals, now), make_blanker()]
     service.timers.append(freshness.make_timer(service.outbox, now))
-    service.waker.heard = True
-    bell = stream.Bell(service.web, service.settings.database_url, "outbox_referral")
+    bell = stream.Bell(service.settings.database_url, "outbox_referral")
+    service.waker.hear = bell.ring
 
     telemetry.FUNNEL.expect()
 

@@ -1,8 +1,8 @@
-"""Providers' feeds as server-sent events (WHATWG HTML, 9.2), woken by the outbox's own NOTIFY.
+"""Providers' feeds as server-sent events (WHATWG HTML, 9.2), woken when the outbox has grown.
 
 Every reader goes by its own number through the stored feed, so a slow or lost one misses nothing;
-the bell only says when to look. It rings at a NOTIFY and, because a listener can die silently
-(KAFKA-FACTS 16), at every `POLL`.
+the bell only says when to look. It rings when this process has appended, at a NOTIFY of another
+and, because a listener can die silently (KAFKA-FACTS 16), at every `POLL`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from services.referral import feeds_store
 from shared.access_rules import Verb, scope_of
 from shared.clock import now
-from shared.database import CONNECT_TIMEOUT, Blame, blame, transaction
+from shared.database import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Blame, blame, transaction
+from shared.outbox import is_from_here
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -44,10 +45,9 @@ _log = Log("stream")
 class Bell:
     """Wakes the readers of feeds that have grown; one listener a process, however many readers."""
 
-    def __init__(self, web: AsyncEngine, listen_url: str, channel: str) -> None:
-        """Take the engine that reads feeds, and where and on which channel to listen."""
-        self._web = web
-        self._url = listen_url
+    def __init__(self, url: str, channel: str) -> None:
+        """Take where to listen and look, and on which channel."""
+        self._url = url
         self._channel = channel
         self._rung = asyncio.Event()
         self._readers: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -77,30 +77,37 @@ class Bell:
                     async with asyncio.timeout(POLL):
                         await self._rung.wait()
                 self._rung.clear()
-                await self._look()
+                if conn is not None and self._readers:
+                    await self._look(conn)
         finally:
             if conn is not None:
                 with contextlib.suppress(Exception):  # it only listened
                     await conn.close(timeout=1)
 
+    def ring(self) -> None:
+        """Look soon."""
+        self._rung.set()
+
+    def _hear(self, _conn: object, _pid: int, _channel: str, payload: str) -> None:
+        if not is_from_here(payload):
+            self.ring()
+
     async def _listen(self) -> asyncpg.Connection | None:
         try:
-            conn = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
-            await conn.add_listener(self._channel, lambda *_: self._rung.set())
+            conn = await asyncpg.connect(
+                self._url, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT
+            )
+            await conn.add_listener(self._channel, self._hear)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return None
         return conn
 
-    async def _look(self) -> None:
-        if not self._readers:
-            return
+    async def _look(self, conn: asyncpg.Connection) -> None:
         try:
-            async with transaction(self._web, "*") as conn:
-                heads = await feeds_store.read_heads(conn, list(self._readers))
-        except Exception as error:
-            if blame(error) is Blame.UNKNOWN:
-                raise
-            return  # the database is away; the next round looks again
+            heads = await feeds_store.read_heads(conn, list(self._readers))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            conn.terminate()  # the database is away; the next round looks again
+            return
         for provider, head in heads.items():
             if self._heads.get(provider) != head:
                 self._heads[provider] = head

@@ -102,11 +102,11 @@ class Database:
         for session in list(self.sessions.values()):
             session.end()
 
-    def notify(self, channel: str) -> None:
-        """Tell those who listen; the dead hear nothing."""
-        for process, heard, call in self.hearers:
-            if heard == channel and not process.dead:
-                call()
+    def notify(self) -> None:
+        """Tell those who listen, as another process would; the dead hear nothing."""
+        for process, channel, call in self.hearers:
+            if not process.dead:
+                call(None, 0, channel, "")
 
 
 @dataclass(eq=False)

@@ -104,7 +104,7 @@ async def end_silent(s: Session, v: Values) -> list[Row]:
 
 
 async def notify(s: Session, _: Values) -> list[Row]:
-    s.database.notify("outbox")
+    s.database.notify()
     return []
 
 
@@ -359,7 +359,7 @@ KERNEL: dict[str, Meaning] = {
     relay._BEAT.strip(): beat,
     relay._END_SILENT.strip(): end_silent,
     "SELECT k, pg_try_advisory_lock": try_locks,
-    "NOTIFY": notify,
+    _beginning(outbox._NOTIFY): notify,
     _beginning(inbox._BEGIN): begin_batch,
     "DELETE FROM inbox WHERE": give_back,
     "INSERT INTO inbox (consumer": enter,
