@@ -135,9 +135,17 @@ def take_lock(home: Home) -> int | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, mode 0600, on disk before this returns."""
+    """Replace a file as a whole, mode 0600, on disk before this returns.
+
+    Written as root it is handed to whom the folder belongs to: a container's key to its user.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    descriptor = os.open(draft, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -20,7 +20,8 @@ def keep(path: Path, content: bytes) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    descriptor = os.open(fresh, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         if os.geteuid() == 0:
             owner = path.parent.stat()
