@@ -46,11 +46,14 @@ def verify(
     file: Annotated[Path | None, typer.Argument(help="A proof file; without it the log")] = None,
     keys: Annotated[Path | None, typer.Option(help="The public keys that you trust")] = None,
     receipt: Annotated[Path | None, typer.Option(help="A file with a signed receipt")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Whose log (default: the stack that is up here)")
+    ] = None,
 ) -> None:
     """Check the whole history against what was seen last time; or a proof file, offline."""
     home = find_home()
     if file is None:
-        words = ["--url", _origin(home), "--state", str(_folder(home))]
+        words = ["--url", url or _origin(home), "--state", str(_folder(home))]
         _run("services.audit.verify", words)
         return
     keys = keys or _folder(home) / KEYS
