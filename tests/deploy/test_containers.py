@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -210,11 +211,15 @@ def bring_up(images: dict[str, str], folder: Path) -> Iterator[Composed]:
 
 
 async def all_healthy(composed: Composed) -> None:
-    """Wait until each service, the database and the broker say that they are well."""
+    """Wait until each service, the database and the broker are well, and topics and rights made."""
 
     async def healthy() -> bool:
         states = await asyncio.to_thread(composed.containers)
-        return len([one for one in states if one["Health"] == "healthy"]) >= OURS + 2
+        well = [one for one in states if one["Health"] == "healthy"]
+        ended = {
+            one["Service"] for one in states if one["State"] == "exited" and not one["ExitCode"]
+        }
+        return len(well) >= OURS + 2 and "topics" in ended
 
     await eventually(healthy, 600, "every service to be healthy", every=2.0)
 
@@ -260,6 +265,20 @@ async def referred_and_told(composed: Composed, client: httpx.AsyncClient, case_
     await eventually(told, 120, "its history", every=1.0)
 
 
+async def all_sent(composed: Composed) -> None:
+    """Wait until Kafka has all of every outbox; nothing of it waits for a person."""
+    query = " UNION ALL ".join(
+        f"SELECT count(*) FROM {name}.{table} WHERE {what}"
+        for name in SERVICES
+        for table, what in (("outbox", "sent_at IS NULL"), ("parked", "state <> 'done'"))
+    )
+
+    async def sent() -> bool:
+        return {*(await asyncio.to_thread(composed.ask, query)).split()} == {"0"}
+
+    await eventually(sent, 120, "all of the outboxes in Kafka", every=1.0)
+
+
 @pytest.mark.long
 async def test_a_report_through_the_gateway_is_referred_and_stands_in_the_history(
     composed: Composed,
@@ -298,13 +317,16 @@ def test_packets_can_be_laid_where_the_other_side_fetches_them(composed: Compose
 async def test_a_backup_is_restored_after_database_and_broker_were_lost(
     composed: Composed, tmp_path: Path
 ) -> None:
-    file = tmp_path / "pashe.dump"
+    file, since = tmp_path / "pashe.dump", (datetime.now(UTC) - timedelta(days=1)).isoformat()[:19]
     async with httpx.AsyncClient(base_url=composed.origin, timeout=20) as client:
         await all_healthy(composed)
         before = await sent(composed, client, "kept")
         await referred_and_told(composed, client, before)
+        composed.compose("stop", "audit")
+        unheard = await sent(composed, client, "unheard")  # in the backup audit does not know it
         composed.pashe("backup", str(file))
         assert "the stack is up" in composed.pashe("restore", str(file), code=1)
+        composed.compose("start", "audit")
         lost = await sent(composed, client, "lost")
         await referred_and_told(composed, client, lost)
         composed.compose("down", "--timeout", "60", within=300)
@@ -312,6 +334,15 @@ async def test_a_backup_is_restored_after_database_and_broker_were_lost(
             assert not run("docker", "volume", "rm", f"{PROJECT}_{name}").returncode
         composed.compose("up", "-d", "--no-build", "--wait", "postgres", within=300)
         assert "Restored" in composed.pashe("restore", str(file))
-    held = composed.ask("SELECT string_agg(case_id::text, ' ') FROM intake.cases").split()
-    assert before in held
+        composed.compose("up", "-d", "--no-build", within=900)
+        await all_healthy(composed)
+        for service in SERVICES:
+            composed.pashe("replay", service, "--since", since)
+        for case_id in (before, unheard, await sent(composed, client, "new")):
+            await referred_and_told(composed, client, case_id)
+        await all_sent(composed)
+    assert "The history holds" in composed.pashe("audit", "verify", "--url", composed.origin)
+    held = composed.ask("SELECT string_agg(case_id || ' ' || status, ', ') FROM intake.cases")
+    assert f"{before} open" in held
+    assert f"{unheard} open" in held
     assert lost not in held
