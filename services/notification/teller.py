@@ -136,7 +136,8 @@ class Teller(Crew):
         answer = await self._contacts.resolve(notice, self._ways(notice))
         match answer:
             case Away(why=why):
-                _log.warning("intake-away", notice=notice.id, why=why, tries=notice.tries)
+                note = _log.warning if notice.tries else _log.info  # intake may hear a moment later
+                note("intake-away", notice=notice.id, why=why, tries=notice.tries)
                 await self.stored(lambda: self._sending.put_off(job))
             case Denied(reason=reason) if _is_moot(notice, reason):
                 await self.stored(lambda: self._sending.drop(job))
