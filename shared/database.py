@@ -34,6 +34,13 @@ CONNECT_TIMEOUT: Final = 3.0
 COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
 
+LONGEST_TRANSACTION = "120s"
+"""After this the server ends a transaction with its session, whatever the client is at.
+
+One that freezes between preparing a statement and sending it is not idle for PostgreSQL, nor is a
+statement running: it would keep its locks until its line is found dead, hours later.
+"""
+
 SERVES: Final = "serves code from revision "
 """Begins the comment on `alembic_version`."""
 
@@ -76,6 +83,7 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
                 "timezone": "UTC",
                 "lock_timeout": "5s",
                 "idle_in_transaction_session_timeout": "10s",
+                "transaction_timeout": LONGEST_TRANSACTION,
             },
             "statement_cache_size": STATEMENTS,
         },

@@ -2,8 +2,9 @@
 
 The lock is a session lock of PostgreSQL on a connection of its own. Its holder gives a sign of life
 every second; a standby ends the session of one that was silent for three (a frozen process keeps
-its lock for as long as it is frozen). Taking over begins a new epoch, so that a holder that wakes
-up later cannot append (DECISIONS 22, 30).
+its lock for as long as it is frozen), and then whatever session is writing the log's head, which it
+keeps as well. Taking over begins a new epoch, so that a holder that wakes up later cannot append
+(DECISIONS 22, 30).
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ _END_SILENT = """
 SELECT pg_terminate_backend(s.pid) FROM sequencer s JOIN pg_locks l ON l.pid = s.pid
   AND l.locktype = 'advisory' AND l.granted AND l.classid = $1::bigint::oid
 WHERE s.seen_at < clock_timestamp() - make_interval(secs => $2)
+"""
+_END_WRITERS = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'log_head'::regclass AND mode = 'RowShareLock'
+  AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
@@ -91,6 +97,8 @@ class Sequencer:
         work: list[asyncio.Task[None]] = []
         try:
             await self._wait_for_lock(conn)
+            if await conn.fetch(_END_WRITERS):
+                self._log.warning("sequencer-writer-ended")
             await conn.execute(_BEAT, self._replica)
             work = [asyncio.create_task(self._beat(conn))]
             size = await self._ledger.take_over()

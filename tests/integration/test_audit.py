@@ -1049,6 +1049,23 @@ async def test_a_frozen_holder_is_replaced_and_harms_nothing_when_it_wakes(world
     await world.check_tree()
 
 
+@pytest.mark.slow
+async def test_a_holder_that_froze_before_a_statement_does_not_keep_the_log(world: World) -> None:
+    """PostgreSQL takes its session for busy, so that no bound on idle transactions ends it."""
+    case = str(uuid4())
+    async with world.running("1") as one, world.running("2"):
+        await eventually(one.writes, 20, "the holder")
+        frozen = await asyncpg.connect(world.database.urls("audit")["DATABASE_URL"])
+        await frozen.execute("BEGIN; SELECT FROM log_head FOR UPDATE")
+        await frozen.prepare("SELECT $1::integer")
+        one.child.send(signal.SIGSTOP)
+        await world.publish(world.maker.event(case, 1))
+        await world.arrives(case, [1])
+        one.child.send(signal.SIGCONT)
+        assert frozen.is_closed()
+    await world.check_tree()
+
+
 async def test_while_the_database_is_gone_nothing_is_lost_hot_or_kept_from_ending(
     world: World,
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
+from shared import database
 from shared.database import Blame, blame, make_engine
 from tests.support.cut import Cut
 from tests.support.wait import eventually
@@ -154,3 +155,21 @@ async def test_a_connection_that_was_not_waited_for_to_the_end_is_used_no_more(
     assert {"first", "after", "later"} <= found.keys()
     if where != "COMMIT":
         assert not {"held", "held too"} & found.keys(), "what failed is not committed by another"
+
+
+async def test_a_client_that_freezes_before_a_statement_keeps_no_lock(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is not idle for PostgreSQL, and no statement runs."""
+    monkeypatch.setattr(database, "LONGEST_TRANSACTION", "1s")
+    engine = database.make_engine(lab.url(), size=1, name="frozen")
+    try:
+        with pytest.raises(DBAPIError, match="connection is closed"):  # the rollback, too late
+            async with engine.connect() as conn:
+                await conn.execute(text("SELECT pg_advisory_xact_lock(77)"))
+                driver = (await conn.get_raw_connection()).driver_connection
+                assert driver is not None
+                await driver.prepare("SELECT $1::integer")
+                await eventually(driver.is_closed, 20, "the end of its session")
+    finally:
+        await engine.dispose()
