@@ -34,7 +34,7 @@ CONNECT_TIMEOUT: Final = 3.0
 COMMAND_TIMEOUT: Final = 10.0
 """Seconds that one statement may take before the client gives up."""
 
-LONGEST_TRANSACTION = "120s"
+LONGEST_TRANSACTION: Final = "120s"
 """After this the server ends a transaction with its session, whatever the client is at.
 
 One that freezes between preparing a statement and sending it is not idle for PostgreSQL, nor is a
