@@ -83,8 +83,9 @@ class DurableConsumer(Generic[S]):
         """Take the group's name, its topics, what to do, and where to store; see `Delivery`.
 
         `pace` is how many seconds a batch fills, from its first record or the batch before it: one
-        of a few records costs almost what one of many does, nobody waits for this consumer so
-        closely, and those that somebody waits for get what they share, rows and CPU, first. `wake`
+        of a few records costs almost what one of many does, and nobody waits for this consumer so
+        closely. What the tap gives it is at least that old, so that who is waited for has the rows
+        that they share first, and need not wait for the end of a long batch. `wake`
         is called after each batch that was handled, `wake_relay` after one that appended to the
         outbox.
         """
@@ -106,7 +107,7 @@ class DurableConsumer(Generic[S]):
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._commit_at = self._skips_at = self._due = 0.0
-        self._pace = pace
+        self.pace = self._fill = pace
         self._follower = Follower(self._may_want)
         self.held = False
 
@@ -120,8 +121,12 @@ class DurableConsumer(Generic[S]):
         self._delivery.take_apart = take_apart
 
     def follow(self, tap: Tap) -> None:
-        """Take records from the tap of this process where it holds them; before `attach`."""
+        """Take records from a tap of this process where it holds them; before `attach`.
+
+        A tap that fills its fetches fills the batches.
+        """
         self._follower = Follower(self._may_want, tap)
+        self._fill = max(0.0, self.pace - tap.every)
 
     def _may_want(self, hint: Hint | None) -> bool:
         try:
@@ -185,7 +190,9 @@ class DurableConsumer(Generic[S]):
             return ()
         records = await self._follower.poll(consumer)
         if records or self._follower.woken.is_set():
-            self._due = asyncio.get_running_loop().time() + self._pace
+            self._due = asyncio.get_running_loop().time() + self._fill
+            if self._fill:
+                self._follower.mark()
         return records
 
     def _on_revoked(self) -> None:

@@ -5,10 +5,14 @@ not; of sixty that is a millisecond and a half of two processes for one record. 
 broker keeps the list, and a request and an answer hold what changed. aiokafka knows the fields and
 leaves them empty; here they are filled. What a session does not survive, an error, a cancelled or
 an unanswered request, begins a new one with a whole request: nothing depends on it but the cost.
+
+A reader that nobody waits for may hold its fetches, too: each record would else be a fetch of its
+own, and a wake-up of broker and process.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -81,10 +85,12 @@ class Incremental(FetchRequest):  # type: ignore[misc]  # untyped
 class Sessions:
     """A reader's client with a session at each broker; everything else is the client's own."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401  (aiokafka's, untyped)
-        """Take the client."""
+    def __init__(self, client: Any, every: float = 0.0) -> None:  # noqa: ANN401  (aiokafka's, untyped)
+        """Take the client, and how many seconds lie between an answer and the next fetch."""
         self._client = client
+        self._every = every
         self._held: dict[int, Session] = {}
+        self._due: dict[int, float] = {}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._client, name)
@@ -93,16 +99,25 @@ class Sessions:
         """Send a request; a fetch says what changed since the last that was answered."""
         if type(request) is not FetchRequest:
             return await self._client.send(node_id, request, **more)
+        turn = asyncio.get_running_loop().time
+        if (early := self._due.get(node_id, 0.0) - turn()) > 0:
+            await asyncio.sleep(early)
         asked, after = self._held.pop(node_id, Session()).ask(request)  # gone if anything fails
         answer = await self._client.send(node_id, asked, **more)
         if answer.API_VERSION >= SINCE and not answer.error_code and answer.session_id:
             after.id = answer.session_id
             self._held[node_id] = after
+        if answer.topics:
+            self._due[node_id] = turn() + self._every
         return answer
 
 
-def keep_sessions(consumer: AIOKafkaConsumer[Any, Any]) -> None:
-    """Let a started consumer fetch within sessions."""
+def keep_sessions(consumer: AIOKafkaConsumer[Any, Any], *, every: float = 0.0) -> None:
+    """Let a started consumer fetch within sessions.
+
+    `every` is how many seconds it waits after an answer that told of something; then one fetch
+    gives all that came meanwhile.
+    """
     fetcher = consumer._fetcher  # noqa: SLF001  (the one place that sends fetches)
     if not isinstance(fetcher._client, Sessions):  # noqa: SLF001
-        fetcher._client = Sessions(fetcher._client)  # noqa: SLF001
+        fetcher._client = Sessions(fetcher._client, every)  # noqa: SLF001

@@ -39,6 +39,7 @@ class Follower:
         """Take what the consumer wants by header alone; without a tap it reads by itself."""
         self._wants = wants
         self._tap = tap
+        self._marks: dict[TopicPartition, int] = {}
         self.next: dict[TopicPartition, int] = {}
         self.skipped = 0
         self.woken = asyncio.Event()
@@ -61,6 +62,11 @@ class Follower:
         elif before <= at < end:  # nothing that came before waits
             self.skipped += len(noted)
             self.next[place] = end
+
+    def mark(self) -> None:
+        """Let the next poll give only what the tap has read by now: what comes later waits."""
+        found = {place: self._tap.stretch(place) for place in self.next} if self._tap else {}
+        self._marks = {place: stretch.end for place, stretch in found.items() if stretch}
 
     def held(self, consumer: Any) -> set[TopicPartition]:  # noqa: ANN401  (aiokafka's, untyped)
         """Return the partitions that wait for a newer version of this program."""
@@ -132,8 +138,15 @@ class Follower:
             stretch = self._tap.stretch(place) if self._tap is not None else None
             if stretch is None or not stretch.start <= at < stretch.end:
                 continue
-            self.next[place] = stretch.end
+            end = self._marks.get(place, stretch.end)
+            if end < stretch.end:
+                self.woken.set()
+            if end <= at:
+                continue
+            self.next[place] = end
             for record, hint in stretch.since(at):
+                if record.offset >= end:
+                    break
                 if not self._wants(hint):
                     self.skipped += 1
                 elif len(taken) < room:

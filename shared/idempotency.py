@@ -51,7 +51,7 @@ class Key:
             raise InvalidBody(message)
         raw = value.encode()
         seal = HKDF(SHA256(), 32, salt=None, info=b"pashe idempotency seal").derive(raw)
-        digest = hmac.new(raw, f"pashe idempotency {scope}".encode(), hashlib.sha256).digest()
+        digest = hmac.digest(raw, f"pashe idempotency {scope}".encode(), "sha256")
         return cls(scope, digest, hashlib.sha256(body).digest(), seal)
 
     def close(self, answer: bytes) -> bytes:

@@ -4,6 +4,9 @@ Every statement here is `text()` with named values, and a report takes many. SQL
 way (compile, greenlet, cursor, result) costs several times the CPU of asyncpg's call. So a
 `LeanConnection` gives such a statement to asyncpg itself; pool, transactions and everything else
 stay SQLAlchemy's. What comes back is used like SQLAlchemy's result; errors are asyncpg's own.
+
+asyncpg asks two abstract base classes of each element of each array whether it is an array itself,
+which took more than encoding them all. Here it asks for the containers that there are.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import asyncpg
+from asyncpg.protocol import protocol
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult
 
 _DIALECT: Final = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
+
+_CONTAINERS: Final = (list, tuple, set, frozenset, type({}.keys()), type({}.values()))
+vars(protocol).update(IterableABC=_CONTAINERS, SizedABC=_CONTAINERS)
 
 KNOWN: Final = 2000
 """Statements whose form is remembered; all of a service are some hundreds."""

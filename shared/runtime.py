@@ -41,7 +41,7 @@ from shared.relay import Relay
 from shared.sessions import Sessions, ask_intake
 from shared.settings import Settings, load_settings, read_callers, read_key
 from shared.signing import Signer
-from shared.tap import Tap
+from shared.tap import Tap, make_taps
 from shared.telemetry import Log
 from shared.timers import TimerKind, TimerLoop
 
@@ -103,7 +103,7 @@ class Service:
     kafka_up: bool = False
     kafka_answers: bool = True
     refusal: str = ""
-    tap: Tap | None = None
+    taps: list[Tap] = field(default_factory=list)
     _own: list[asyncio.Task[None]] = field(default_factory=list)
     _flow: list[asyncio.Task[None]] = field(default_factory=list)
     _relay: list[asyncio.Task[None]] = field(default_factory=list)
@@ -159,12 +159,8 @@ class Service:
             signal.raise_signal(signal.SIGTERM)
             return
         self._own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
-        if len(self.consumers) > 1:
-            topics = {topic for consumer in self.consumers for topic in consumer.topics}
-            self.tap = Tap(self.settings.kafka, topics)
-            for consumer in self.consumers:
-                consumer.follow(self.tap)
-            self._flow.append(asyncio.create_task(self.tap.run(), name="tap"))
+        self.taps = make_taps(self.settings.kafka, self.consumers)
+        self._flow += [asyncio.create_task(tap.run(), name="tap") for tap in self.taps]
         self._flow += [
             asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
@@ -265,8 +261,8 @@ class Service:
             if ends is None:
                 still.clear()
                 continue
-            if self.tap is not None:
-                self.tap.check(ends)
+            for tap in self.taps:
+                tap.check(ends)
             for consumer in self.consumers:
                 progress = await consumer.progress()
                 if _stands_still(consumer, progress, ends, still):

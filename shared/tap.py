@@ -10,6 +10,9 @@ record that the group does not want costs it no fetch, no wake-up and no commit 
 Nothing is lost by it: where the tap does not hold what comes next (a backlog, a new group, a tap
 that failed, fell behind or started again) the consumer fetches by itself from its own position, as
 if there were no tap, until it has caught up. Membership, assignment and offsets stay the group's.
+
+A process has two of them: one gives each record as it comes, to those that somebody waits for; the
+other fills its fetches, for those that are not in a hurry.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from shared.batch import Hint, Record
+    from shared.consumer import DurableConsumer
     from shared.follower import Follower
     from shared.kafka import KafkaLogin
 
@@ -85,9 +89,13 @@ class Stretch:
 class Tap:
     """Reads the end of some topics for all consumers of a process; `run` it beside them."""
 
-    def __init__(self, login: KafkaLogin, topics: Iterable[str]) -> None:
-        """Take where Kafka is and the topics that the consumers read."""
+    def __init__(self, login: KafkaLogin, topics: Iterable[str], *, every: float = 0.0) -> None:
+        """Take where Kafka is and the topics that the consumers read.
+
+        `every` is how many seconds a fetch fills; 0: each record is given as it comes.
+        """
         self._login = login
+        self.every = every
         self._places = [
             TopicPartition(t, p) for t in sorted(set(topics)) for p in range(PARTITIONS)
         ]
@@ -149,7 +157,7 @@ class Tap:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await reader.start()
-                keep_sessions(reader)
+                keep_sessions(reader, every=self.every)
                 ends = await reader.end_offsets(self._places)
             reader.assign(self._places)
             for place, end in ends.items():
@@ -173,6 +181,26 @@ class Tap:
         stretch.take(noted)
         for follower in self._followers:
             follower.hear(place, before, noted, stretch.end)
+
+
+def make_taps(login: KafkaLogin, consumers: Sequence[DurableConsumer[Any]]) -> list[Tap]:
+    """Make the taps of a process and let its consumers follow them; a single one needs none."""
+    if len(consumers) < 2:  # noqa: PLR2004
+        return []
+    awaited = {topic for consumer in consumers if not consumer.pace for topic in consumer.topics}
+    groups: dict[bool, list[DurableConsumer[Any]]] = {True: [], False: []}
+    for consumer in consumers:
+        groups[awaited.issuperset(consumer.topics)].append(consumer)
+    taps = []
+    for at_once, group in groups.items():
+        topics = {topic for consumer in group for topic in consumer.topics}
+        if not topics:
+            continue
+        tap = Tap(login, topics, every=0.0 if at_once else min(one.pace for one in group))
+        for consumer in group:
+            consumer.follow(tap)
+        taps.append(tap)
+    return taps
 
 
 class TapStuckError(Exception):

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from services.audit import merkle, nodes, tiles
+from services.audit.merkle import Range
 from shared.errors import NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import Callable
 
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.audit.nodes import Published
     from services.audit.tiles import Tile
+
+FRESH: Final = 0.2
+"""Seconds for which a checkpoint that was read serves for proofs; the log signs every second."""
 
 
 class Proofs:
     """Reads of the published log: never beyond the last signed checkpoint."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], float] = time.monotonic) -> None:
         """Take the engine of the web role."""
         self._engine = engine
+        self._clock = clock
+        self._told: Published | None = None
+        self._told_at = 0.0
 
     async def checkpoint(self) -> str:
         """Return the last signed checkpoint.
@@ -41,7 +52,7 @@ class Proofs:
 
         """
         async with nodes.public(self._engine) as conn:
-            told = await nodes.load_published(conn)
+            told = await self._published(conn, index + 1 if size is None else size)
             size = told.size if size is None else size
             if not 0 <= index < size <= told.size:
                 raise NotFound
@@ -67,14 +78,18 @@ class Proofs:
 
         """
         async with nodes.public(self._engine) as conn:
-            told = await nodes.load_published(conn)
+            told = await self._published(conn, old if new is None else new)
             new = told.size if new is None else new
             if not 0 <= old <= new <= told.size:
                 raise NotFound
             spans = merkle.consistency_spans(old, new)
-            places = [place for span in spans for place in merkle.cover(span)]
-            found = await nodes.read_nodes(conn, places)
-            roots = [(await nodes.load_tree(conn, size)).root for size in (old, new)]
+            trees = [merkle.cover((0, size)) for size in (old, new)]
+            covers = [*map(merkle.cover, spans), *trees]
+            found = await nodes.read_nodes(conn, [place for cover in covers for place in cover])
+        roots = [
+            Range(size, tuple(found[place] for place in tree)).root
+            for size, tree in zip((old, new), trees, strict=True)
+        ]
         return {
             "from": old,
             "to": new,
@@ -92,9 +107,10 @@ class Proofs:
 
         """
         async with nodes.public(self._engine) as conn:
-            if not tile.within((await nodes.load_published(conn)).size):
-                raise NotFound
             start = tile.index * tiles.WIDTH
+            least = (start + tile.width) << (tiles.HEIGHT * (tile.level or 0))
+            if not tile.within((await self._published(conn, least)).size):
+                raise NotFound
             if tile.level is None:
                 entries = await nodes.list_commitments(conn, start, tile.width)
                 return tiles.encode_bundle(entries)
@@ -102,3 +118,12 @@ class Proofs:
             places = [(level, start + n) for n in range(tile.width)]
             found = await nodes.read_nodes(conn, places)
         return tiles.encode_hashes(found[place] for place in places)
+
+    async def _published(self, conn: AsyncConnection, least: int) -> Published:
+        """Return a checkpoint of at least this size that was read just now, or the last one."""
+        told = self._told
+        if told is None or told.size < least or self._clock() - self._told_at > FRESH:
+            asked_at = self._clock()
+            self._told = told = await nodes.load_published(conn)
+            self._told_at = asked_at
+        return told

@@ -6,7 +6,6 @@ marks, and so has about one in four thousand million others, so that a mark alon
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from functools import lru_cache
@@ -115,4 +114,4 @@ def _of_word(key: bytes, kind: str, sound: str) -> str:
 
 
 def _mark(key: bytes, value: str) -> bytes:
-    return hmac.new(key, value.encode("utf-8", "replace"), hashlib.sha256).digest()[:MARK]
+    return hmac.digest(key, value.encode("utf-8", "replace"), "sha256")[:MARK]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
@@ -302,7 +301,7 @@ def _coarse_code(pcode: str | None) -> str | None:
 
 def repeat_key(index_key: bytes, *parts: str) -> bytes:
     """Return what marks a message as a repeat: a keyed hash, since its parts hold a number."""
-    return hmac.new(index_key, "\x1f".join(parts).encode(), hashlib.sha256).digest()
+    return hmac.digest(index_key, "\x1f".join(parts).encode(), "sha256")
 
 
 _ID: Final = re.compile(r"(?=[!-~]*[0-9])[!-~]+")

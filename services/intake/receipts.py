@@ -55,7 +55,7 @@ class Receipt:
     @classmethod
     def of(cls, pepper: bytes, mark: bytes) -> Receipt:
         """Draw the receipt of a conversation: each time the same, for who has the pepper."""
-        told = hmac.new(pepper, b"pashe receipt of a conversation" + mark, hashlib.sha256).digest()
+        told = hmac.digest(pepper, b"pashe receipt of a conversation" + mark, "sha256")
         return cls(int.from_bytes(told, "big") % 10**DIGITS)
 
     @property
@@ -76,7 +76,7 @@ class Receipt:
 
     def digest(self, pepper: bytes) -> bytes:
         """The only form that is stored: HMAC-SHA256 of the code under the pepper."""
-        return hmac.new(pepper, self.code.encode(), hashlib.sha256).digest()
+        return hmac.digest(pepper, self.code.encode(), "sha256")
 
 
 def parse_receipt(text: str) -> Receipt | None:

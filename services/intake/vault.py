@@ -6,11 +6,10 @@ wrapped by the key-encryption key, and committed to by an HMAC, since GCM alone 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 from typing import TYPE_CHECKING, Final, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -71,7 +70,7 @@ def _bound(case_id: UUID, subject_id: UUID) -> bytes:
 
 
 def _commitment(key: bytes) -> bytes:
-    return hmac.new(key, b"pashe key commitment", hashlib.sha256).digest()[:16]
+    return hmac.digest(key, b"pashe key commitment", "sha256")[:16]
 
 
 class Vault:
@@ -90,14 +89,13 @@ class Vault:
         marks: Marks = NO_MARKS,
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
-        subject_id = uuid4()
-        drawn = os.urandom(KEY + NONCE * len(fields))  # one call of the system for all
-        key = drawn[:KEY]
+        drawn = os.urandom(KEY + NONCE * len(fields) + 16)  # one call of the system for all
+        key, subject_id = drawn[:KEY], UUID(bytes=drawn[-16:], version=4)
         box = AESGCM(key)
         bound = _bound(case_id, subject_id)
         sealed = []
-        for at, (name, value) in zip(range(KEY, len(drawn), NONCE), fields.items(), strict=True):
-            nonce = drawn[at : at + NONCE]
+        for at, (name, value) in enumerate(fields.items()):
+            nonce = drawn[KEY + at * NONCE : KEY + (at + 1) * NONCE]
             aad = bound + f"{name}\x001".encode()
             sealed.append(SealedField(name, nonce + box.encrypt(nonce, _encode(value), aad)))
         epoch, wrapped = self._wrap(case_id, subject_id, key)

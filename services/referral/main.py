@@ -93,6 +93,7 @@ def build() -> tuple[runtime.Service, FastAPI]:
                 (SUBMISSIONS,),
                 SmsAnswers(referrals),
                 service.flow,
+                pace=UNHURRIED,
                 on_parked=tell_of_parked(service.outbox, REFERRALS),
                 wake_relay=service.waker.wake,
             )

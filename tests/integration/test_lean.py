@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from asyncpg.protocol import protocol
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
@@ -38,6 +39,28 @@ async def _put_two(lab: Lab) -> None:
     async with lab.engine.begin() as conn:
         await put(conn, "before")
         await put(conn, "bad", note="refuse")
+
+
+async def test_an_array_is_any_container_and_no_text(lab: Lab) -> None:
+    words = text("SELECT count(*), min(w), max(w) FROM unnest(CAST(:words AS text[])) AS w")
+    nested = text("SELECT array_ndims(CAST(:words AS text[]))")
+    async with lab.engine.begin() as conn:
+        for kind in (list, tuple, set, frozenset):
+            found = await conn.execute(words, {"words": kind(["a", "bc", "d"])})
+            assert tuple(found.one()) == (3, "a", "d")
+        for view in (dict.fromkeys("ad").keys(), {1: "a", 2: "d"}.values(), []):
+            found = await conn.execute(words, {"words": view})
+            assert found.one()[0] == len(view)
+        assert await conn.scalar(nested, {"words": [["a", "b"], ["c", "d"]]}) == 2
+    for no_array in ("abc", b"abc", 7, {"a": 1}):
+        with pytest.raises(asyncpg.DataError):
+            async with lab.engine.begin() as conn:
+                await conn.execute(words, {"words": no_array})
+
+
+def test_no_element_of_an_array_is_asked_for_its_abstract_classes() -> None:
+    asked = [vars(protocol)[name] for name in ("IterableABC", "SizedABC")]
+    assert all(isinstance(each, tuple) for each in asked)
 
 
 async def test_rows_are_tuples_with_names(lab: Lab) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,9 +20,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from shared import consumer as consumer_module
 from shared import tap as tap_module
+from shared.consumer import DurableConsumer
+from shared.database import make_engine
 from shared.ends import Ends
 from shared.kafka import PARTITIONS, KafkaLogin, partition_of
-from shared.tap import Tap
+from shared.tap import Tap, make_taps
 from tests.support.cut import Cut
 from tests.support.lab import Lab, Recorder, make_lab
 from tests.support.wait import eventually
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from shared.consumer import DurableConsumer
     from tests.support.platform import Embedded
 
 CLOSINGS = frozenset({"case-closed"})
@@ -244,6 +246,47 @@ async def test_a_flood_in_one_partition_starves_no_other(
         await eventually(lambda: has(lab, handler.consumer, wanted))
     ranks = {effect.subject: n for n, effect in enumerate(await lab.effects(handler.consumer))}
     assert max(ranks[subject] for subject in others) <= 401, "the first or the second full batch"
+
+
+async def test_who_is_in_no_hurry_leaves_what_is_young_to_the_others(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace, subject = 0.3, subject_in(8)
+    handler = Recorder(f"{lab.schema}.one")
+    ages: list[float] = []
+    async with running(lab) as tap, lab.consuming(handler, tap=tap, pace=pace) as consumer:
+        await follows(consumer)
+        read = consumer._delivery.read
+
+        def noted(records: Any) -> Any:
+            ages.extend(time.time() - record.timestamp / 1e3 for record in records)
+            return read(records)
+
+        monkeypatch.setattr(consumer._delivery, "read", noted)
+        for n in range(1, 41):
+            await lab.send(lab.record(subject, n))
+        wanted = {subject: list(range(1, 41))}
+        await eventually(lambda: has(lab, handler.consumer, wanted))
+    assert len(ages) == 40
+    assert min(ages) >= pace - 0.01
+    assert len(handler.batches) < 20
+
+
+async def test_consumers_follow_the_tap_that_is_as_fast_as_they_are(lab: Lab) -> None:
+    def consumer(name: str, *topics: str, pace: float = 0.0) -> DurableConsumer[Any]:
+        engine = make_engine(lab.url(), size=1, name=name)
+        return DurableConsumer(name, topics, Recorder(name), engine, pace=pace)
+
+    login = KafkaLogin(lab.kafka)
+    awaited, beside = consumer("awaited", "a"), consumer("beside", "a", pace=0.5)
+    other, both = consumer("other", "b", pace=0.5), consumer("both", "a", "b", pace=0.25)
+    at_once, filled = make_taps(login, [awaited, beside, other, both])
+    assert {place.topic for place in at_once._places} == {"a"}
+    assert {place.topic for place in filled._places} == {"a", "b"}
+    assert (at_once.every, filled.every) == (0, 0.25)
+    assert [one._fill for one in (awaited, beside, other, both)] == [0, 0.5, 0.25, 0]
+    assert make_taps(login, [awaited]) == []
+    assert [tap.every for tap in make_taps(login, [other, both])] == [0.25]
 
 
 async def test_what_the_database_refused_for_long_is_given_again_in_order(

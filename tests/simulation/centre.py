@@ -36,7 +36,7 @@ from shared.outbox import Outbox, Waker
 from shared.parked import Replayer
 from shared.relay import Relay
 from shared.signing import Signer
-from shared.tap import Tap
+from shared.tap import make_taps
 from shared.timers import Timer, TimerKind, TimerLoop
 from tests.simulation import checker, clerks
 from tests.simulation.database import Database, Driver, Engine
@@ -253,16 +253,12 @@ class Centre:
         engine: Any,
         waker: Waker,
     ) -> None:
-        topics = {topic for consumer in consumers for topic in consumer.topics}
         broker: Any = Subscribing(self.broker)
-        tap = Tap(LOGIN, topics)
         with_tap = self.world.dice.random() < 0.5
+        taps = make_taps(LOGIN, consumers) if with_tap else []
         for consumer in consumers:
-            if with_tap:
-                consumer.follow(tap)
             consumer.attach(broker, process.name)
-        if with_tap:
-            process.spawn(tap.run())
+        process.spawn(*(tap.run() for tap in taps))
         process.spawn(*(subscriber.run() for subscriber in broker.made))
         process.spawn(Replayer(engine, consumers, waker.wake).run())
 
@@ -296,7 +292,7 @@ class Centre:
                 (relay_module, "AIOKafkaProducer", lambda **_: Producer(self.broker)),
                 (relay_module, "find_refusal", not_refused),
                 (tap_module, "AIOKafkaConsumer", lambda **_: Consumer(self.broker)),
-                (tap_module, "keep_sessions", lambda _: None),
+                (tap_module, "keep_sessions", lambda _, **__: None),
             ]
             for module, name, thing in told:
                 stack.enter_context(patch.object(module, name, thing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -100,6 +101,27 @@ def test_a_broker_without_sessions_is_asked_for_everything() -> None:
 
 def test_epochs_begin_again_at_one() -> None:
     assert Session(1, LAST_EPOCH).ask(whole({}))[1].epoch == 1
+
+
+async def test_a_fetch_waits_after_an_answer_that_told_of_something_and_after_no_other() -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.asked_at: list[float] = []
+
+        async def send(self, *_: object) -> Any:
+            self.asked_at.append(asyncio.get_running_loop().time())
+            first = len(self.asked_at) == 1
+            told: list[Any] = [("cases", [(0, 0, 1, 1, 0, [], b"")])] if first else []
+            return FetchResponse_v11(0, 0, 1, told)
+
+    client = Client()
+    sessions = Sessions(client, 0.2)
+    for _ in range(3):
+        await sessions.send(1, whole({("cases", 0): (0, 1000)}))
+    first, second, third = client.asked_at
+    assert second - first >= 0.2
+    assert third - second < 0.2
+    await sessions.send(1, "offsets")
 
 
 async def test_what_is_no_fetch_and_what_is_else_asked_goes_to_the_client() -> None:
