@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _DIALECT: Final = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 
-_CONTAINERS: Final = (list, tuple, set, frozenset, type({}.keys()), type({}.values()))
+_VIEWS: Final = (type({}.keys()), type({}.values()))
+_CONTAINERS: Final[tuple[type, ...]] = (list, tuple, set, frozenset, *_VIEWS)
 vars(protocol).update(IterableABC=_CONTAINERS, SizedABC=_CONTAINERS)
 
 KNOWN: Final = 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
@@ -48,7 +48,8 @@ async def test_an_array_is_any_container_and_no_text(lab: Lab) -> None:
         for kind in (list, tuple, set, frozenset):
             found = await conn.execute(words, {"words": kind(["a", "bc", "d"])})
             assert tuple(found.one()) == (3, "a", "d")
-        for view in (dict.fromkeys("ad").keys(), {1: "a", 2: "d"}.values(), []):
+        views: list[Any] = [dict.fromkeys("ad").keys(), {1: "a", 2: "d"}.values(), []]
+        for view in views:
             found = await conn.execute(words, {"words": view})
             assert found.one()[0] == len(view)
         assert await conn.scalar(nested, {"words": [["a", "b"], ["c", "d"]]}) == 2
