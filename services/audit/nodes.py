@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 _PLACES: Final = """
 SELECT n.level, n.idx, n.hash
-FROM unnest($1::smallint[], $2::bigint[]) AS p (level, idx)
+FROM unnest((SELECT $1::smallint[]), (SELECT $2::bigint[])) AS p (level, idx)
 JOIN nodes n ON n.level = p.level AND n.idx = p.idx
 UNION ALL
-SELECT 0, l.idx, l.commitment FROM unnest($3::bigint[]) AS p (idx) JOIN leaves l ON l.idx = p.idx
+SELECT 0, l.idx, l.commitment FROM unnest((SELECT $3::bigint[])) AS p (idx)
+JOIN leaves l ON l.idx = p.idx
 """
+"""An array whose length the planner sees would be planned anew each time, which takes as long again."""
 _COMMITMENTS: Final = "SELECT commitment FROM leaves WHERE idx >= $1 AND idx < $2 ORDER BY idx"
 
 _PUBLISHED: Final = """

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from services.audit import merkle, nodes, tiles
+from services.audit.known import Known
 from services.audit.merkle import Range
 from shared.errors import NotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.audit.nodes import Published
     from services.audit.tiles import Tile
@@ -27,6 +29,7 @@ class Proofs:
     def __init__(self, engine: AsyncEngine, clock: Callable[[], float] = time.monotonic) -> None:
         """Take the engine of the web role."""
         self._engine = engine
+        self._known = Known(engine)
         self._clock = clock
         self._told: Published | None = None
         self._told_at = 0.0
@@ -51,16 +54,14 @@ class Proofs:
             NotFound: no such entry in a signed log of this size (yet).
 
         """
-        async with nodes.public(self._engine) as conn:
-            told = await self._published(conn, index + 1 if size is None else size)
-            size = told.size if size is None else size
-            if not 0 <= index < size <= told.size:
-                raise NotFound
-            spans = merkle.inclusion_spans(index, size)
-            places = [place for span in spans for place in merkle.cover(span)]
-            found = await nodes.read_nodes(conn, [*places, (0, index)])
+        told = await self._published(index + 1 if size is None else size)
+        size = told.size if size is None else size
+        if not 0 <= index < size <= told.size:
+            raise NotFound
+        covers = [merkle.cover(span) for span in merkle.inclusion_spans(index, size)]
+        found = await self._known.read([(0, index), *chain.from_iterable(covers)], size)
         leaf = found[0, index]
-        hashes = merkle.prove(spans, found.__getitem__)
+        hashes = [merkle.join([found[place] for place in cover]) for cover in covers]
         return {
             "index": index,
             "size": size,
@@ -77,15 +78,14 @@ class Proofs:
             NotFound: not 0 ≤ old ≤ new ≤ the last signed size.
 
         """
-        async with nodes.public(self._engine) as conn:
-            told = await self._published(conn, old if new is None else new)
-            new = told.size if new is None else new
-            if not 0 <= old <= new <= told.size:
-                raise NotFound
-            spans = merkle.consistency_spans(old, new)
-            trees = [merkle.cover((0, size)) for size in (old, new)]
-            covers = [*map(merkle.cover, spans), *trees]
-            found = await nodes.read_nodes(conn, [place for cover in covers for place in cover])
+        told = await self._published(old if new is None else new)
+        new = told.size if new is None else new
+        if not 0 <= old <= new <= told.size:
+            raise NotFound
+        spans = merkle.consistency_spans(old, new)
+        trees = [merkle.cover((0, size)) for size in (old, new)]
+        places = chain.from_iterable([*map(merkle.cover, spans), *trees])
+        found = await self._known.read(set(places), new)
         roots = [
             Range(size, tuple(found[place] for place in tree)).root
             for size, tree in zip((old, new), trees, strict=True)
@@ -106,11 +106,11 @@ class Proofs:
             NotFound: the signed log does not have it (yet).
 
         """
+        start = tile.index * tiles.WIDTH
+        least = (start + tile.width) << (tiles.HEIGHT * (tile.level or 0))
+        if not tile.within((await self._published(least)).size):
+            raise NotFound
         async with nodes.public(self._engine) as conn:
-            start = tile.index * tiles.WIDTH
-            least = (start + tile.width) << (tiles.HEIGHT * (tile.level or 0))
-            if not tile.within((await self._published(conn, least)).size):
-                raise NotFound
             if tile.level is None:
                 entries = await nodes.list_commitments(conn, start, tile.width)
                 return tiles.encode_bundle(entries)
@@ -119,11 +119,12 @@ class Proofs:
             found = await nodes.read_nodes(conn, places)
         return tiles.encode_hashes(found[place] for place in places)
 
-    async def _published(self, conn: AsyncConnection, least: int) -> Published:
+    async def _published(self, least: int) -> Published:
         """Return a checkpoint of at least this size that was read just now, or the last one."""
         told = self._told
         if told is None or told.size < least or self._clock() - self._told_at > FRESH:
             asked_at = self._clock()
-            self._told = told = await nodes.load_published(conn)
+            async with nodes.public(self._engine) as conn:
+                self._told = told = await nodes.load_published(conn)
             self._told_at = asked_at
         return told

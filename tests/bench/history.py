@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import uvloop
+
 from tests.bench import history_peers
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.history_figures import (
@@ -145,7 +147,7 @@ class Bench:
         peers.append(("pymerkle in memory", self.pymerkle, "memory"))
         each = max(1, self.plan.proofs // self.plan.rounds)
         peers = peers if size == self.plan.small else []
-        await self.proofs(size, each)
+        self.note("ours, cold", size, await self.proofs(size, each))
         for name, peer, word in peers:
             if peer is not None:
                 self.note(f"{name}, cold", size, peer.ask(f"{word} {each}")["ms"])
@@ -240,5 +242,5 @@ async def measure(platform: Platform, folder: Path, plan: Plan, told: Told) -> l
 
 
 def run(platform: Platform, folder: Path, plan: Plan, told: Told) -> list[Figure]:
-    """Measure on a loop of its own."""
-    return asyncio.run(measure(platform, folder, plan, told))
+    """Measure on a loop of its own, of the kind that the service has."""
+    return uvloop.run(measure(platform, folder, plan, told))

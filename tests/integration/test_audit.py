@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import random
 import secrets
 import signal
 import sys
@@ -29,7 +30,7 @@ from deploy.local.database import prepare_database
 from deploy.local.keys import make_keys
 from deploy.local.ports import Ports
 from deploy.local.topics import provision
-from services.audit import merkle, nodes, tiles
+from services.audit import known, merkle, nodes, tiles
 from services.audit.checkpoint import Checkpoint, NoteSigner, open_checkpoint, parse_vkey
 from services.audit.daily import Daily
 from services.audit.domain import Arrival, Signers, commitment_of
@@ -49,6 +50,7 @@ from shared.migrate import upgrade
 from shared.outbox import Outbox
 from shared.signing import Signer
 from shared.vocabulary import Role
+from tests.bench.history_log import our_log
 from tests.support import transparency
 from tests.support.cut import Cut
 from tests.support.platform import PASSWORDS, Database, Embedded
@@ -597,6 +599,51 @@ async def test_every_proof_and_tile_of_a_log_holds(log: Log) -> None:
     for tile in _tiles(total):
         raw = await log.proofs.tile(tile)
         assert len(raw) == tile.width * (34 if tile.level is None else 32)
+
+
+async def test_hashes_that_are_kept_are_those_of_the_tree(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, most in (("TILES", 3), ("ALONE", 5), ("ONCE", 4)):
+        monkeypatch.setattr(known, name, most)
+    size, dice = 66_000, random.Random(5)
+    async with our_log(ground.server, tmp_path) as log:
+        await log.begin()
+        await log.load(size)
+        async with nodes.public(log.web) as conn:
+            entries = await nodes.list_commitments(conn, 0, size)
+        leaves = [merkle.leaf_hash(entry) for entry in entries]
+        sizes = (1, 255, 256, 257, 512, 65_535, 65_536, 65_537, size)
+        roots = {at: merkle.extend(merkle.Range(), leaves[:at])[0].root for at in sizes}
+        for _ in range(150):
+            at = dice.choice(sizes)
+            index = min(at - 1, dice.choice((0, 255, 256, 600, 40_000, 65_535, 65_999)))
+            proof = await log.proofs.inclusion(index, at)
+            path = [bytes.fromhex(step) for step in proof["hashes"]]
+            assert transparency.root_from(index, at, leaves[index], path) == roots[at]
+            old, new = sorted(dice.sample(sizes, 2))
+            told = await log.proofs.consistency(old, new)
+            assert (told["from_root"], told["root"]) == (roots[old].hex(), roots[new].hex())
+            steps = [bytes.fromhex(step) for step in told["hashes"]]
+            merkle.check_consistency(old, new, roots[old], roots[new], steps)
+        kept = log.proofs._known
+        assert [len(each._held) for each in (kept._tiles, kept._alone, kept._once)] == [3, 5, 4]
+
+
+async def test_a_checkpoint_that_was_read_just_now_serves_until_more_is_asked_for(log: Log) -> None:
+    ledger, make, at = await log.begin(), log.maker, 0.0
+    proofs = Proofs(log.web, lambda: at)
+    await ledger.append("k", [make.event(str(uuid4()), 1) for _ in range(3)])
+    await ledger.sign()
+    assert (await proofs.inclusion(0, None))["size"] == 3
+    await ledger.append("k", [make.event(str(uuid4()), 1) for _ in range(2)])
+    await ledger.sign()
+    assert (await proofs.inclusion(0, None))["size"] == 3
+    assert (await proofs.inclusion(4, None))["size"] == 5
+    await ledger.append("k", [make.event(str(uuid4()), 1)])
+    await ledger.sign()
+    at = 1.0
+    assert (await proofs.inclusion(0, None))["size"] == 6
 
 
 def _tiles(size: int) -> list[tiles.Tile]:
