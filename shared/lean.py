@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DIALECT: Final = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 
-_VIEWS: Final = (type({}.keys()), type({}.values()))
+_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()))
 _CONTAINERS: Final[tuple[type, ...]] = (list, tuple, set, frozenset, *_VIEWS)
 vars(protocol).update(IterableABC=_CONTAINERS, SizedABC=_CONTAINERS)
 

@@ -29,7 +29,7 @@ UNION ALL
 SELECT 0, l.idx, l.commitment FROM unnest((SELECT $3::bigint[])) AS p (idx)
 JOIN leaves l ON l.idx = p.idx
 """
-"""An array whose length the planner sees would be planned anew each time, which takes as long again."""
+"""The planner does not see how long the arrays are: else it would plan anew each time."""
 _COMMITMENTS: Final = "SELECT commitment FROM leaves WHERE idx >= $1 AND idx < $2 ORDER BY idx"
 
 _PUBLISHED: Final = """

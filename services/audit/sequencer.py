@@ -49,8 +49,9 @@ WHERE s.seen_at < clock_timestamp() - make_interval(secs => $2)
 """
 _END_WRITERS = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
-WHERE locktype = 'relation' AND relation = 'log_head'::regclass AND mode = 'RowShareLock'
-  AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+WHERE locktype = 'relation' AND relation = 'log_head'::regclass
+  AND mode IN ('RowShareLock', 'RowExclusiveLock') AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 

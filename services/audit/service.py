@@ -21,6 +21,7 @@ from shared.telemetry import Log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -173,7 +174,7 @@ class Ledger:
         return await self._append(cluster, [Entry(arrival, flags=int(Flag.REFUSED))])
 
     async def _append(self, cluster: str, entries: list[Entry]) -> Appended:
-        """Append what is new of these entries in one transaction."""
+        """Append what is new of these entries, all of it or nothing."""
         with telemetry.batch_span(
             "audit batch",
             telemetry.SpanKind.CONSUMER,
@@ -183,34 +184,62 @@ class Ledger:
             return await self._store(cluster, entries)
 
     async def _store(self, cluster: str, entries: list[Entry]) -> Appended:
-        async with self._engine.begin() as conn:
-            head = await store.load_head(conn, lock=True)
-            if (head.epoch, head.size) != (self._epoch, self._tree.size):
-                raise Fenced
-            fresh = await self._fresh(conn, cluster, entries)
-            if not fresh:
-                return Appended(len(entries), head.size)
-            courses = {domain.course_of(e) for e in fresh if e.followed is not None}
-            found = domain.follow(await store.load_heads(conn, sorted(courses)), fresh)
-            domain.repeat(found, await store.known_sequences(conn, found.late))
-            salts = os.urandom(SALT_BYTES * len(fresh))
-            commitments = [
-                domain.commitment_of(salts[at : at + SALT_BYTES], entry.arrival.value)
-                for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
-            ]
-            tree, rows = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
-            joined = b"".join(commitments)
-            new = store.Appending(head.size, fresh, salts, joined, rows, tree.root)
-            await store.append(conn, cluster, new)
-            await store.keep_gaps(conn, found)
+        start = self._tree.size
+        fresh, found = await self._look(cluster, entries)
+        if not fresh:
+            return Appended(len(entries), start)
+        salts = os.urandom(SALT_BYTES * len(fresh))
+        commitments = [
+            domain.commitment_of(salts[at : at + SALT_BYTES], entry.arrival.value)
+            for at, entry in zip(range(0, len(salts), SALT_BYTES), fresh, strict=True)
+        ]
+        tree, rows = merkle.extend(self._tree, [merkle.leaf_hash(c) for c in commitments])
+        joined = b"".join(commitments)
+        new = store.Appending(start, fresh, salts, joined, rows, tree.root)
+        if not await self._write(cluster, new, found):
+            raise Fenced
         self._tree = tree
-        _tell(fresh, head.size)
-        return Appended(len(entries), head.size, fresh)
+        _tell(fresh, start)
+        return Appended(len(entries), start, fresh)
+
+    async def _look(
+        self, cluster: str, entries: list[Entry]
+    ) -> tuple[list[Entry], domain.Following]:
+        """Choose what is new, and follow its sequences.
+
+        Nothing is locked: whatever another writer appends meanwhile, it has moved the head, so that
+        nothing of this batch is written.
+        """
+        ids = {e.event_id for e in entries if e.event_id is not None}
+        courses = sorted({domain.course_of(e) for e in entries if e.followed is not None})
+        async with nodes.public(self._engine) as conn:
+            known, heads = await store.look(conn, ids, courses)
+            fresh = await self._fresh(conn, cluster, entries, ids, known)
+            found = domain.follow(heads, fresh)
+            domain.repeat(found, await store.known_sequences(conn, found.late))
+        return fresh, found
+
+    async def _write(self, cluster: str, new: store.Appending, found: domain.Following) -> bool:
+        """Append; False if it is not our turn. Gaps that open or close do so with the entries."""
+        if not (found.gaps or found.late):
+            async with nodes.public(self._engine) as conn:
+                return await store.append(conn, cluster, new, self._epoch)
+        async with self._engine.begin() as conn:
+            await store.load_head(conn, lock=True)
+            if not await store.append(conn, cluster, new, self._epoch):
+                return False
+            await store.keep_gaps(conn, found)
+        return True
 
     @staticmethod
-    async def _fresh(conn: AsyncConnection, cluster: str, entries: list[Entry]) -> list[Entry]:
-        ids = {e.event_id for e in entries if e.event_id is not None}
-        known = await store.known_events(conn, ids)
+    async def _fresh(
+        conn: AsyncConnection,
+        cluster: str,
+        entries: list[Entry],
+        ids: set[UUID],
+        stored: set[UUID],
+    ) -> list[Entry]:
+        known = await store.known_events(conn, stored) if stored else {}
         doubled = len(ids) < sum(e.event_id is not None for e in entries)
         places = [
             e.arrival.place

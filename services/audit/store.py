@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from sqlalchemy import text
+
+from services.audit.nodes import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,43 +22,41 @@ if TYPE_CHECKING:
 
 _READ_HEAD = text("SELECT * FROM log_head")
 _LOCK_HEAD = text("SELECT * FROM log_head FOR UPDATE")
-_APPEND = text("""
-WITH entry AS (
+_APPEND: Final = """
+WITH turn AS (
+  UPDATE log_head SET size = $24, root = $25 WHERE epoch = $26 AND size = $1 RETURNING size
+), entry AS (
   INSERT INTO entries (idx, commitment, event_id, cluster, stream, partition, "offset", subject,
     type, source, sequence, time, actor, traceparent, flags)
-  SELECT CAST(:start AS bigint) + n - 1,
-    substr(CAST(:commitments AS bytea), CAST(n * 32 - 31 AS integer), 32), event_id,
-    CAST(:cluster AS text), stream, partition, o, subject, type, source, sequence, time, actor,
-    traceparent, flags
-  FROM unnest(CAST(:ids AS uuid[]), CAST(:streams AS text[]), CAST(:partitions AS smallint[]),
-    CAST(:offsets AS bigint[]), CAST(:subjects AS text[]), CAST(:types AS text[]),
-    CAST(:sources AS text[]), CAST(:sequences AS bigint[]), CAST(:times AS timestamptz[]),
-    CAST(:actors AS text[]), CAST(:traces AS text[]), CAST(:flags AS integer[]))
+  SELECT $1::bigint + n - 1, substr($2::bytea, (n * 32 - 31)::integer, 32), event_id, $3::text,
+    stream, partition, o, subject, type, source, sequence, time, actor, traceparent, flags
+  FROM turn, unnest($4::uuid[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $9::text[],
+    $10::text[], $11::bigint[], $12::timestamptz[], $13::text[], $14::text[], $15::integer[])
     WITH ORDINALITY AS t (event_id, stream, partition, o, subject, type, source, sequence, time,
     actor, traceparent, flags, n)
 ), held AS (
   INSERT INTO event_bytes (idx, salt, value, signature, key, headers)
-  SELECT CAST(:start AS bigint) + n - 1,
-    substr(CAST(:salts AS bytea), CAST(n * 32 - 31 AS integer), 32), value, signature, key, headers
-  FROM unnest(CAST(:values AS bytea[]), CAST(:signatures AS bytea[]), CAST(:keys AS bytea[]),
-    CAST(:headers AS bytea[])) WITH ORDINALITY AS t (value, signature, key, headers, n)
+  SELECT $1::bigint + n - 1, substr($16::bytea, (n * 32 - 31)::integer, 32), value, signature, key,
+    headers
+  FROM turn, unnest($17::bytea[], $18::bytea[], $19::bytea[], $20::bytea[])
+    WITH ORDINALITY AS t (value, signature, key, headers, n)
 ), node AS (
   INSERT INTO nodes (level, idx, hash)
-  SELECT level, first + n, substr(hashes, CAST(n * 32 + 1 AS integer), 32)
-  FROM unnest(CAST(:levels AS smallint[]), CAST(:firsts AS bigint[]), CAST(:hashes AS bytea[]))
-    AS r (level, first, hashes), generate_series(0, length(hashes) / 32 - 1) AS n
+  SELECT level, first + n, substr(hashes, (n * 32 + 1)::integer, 32)
+  FROM turn, unnest($21::smallint[], $22::bigint[], $23::bytea[]) AS r (level, first, hashes),
+    generate_series(0, length(hashes) / 32 - 1) AS n
 )
-UPDATE log_head SET size = :size, root = :root
-""")
-_HEADS = text("""
-SELECT c.stream, c.subject, h.sequence
-FROM unnest(CAST(:streams AS text[]), CAST(:subjects AS text[])) AS c (stream, subject)
-CROSS JOIN LATERAL (
-  SELECT e.sequence FROM entries e
-  WHERE e.subject = c.subject AND e.stream = c.stream AND e.sequence IS NOT NULL
-  ORDER BY e.sequence DESC LIMIT 1
-) h
-""")
+SELECT FROM turn
+"""
+"""All of a batch or, if it is no longer its writer's turn, nothing: one statement, one commit."""
+_LOOK: Final = """
+SELECT ARRAY(SELECT event_id FROM entries WHERE event_id = ANY($1::uuid[])) AS known, ARRAY(
+  SELECT (SELECT e.sequence FROM entries e
+    WHERE e.subject = c.subject AND e.stream = c.stream AND e.sequence IS NOT NULL
+    ORDER BY e.sequence DESC LIMIT 1)
+  FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS c (stream, subject, n) ORDER BY n
+) AS heads
+"""
 _FILL = text("""
 UPDATE gaps g SET filled = g.filled + d.n,
   closed_at = CASE WHEN g.filled + d.n > g.last - g.first THEN now() END
@@ -169,14 +169,14 @@ async def known_places(
     return {(row.stream, row.partition, row.offset) for row in rows}
 
 
-async def load_heads(conn: AsyncConnection, courses: Sequence[Course]) -> dict[Course, int]:
-    """Return the highest proven sequence of each stream and subject that has one."""
-    if not courses:
-        return {}
-    rows = await conn.execute(
-        _HEADS, {"streams": [s for s, _ in courses], "subjects": [j for _, j in courses]}
-    )
-    return {(row.stream, row.subject): row.sequence for row in rows}
+async def look(
+    conn: AsyncConnection, ids: Iterable[UUID], courses: Sequence[Course]
+) -> tuple[set[UUID], dict[Course, int]]:
+    """Return which events are stored, and the highest proven sequence of each course with one."""
+    streams, subjects = [stream for stream, _ in courses], [subject for _, subject in courses]
+    (row,) = await fetch(conn, _LOOK, list(ids), streams, subjects)
+    heads = zip(courses, row["heads"], strict=True)
+    return set(row["known"]), {course: head for course, head in heads if head is not None}
 
 
 async def known_sequences(
@@ -204,44 +204,45 @@ def _courses(entries: Sequence[Entry]) -> dict[str, list[object]]:
     }
 
 
-async def append(conn: AsyncConnection, cluster: str, new: Appending) -> None:
+async def append(conn: AsyncConnection, cluster: str, new: Appending, epoch: int) -> bool:
     """Insert entries, their bytes and the new nodes of the tree, and move the head behind them.
 
-    One statement: each more is a round trip for which everything that waits for the log waits. The
-    caller holds the lock of the head.
+    False, and nothing is stored, unless the head is where they begin and the epoch is this one.
+    One statement: each more is a round trip for which everything that waits for the log waits.
     """
     entries = new.entries
     flagged = any(entry.flags for entry in entries)  # else the shorter arrays count as nulls
-    await conn.execute(
+    done = await fetch(
+        conn,
         _APPEND,
-        {
-            "cluster": cluster,
-            "start": new.start,
-            "commitments": new.commitments,
-            "ids": [e.event_id for e in entries],
-            "streams": [e.arrival.stream for e in entries],
-            "partitions": [e.arrival.partition for e in entries],
-            "offsets": [e.arrival.offset for e in entries],
-            "subjects": [e.subject for e in entries],
-            "types": [e.type for e in entries],
-            "sources": [e.source for e in entries],
-            "sequences": [e.followed for e in entries],
-            "times": [e.time for e in entries],
-            "actors": [e.actor for e in entries],
-            "traces": [e.traceparent for e in entries],
-            "flags": [int(e.flags) for e in entries],
-            "salts": new.salts,
-            "values": [e.arrival.value for e in entries],
-            "signatures": [_signature(e) for e in entries],
-            "keys": [e.arrival.key if e.flags else None for e in entries] if flagged else [],
-            "headers": [_headers(e) if e.flags else None for e in entries] if flagged else [],
-            "levels": [row.level for row in new.nodes],
-            "firsts": [row.first for row in new.nodes],
-            "hashes": [b"".join(row.hashes) for row in new.nodes],
-            "size": new.start + len(entries),
-            "root": new.root,
-        },
+        new.start,
+        new.commitments,
+        cluster,
+        [e.event_id for e in entries],
+        [e.arrival.stream for e in entries],
+        [e.arrival.partition for e in entries],
+        [e.arrival.offset for e in entries],
+        [e.subject for e in entries],
+        [e.type for e in entries],
+        [e.source for e in entries],
+        [e.followed for e in entries],
+        [e.time for e in entries],
+        [e.actor for e in entries],
+        [e.traceparent for e in entries],
+        [int(e.flags) for e in entries],
+        new.salts,
+        [e.arrival.value for e in entries],
+        [_signature(e) for e in entries],
+        [e.arrival.key if e.flags else None for e in entries] if flagged else [],
+        [_headers(e) if e.flags else None for e in entries] if flagged else [],
+        [row.level for row in new.nodes],
+        [row.first for row in new.nodes],
+        [b"".join(row.hashes) for row in new.nodes],
+        new.start + len(entries),
+        new.root,
+        epoch,
     )
+    return bool(done)
 
 
 def _signature(entry: Entry) -> bytes | None:

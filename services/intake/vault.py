@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.intake.blind import NO_MARKS, Marks
 from services.intake.keys.ring import Ring
+from shared.clock import new_event_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,13 +90,14 @@ class Vault:
         marks: Marks = NO_MARKS,
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
-        drawn = os.urandom(KEY + NONCE * len(fields) + 16)  # one call of the system for all
-        key, subject_id = drawn[:KEY], UUID(bytes=drawn[-16:], version=4)
+        subject_id = new_event_id()  # it stays here, and what came together lies together
+        drawn = os.urandom(KEY + NONCE * len(fields))  # one call of the system for all
+        key = drawn[:KEY]
         box = AESGCM(key)
         bound = _bound(case_id, subject_id)
         sealed = []
-        for at, (name, value) in enumerate(fields.items()):
-            nonce = drawn[KEY + at * NONCE : KEY + (at + 1) * NONCE]
+        for at, (name, value) in zip(range(KEY, len(drawn), NONCE), fields.items(), strict=True):
+            nonce = drawn[at : at + NONCE]
             aad = bound + f"{name}\x001".encode()
             sealed.append(SealedField(name, nonce + box.encrypt(nonce, _encode(value), aad)))
         epoch, wrapped = self._wrap(case_id, subject_id, key)

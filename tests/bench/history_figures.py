@@ -21,13 +21,13 @@ class Plan:
     small: int = 100_000
     large: int = 1_000_000
     rounds: int = 5
-    flight: int = 1_200
+    flight: int = 6_000
     batch: int = 8_000
     proofs: int = 5_000
     peers: bool = True
 
 
-QUICK: Final = Plan(rounds=2, flight=600, batch=4_000, proofs=2_000)
+QUICK: Final = Plan(rounds=2, flight=2_400, batch=4_000, proofs=2_000)
 SMOKE: Final = Plan(
     small=1_000, large=3_000, rounds=1, flight=48, batch=2_000, proofs=20, peers=False
 )

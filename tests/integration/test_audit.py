@@ -24,7 +24,6 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from deploy.local.database import prepare_database
 from deploy.local.keys import make_keys
@@ -302,11 +301,13 @@ async def test_a_lost_answer_to_a_commit_makes_no_second_entry(log: Log) -> None
         through = make_engine(url.replace(f":{port}/", f":{cut.port}/"), size=2, name="cut")
         direct, log.flow = log.flow, through
         ledger = await log.begin()
-        cut.swallow_commits(1)
-        with pytest.raises(DBAPIError):
+        assert records[0].value is not None
+        cut.swallow_commits(1, records[0].value)
+        with pytest.raises(asyncpg.PostgresConnectionError):
             await ledger.append("k", records)
+        assert (await ledger.append("k", records)).entries == []
         with pytest.raises(Fenced):
-            await ledger.append("k", records)
+            await ledger.append("k", [log.maker.event("case", 4)])
         assert (await (await log.begin()).append("k", records)).entries == []
         await through.dispose()
         log.flow = direct
