@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from shared.runtime import settle_memory
 from tests.bench import history_peers
 from tests.bench.cpu import Meter, per_operation
 from tests.bench.history_figures import (
@@ -221,6 +222,7 @@ async def measure(platform: Platform, folder: Path, plan: Plan, told: Told) -> l
         producer = log.producer
         events = make_events(producer, (plan.rounds + 1) * each + plan.rounds * plan.batch)
         write_events(producer, events, folder / "events")
+        settle_memory()  # as the service does: its collector does not walk all these events
         await log.begin()
         with ExitStack() as stack:
             bench = Bench(log, plan, told, platform.postgres, iter(events), folder)
