@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
+from shared.ends import Ends
 from shared.idempotency import Key
 from shared.paging import encode_cursor
 from shared.vocabulary import Role
@@ -152,10 +156,13 @@ class History:
             query = {"limit": "1000", "after": encode_cursor([self.next, ENDLESS])}
 
             async def ask(query: Mapping[str, str] = query) -> httpx.Response | None:
-                """Ask again after a 503: the connection it had may be one that was struck."""
-                got = await client.get(
-                    "/audit/v1/entries", params=query, headers=headers, timeout=30
-                )
+                """Ask again after a 503 or a cut: the connection may be one that was struck."""
+                try:
+                    got = await client.get(
+                        "/audit/v1/entries", params=query, headers=headers, timeout=30
+                    )
+                except httpx.TransportError:
+                    return None
                 return None if got.status_code == HTTPStatus.SERVICE_UNAVAILABLE else got
 
             answer = await eventually(ask, 30, "the history to be readable")
@@ -289,6 +296,35 @@ async def movement(stack: Stack, planted: int = 0) -> tuple[int, int]:
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StackError):
         return 1, -1
     return waiting + max(0, events - entries), events + entries
+
+
+async def lag(stack: Stack) -> int:
+    """Return how many records the consumer groups have not said that they are done with.
+
+    Whoever waits for a new turn after a member was killed moves nothing, and yet all is not done.
+    Groups commit every few seconds.
+    """
+    login = stack.kafka_login()
+    admin = AIOKafkaAdminClient(**login.client())
+    asked = Ends(login)
+    try:
+        await admin.start()
+        groups = [name for name, _ in await admin.list_consumer_groups()]
+        found = [await admin.list_consumer_group_offsets(name) for name in groups]
+        ends = await asked.find(sorted({place for offsets in found for place in offsets}))
+        if ends is None:
+            return 1
+        return sum(
+            max(0, ends.get(place, 0) - meta.offset)
+            for offsets in found
+            for place, meta in offsets.items()
+            if meta.offset >= 0
+        )
+    except (KafkaError, OSError, TimeoutError):
+        return 1
+    finally:
+        await asked.close()
+        await admin.close()
 
 
 async def read_feeds(stack: Stack, listeners: set[str]) -> dict[str, tuple[str, ...]]:

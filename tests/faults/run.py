@@ -135,7 +135,7 @@ async def settle(
         now = (moved, cast.hearings(), len(log.attempts))
         if now != last or waiting:
             last, since = now, time.monotonic()
-        elif time.monotonic() - since > quiet:
+        elif time.monotonic() - since > quiet and not await reading.lag(stack):
             return True
     return False
 
