@@ -28,8 +28,6 @@ from tests.support.wait import eventually
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    import httpx
-
     from tests.faults.truth import Heard
 
 _FEEDS = {
