@@ -11,6 +11,7 @@ which took more than encoding them all. Here it asks for the containers that the
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import asyncpg
@@ -21,7 +22,7 @@ from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from sqlalchemy import CursorResult
 
@@ -169,6 +170,40 @@ async def _look_at(statement: TextClause, driver: asyncpg.Connection[Any]) -> Fo
     if len(_forms) < KNOWN:
         _forms[statement.text] = form
     return form
+
+
+@asynccontextmanager
+async def direct(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection for `fetch`, each of which is a transaction of its own.
+
+    One that failed is thrown away, as the pool cannot know.
+    """
+    async with engine.connect() as conn:
+        try:
+            yield conn
+        except BaseException:
+            await conn.invalidate()
+            raise
+
+
+async def fetch(conn: AsyncConnection, sql: str, *values: object) -> Sequence[Any]:
+    """Give a statement with values by number to asyncpg, inside the transaction if one has begun.
+
+    Raises:
+        asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: as asyncpg does.
+
+    """
+    found: Sequence[Any] = await (await driver_of(conn)).fetch(sql, *values)
+    return found
+
+
+async def driver_of(conn: AsyncConnection) -> asyncpg.Connection[Any]:
+    """Return asyncpg's connection below; one that was lost while it lay idle is replaced."""
+    driver: Any = (await conn.get_raw_connection()).driver_connection
+    if driver.is_closed():
+        await conn.invalidate()
+        driver = (await conn.get_raw_connection()).driver_connection
+    return driver
 
 
 def is_unsure(error: BaseException) -> bool:

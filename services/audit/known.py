@@ -1,4 +1,4 @@
-"""Hashes of the tree that were read once and are kept: a perfect subtree's never changes.
+"""Hashes of one log's tree that were read once and are kept: a perfect subtree's never changes.
 
 They are kept by full tiles, as C2SP cuts the tree: 256 hashes beside one another and all above
 them, but for the one on top, which belongs to the next tile. What stands in no full tile yet is
@@ -12,8 +12,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from services.audit.merkle import HASH_SIZE
-from services.audit.nodes import LogDamaged, fetch, public, read_nodes
-from services.audit.tiles import HEIGHT, WIDTH
+from services.audit.nodes import LogDamaged, read_nodes
+from services.audit.tiles import HEIGHT, WIDTH, Tile, tile_of
+from shared.lean import direct, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ _BOTTOM: Final = _ROWS.format(
 
 
 class Known:
-    """The hashes that one process keeps; those that were not asked for longest are let go.
+    """What one process keeps of one log; what was not asked for longest is let go.
 
     A tile at the bottom is kept from the second time on that something of it is asked for: of a
     large log few are, and reading a proof's eight hashes of it takes half as long as all of them.
@@ -84,7 +85,7 @@ class Known:
         apart: list[Place] = []
         unread: dict[Place, list[Place]] = {}
         for tile, wanted in _by_tile(places).items():
-            if (tile[1] + 1) * WIDTH << tile[0] > size:  # not full yet
+            if not Tile(*tile).within(size):  # not full yet
                 kept = {place: self._alone.find(place) for place in wanted}
                 found |= {place: hashed for place, hashed in kept.items() if hashed is not None}
                 apart += [place for place, hashed in kept.items() if hashed is None]
@@ -93,7 +94,7 @@ class Known:
             else:
                 unread[tile] = wanted
         if unread or apart:
-            async with public(self._engine) as conn:
+            async with direct(self._engine) as conn:
                 found |= await self._load(conn, unread, apart)
         return found
 
@@ -108,8 +109,7 @@ class Known:
                 self._once.keep(tile, found=True)
                 passing += wanted
                 continue
-            asked = (_TILE, index, level) if level else (_BOTTOM, index, level)
-            (row,) = await fetch(conn, *asked)
+            (row,) = await fetch(conn, _TILE if level else _BOTTOM, index, level * HEIGHT)
             hashes = row["hashes"] or b""
             if len(hashes) != _HASHES * HASH_SIZE:
                 raise LogDamaged("hashes of the tree are missing")
@@ -142,16 +142,14 @@ class _Kept(Generic[T]):
 
 
 def _by_tile(places: Iterable[Place]) -> dict[Place, list[Place]]:
-    """Sort subtrees by their tile: the level at which it begins, and its number there."""
     found: dict[Place, list[Place]] = {}
     for place in places:
-        up = place[0] % HEIGHT
-        found.setdefault((place[0] - up, place[1] << up >> HEIGHT), []).append(place)
+        found.setdefault(tile_of(place), []).append(place)
     return found
 
 
 def _cut(hashes: bytes, tile: Place, place: Place) -> bytes:
     """Return one hash of a full tile: they stand level by level, the lowest first."""
-    up = place[0] - tile[0]
+    up = place[0] - tile[0] * HEIGHT
     at = 2 * WIDTH - (2 * WIDTH >> up) + place[1] - (tile[1] * WIDTH >> up)
     return hashes[at * HASH_SIZE : (at + 1) * HASH_SIZE]

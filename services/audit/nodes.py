@@ -6,18 +6,18 @@ proof, and what is public needs neither an organisation nor a snapshot.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from services.audit import merkle
 from services.audit.merkle import Range
+from shared.lean import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.audit.merkle import Place
 
@@ -60,27 +60,14 @@ class Published:
     cosignatures: Sequence[str]
 
     @property
+    def origin(self) -> str | None:
+        """The name of the log."""
+        return None if self.signed is None else self.signed.partition("\n")[0]
+
+    @property
     def note(self) -> str | None:
         """The note as it is published."""
         return None if self.signed is None else self.signed + "".join(self.cosignatures)
-
-
-@asynccontextmanager
-async def public(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Lend a connection for `fetch`; one that failed is thrown away, for the pool cannot know."""
-    async with engine.connect() as conn:
-        try:
-            yield conn
-        except Exception:
-            await conn.invalidate()
-            raise
-
-
-async def fetch(conn: AsyncConnection, sql: str, *values: object) -> Sequence[Any]:
-    """Run a query on the driver's connection, inside the transaction if one has begun."""
-    driver: Any = (await conn.get_raw_connection()).driver_connection
-    found: Sequence[Any] = await driver.fetch(sql, *values)
-    return found
 
 
 async def load_published(conn: AsyncConnection) -> Published:

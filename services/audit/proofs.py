@@ -10,6 +10,7 @@ from services.audit import merkle, nodes, tiles
 from services.audit.known import Known
 from services.audit.merkle import Range
 from shared.errors import NotFound, Unavailable
+from shared.lean import direct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class Proofs:
             Unavailable: nothing has been signed yet.
 
         """
-        async with nodes.public(self._engine) as conn:
+        async with direct(self._engine) as conn:
             note = (await nodes.load_published(conn)).note
         if note is None:
             raise Unavailable
@@ -110,7 +111,7 @@ class Proofs:
         least = (start + tile.width) << (tiles.HEIGHT * (tile.level or 0))
         if not tile.within((await self._published(least)).size):
             raise NotFound
-        async with nodes.public(self._engine) as conn:
+        async with direct(self._engine) as conn:
             if tile.level is None:
                 entries = await nodes.list_commitments(conn, start, tile.width)
                 return tiles.encode_bundle(entries)
@@ -124,7 +125,9 @@ class Proofs:
         told = self._told
         if told is None or told.size < least or self._clock() - self._told_at > FRESH:
             asked_at = self._clock()
-            async with nodes.public(self._engine) as conn:
-                self._told = told = await nodes.load_published(conn)
-            self._told_at = asked_at
+            async with direct(self._engine) as conn:
+                told = await nodes.load_published(conn)
+            if self._told is None or told.origin != self._told.origin:  # begun anew: another log
+                self._known = Known(self._engine)
+            self._told, self._told_at = told, asked_at
         return told

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from sqlalchemy import text
 
-from services.audit.nodes import fetch
+from shared.lean import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

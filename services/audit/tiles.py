@@ -143,6 +143,12 @@ def decode_bundle(raw: bytes, width: int) -> list[bytes]:
     return entries
 
 
+def tile_of(place: Place) -> tuple[int, int]:
+    """Return the level of the hash tile that a perfect subtree stands in, and its number there."""
+    level, up = divmod(place[0], HEIGHT)
+    return level, place[1] << up >> HEIGHT
+
+
 def read_places(size: int, fetch: Callable[[Tile], bytes]) -> Callable[[Place], bytes]:
     """Return a reader of perfect subtrees of a log of `size` entries that asks for hash tiles.
 
@@ -154,9 +160,9 @@ def read_places(size: int, fetch: Callable[[Tile], bytes]) -> Callable[[Place], 
     known: dict[Tile, list[bytes]] = {}
 
     def read(place: Place) -> bytes:
-        level, rest = divmod(place[0], HEIGHT)
+        level, index = tile_of(place)
+        rest = place[0] - level * HEIGHT
         first, count = place[1] << rest, 1 << rest
-        index = first // WIDTH
         width = min(WIDTH, (size >> (HEIGHT * level)) - index * WIDTH)
         tile = Tile(level, index, width)
         if tile not in known:

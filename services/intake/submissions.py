@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from shared.database import sqlstate_of
 from shared.idempotency import Key, find_answer
+from shared.lean import driver_of
 from shared.outbox import APPENDED, Stamp
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class SubmissionStore:
         """
         columns = self._columns(group)
         async with self._engine.connect() as conn:
-            driver = await _driver_of(conn)
+            driver = await driver_of(conn)
             pid = driver.get_server_pid()
             try:
                 rows = await driver.fetch(_INSERT, *columns)
@@ -171,7 +172,7 @@ class SubmissionStore:
 
     async def insert_in(self, conn: AsyncConnection, group: Sequence[Prepared]) -> set[UUID]:
         """Store a group inside the caller's transaction, which has begun; return which are new."""
-        driver = await _driver_of(conn)
+        driver = await driver_of(conn)
         new = {row[0] for row in await driver.fetch(_INSERT, *self._columns(group))}
         conn.info[APPENDED] = True
         self._outbox.count(p.draft for p in group if p.draft and p.submission_id in new)
@@ -266,15 +267,6 @@ class SubmissionStore:
                 {"ids": list(ids)},
             )
             return {row.submission_id for row in rows}, bool(running)
-
-
-async def _driver_of(conn: AsyncConnection) -> Any:  # noqa: ANN401  (asyncpg has no types)
-    """Return the asyncpg connection below; one that was lost while it lay idle is replaced."""
-    driver: Any = (await conn.get_raw_connection()).driver_connection
-    if driver.is_closed():
-        await conn.invalidate()
-        driver = (await conn.get_raw_connection()).driver_connection
-    return driver
 
 
 def _rolled_back(error: Exception) -> bool:
