@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import ScramAuthenticator, collect_hosts, create_conn
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaError,
@@ -51,6 +52,22 @@ def label_of(topic: str) -> str:
 def partition_of(key: bytes) -> int:
     """Return the partition of a key in a stream, as Kafka's default partitioner places it."""
     return int(murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+
+
+@lru_cache(maxsize=8)
+def _salted(name: str, password: bytes, salt: bytes, iterations: int) -> bytes:
+    return hashlib.pbkdf2_hmac(name, password, salt, iterations)
+
+
+def _salt_once(self: ScramAuthenticator, salt: bytes, iterations: int) -> None:
+    """Work out what a password is with its salt once, not for each of a process's connections.
+
+    RFC 5802 allows it (section 5.1); the salt of a user changes with the password.
+    """
+    self._salted_password = _salted(self._hashname, self._sasl_plain_password, salt, iterations)
+
+
+ScramAuthenticator.create_salted_password = _salt_once
 
 
 @dataclass(frozen=True, slots=True)

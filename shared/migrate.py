@@ -1,4 +1,4 @@
-"""Migrations: `python -m shared.migrate SERVICE`, as the owner role, once, under a lock.
+"""Migrations: `python -m shared.migrate SERVICE …`, as the owner role, once, under a lock.
 
 Each service keeps its Alembic scripts in `services/<service>/migrations`. The tables of the kernel
 (outbox, inbox, parked, timers …) are made by `create_kernel`, which a first migration calls.
@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from shared.database import SERVES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alembic.operations import Operations
     from sqlalchemy import Connection
 
@@ -140,9 +142,17 @@ async def upgrade(service: str, owner_url: str) -> None:
         await engine.dispose()
 
 
+async def upgrade_each(owners: Mapping[str, str]) -> None:
+    """Bring the schemas of several services to the newest revision, by their owners' addresses."""
+    for service, owner_url in owners.items():
+        await upgrade(service, owner_url)
+
+
 if __name__ == "__main__":
     import asyncio
 
-    if len(sys.argv) != 2 or not os.environ.get("DATABASE_OWNER_URL"):  # noqa: PLR2004
-        sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE")
-    asyncio.run(upgrade(sys.argv[1], os.environ["DATABASE_OWNER_URL"]))
+    one = os.environ.get("DATABASE_OWNER_URL", "")
+    owners = {name: os.environ.get(f"{name.upper()}_OWNER_URL", one) for name in sys.argv[1:]}
+    if not owners or not all(owners.values()):
+        sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE …")
+    asyncio.run(upgrade_each(owners))

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -75,6 +74,10 @@ def setup(settings: Settings) -> None:
         shutdown_on_exit=False,
     )
     if settings.otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,  # loads all of protobuf, for who has a collector
+        )
+
         sender = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=2)
         processor = BatchSpanProcessor(Redacting(sender), schedule_delay_millis=500)
         provider.add_span_processor(processor)

@@ -234,15 +234,10 @@ class _Restoring:
                 await run_tool("pg_restore", self.draft, [*words, str(copy)], self.log)
             finally:
                 copy.unlink(missing_ok=True)
-        await asyncio.gather(
-            *(
-                self._run(
-                    f"migrating {name}",
-                    services.migrate_command(name),
-                    self._env(name, migrate=True),
-                )
-                for name in keys.SERVICES
-            )
+        await self._run(
+            "migrating the database",
+            services.migrate_command(keys.SERVICES),
+            services.migrate_env(keys.SERVICES, self.draft, self.passwords),
         )
 
     async def _forget(self, *, kept: bool) -> list[str]:
@@ -305,7 +300,7 @@ class _Restoring:
             )
         console.print("Start it again, and `pashe replay SERVICE` if Kafka lost anything.")
 
-    def _env(self, service: str, *, migrate: bool = False) -> dict[str, str]:
+    def _env(self, service: str) -> dict[str, str]:
         return services.service_env(
             service,
             keys=self.home.keys,
@@ -314,7 +309,6 @@ class _Restoring:
             kafka=_NOWHERE,
             ports=dict.fromkeys(keys.SERVICES, 0),
             origin="http://127.0.0.1:0",
-            migrate=migrate,
         )
 
     async def _run(self, what: str, command: Sequence[str], env: Mapping[str, str]) -> None:

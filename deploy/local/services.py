@@ -14,7 +14,7 @@ from deploy.local.home import HOST
 from deploy.local.keys import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from shared.kafka import KafkaLogin
@@ -67,10 +67,9 @@ def service_env(
     kafka: KafkaLogin,
     ports: Mapping[str, int],
     origin: str,
-    migrate: bool = False,
     base: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the environment of a service's process.
+    """Return the environment of a service's process; it never knows who owns its tables.
 
     Args:
         service: its name.
@@ -80,15 +79,13 @@ def service_env(
         kafka: where Kafka is, and as whom this service signs in.
         ports: the HTTP port of each service.
         origin: the public address, without a slash at its end.
-        migrate: whether it is told the owner's address too; a serving process never is.
         base: what is inherited (this process's environment); ours is taken out of it first.
 
     """
     source = os.environ if base is None else base
     inherited = {k: v for k, v in source.items() if not k.startswith(_OURS)}
     databases = service_urls(admin, service, passwords)
-    if not migrate:
-        del databases["DATABASE_OWNER_URL"]
+    del databases["DATABASE_OWNER_URL"]
     urls = {f"{name.upper()}_URL": f"http://{HOST}:{port}" for name, port in ports.items()}
     return {
         "NOTIFICATION_ALLOW_LOOPBACK": "1",
@@ -117,6 +114,15 @@ def service_command(service: str) -> list[str]:
     return [sys.executable, "-m", f"services.{service}.main"]
 
 
-def migrate_command(service: str) -> list[str]:
-    """Return the command line that migrates a service's schema, once."""
-    return [sys.executable, "-m", "shared.migrate", service]
+def migrate_command(names: Iterable[str]) -> list[str]:
+    """Return the command line that migrates the services' schemas, one after another."""
+    return [sys.executable, "-m", "shared.migrate", *names]
+
+
+def migrate_env(names: Iterable[str], admin: str, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of that command: the address of each schema's owner."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
+    return inherited | {
+        f"{name.upper()}_OWNER_URL": service_urls(admin, name, passwords)["DATABASE_OWNER_URL"]
+        for name in names
+    }

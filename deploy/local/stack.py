@@ -181,24 +181,22 @@ class Stack:
             self.admin_url = await prepare_database(
                 admin, self.passwords, may_exist=known or not external
             )
-        await self._migrate(
-            state, [name for name in chosen if services.has_module("shared.migrate")]
-        )
+        await self._migrate(chosen)
 
-    async def _migrate(self, state: State, names: Sequence[str]) -> None:
-        async def one(name: str) -> None:
-            if services.has_module(f"services.{name}.migrations"):
-                await run_once(
-                    f"migrating the database of {name}",
-                    services.migrate_command(name),
-                    self.home.log("migrate"),
-                    within=MIGRATE_WITHIN,
-                    env=self._env(state, name, migrate=True),
-                    cwd=ROOT,
-                )
-
+    async def _migrate(self, names: Sequence[str]) -> None:
+        there = [name for name in names if services.has_module(f"services.{name}.migrations")]
+        if not there:
+            return
+        admin = with_database(self.admin_url or "", DATABASE)
         with self.teller.step("migrate", "Migrations"):
-            await asyncio.gather(*(one(name) for name in names))
+            await run_once(
+                "migrating the database",
+                services.migrate_command(there),
+                self.home.log("migrate"),
+                within=MIGRATE_WITHIN,
+                env=services.migrate_env(there, admin, self.passwords),
+                cwd=ROOT,
+            )
 
     async def _start_services(self, state: State, chosen: Sequence[str]) -> None:
         there = [name for name in chosen if services.has_module(f"services.{name}.main")]
@@ -247,7 +245,7 @@ class Stack:
     def _profile(self) -> str:
         return self.profile or self._loaded() or "demonstration"
 
-    def _env(self, state: State, service: str, *, migrate: bool = False) -> dict[str, str]:
+    def _env(self, state: State, service: str) -> dict[str, str]:
         env = services.service_env(
             service,
             keys=self.home.keys,
@@ -256,7 +254,6 @@ class Stack:
             kafka=KafkaLogin(state.bootstrap, service, self.kafka_passwords[service]),
             ports=self.service_ports,
             origin=state.origin,
-            migrate=migrate,
         )
         if self.issuers is not None:
             env["PASHE_ISSUERS"] = str(self.issuers)

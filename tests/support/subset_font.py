@@ -14,7 +14,7 @@ from typing import Final
 from fontTools.merge import Merger
 from fontTools.subset import Options, Subsetter, load_font, save_font
 
-from services.intake.packets.pdf_out import FONT
+from services.intake.packets.paper import FONT
 from shared.pages.assets import SHARED
 
 DEBIAN: Final = Path("/usr/share/fonts/truetype/noto")

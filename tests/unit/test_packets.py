@@ -26,7 +26,8 @@ from services.intake.packets.connectors import FileDrop, connectors_from
 from services.intake.packets.fhir_out import make_fhir
 from services.intake.packets.htcds_out import make_csv, make_json
 from services.intake.packets.packet import Made, Packet
-from services.intake.packets.pdf_out import FONT, lines_of, make_pdf
+from services.intake.packets.paper import FONT
+from services.intake.packets.pdf_out import lines_of, make_pdf
 from services.intake.packets.primero_out import make_primero
 from services.intake.report import ReportIn
 from shared.errors import Conflict, Forbidden, SettingsError

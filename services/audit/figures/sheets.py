@@ -6,9 +6,6 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from openpyxl import Workbook
-from openpyxl.styles import Font
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -43,6 +40,9 @@ def write_csv(heads: Sequence[str], rows: Iterable[Sequence[Value]]) -> bytes:
 
 def write_xlsx(sheets: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Value]]]]) -> bytes:
     """Write tables as sheets of a workbook; texts are texts, numbers numbers."""
+    from openpyxl import Workbook  # noqa: PLC0415  (large, and seldom wanted)
+    from openpyxl.styles import Font  # noqa: PLC0415
+
     book = Workbook()
     book.remove(book.worksheets[0])
     for name, heads, rows in sheets:

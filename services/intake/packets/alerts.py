@@ -11,7 +11,6 @@ from services.intake.data_read import readings
 from services.intake.disclosure.store import known_of
 from services.intake.packets import alert
 from services.intake.packets.packet import Made
-from services.intake.packets.pdf_out import set_page
 from shared.errors import NotFound
 from shared.events import DataRead
 from shared.pages.languages import digits, load_texts, show_time, show_whole_place
@@ -71,6 +70,8 @@ class Alerts:
         events = readings({asked.case_id: row.facts}, read, asked.caller, asked.at)
         await self.stages.outbox.append(conn, events)
         packet_id = uuid4()
+        from services.intake.packets.paper import set_page  # noqa: PLC0415  (loads ReportLab)
+
         lines = _lines(row.facts, str(told.get("name") or ""), said)
         foot = _CAREFUL if danger == "yes" else _USUAL
         raw = set_page(f"নিখোঁজ শিশু: {digits(alert.LINE, 'bn')}", lines, foot)

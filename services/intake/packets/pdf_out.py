@@ -1,23 +1,11 @@
 """A packet on paper, in Bangla: for a centre that has no system, or a person who hands it over.
 
-Set by ReportLab and shaped by HarfBuzz, in Noto Sans with Bangla and Latin letters (SIL OFL 1.1;
-made by `python -m tests.support.subset_font`); letters of other scripts are boxes. Its title and
-file name tell nothing.
+Its title and file name tell nothing.
 """
 
 from __future__ import annotations
 
-import io
-from functools import cache
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
-from reportlab.pdfbase.pdfmetrics import registerFont
-from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
 
 from services.intake.packets.packet import Made, Packet
 from shared.pages.languages import digits, load_texts, show_date, show_whole_place
@@ -26,8 +14,6 @@ from shared.pages.words import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-FONT: Final = Path(__file__).with_name("bangla.ttf")
 
 _ROLES: Final = {
     "event": "যেখানে ঘটেছে",
@@ -44,41 +30,6 @@ _BASES: Final = {
     "legal_duty": "আইনি বাধ্যবাধকতায়",
 }
 _BN: Final = "bn"
-
-
-@cache
-def _styles() -> tuple[ParagraphStyle, ParagraphStyle, ParagraphStyle]:
-    registerFont(TTFont("Bangla", str(FONT), shapable=True))
-
-    def style(name: str, size: int, before: int) -> ParagraphStyle:
-        return ParagraphStyle(
-            name,
-            fontName="Bangla",
-            fontSize=size,
-            leading=size * 1.6,
-            spaceBefore=before,
-            shaping=True,
-        )
-
-    return style("head", 16, 0), style("term", 9, 6), style("text", 12, 0)
-
-
-def _set(text: str) -> str:
-    """Return a text as ReportLab's markup."""
-    return escape(text, quote=False).replace("\n", "<br/>")
-
-
-def set_page(head: str, lines: Iterable[tuple[str, str]], foot: str) -> bytes:
-    """Return a PDF of a heading, terms with their texts, and a last line."""
-    big, term, text = _styles()
-    story: list[Any] = [Paragraph(_set(head), big), Spacer(1, 8)]
-    for name, said in lines:
-        story += [Paragraph(_set(name), term), Paragraph(_set(said), text)]
-    story += [Spacer(1, 14), Paragraph(_set(foot), term)]
-    out = io.BytesIO()
-    page = SimpleDocTemplate(out, pagesize=A4, title="-", author="-", invariant=1, lang="bn")
-    page.build(story)
-    return out.getvalue()
 
 
 def lines_of(packet: Packet) -> list[tuple[str, str]]:
@@ -121,6 +72,8 @@ def _years(age: Any) -> str:  # noqa: ANN401  (a range of the report)
 
 def make_pdf(packet: Packet) -> Made:
     """Return the packet on paper; it says all, so that nothing is left."""
+    from services.intake.packets.paper import set_page  # noqa: PLC0415  (loads ReportLab)
+
     foot = (
         "গোপন। শুধু যাঁর জন্য, তিনিই পড়বেন। পড়ে জানান, নিলেন কি না। "
         f"প্যাকেট {str(packet.packet_id)[:8]}, বিষয় {str(packet.case_id)[:8]}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID, uuid4
 
-import segno
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -194,6 +193,8 @@ def _radio(told: Set, numbers: list[str], language: Language) -> list[str]:
 @cache
 def _code(public_url: str) -> str:
     """Return the QR code of the first page as the address of a picture: dark on white."""
+    import segno  # noqa: PLC0415  (large, and seldom wanted)
+
     made = segno.make(f"{public_url}/", error="m", micro=False)
     return str(made.svg_data_uri(border=2, light="#fff", svgclass=None, lineclass=None))
 
