@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 END_WITHIN: Final = 90.0
 """Seconds that the benches get to end what they started, before it is ended for them."""
 
-STACKS: Final = ("stack", "beside", "grown")
+STACKS: Final = ("stack", "beside", "grown", "start")
 """Folders of the stacks that the benches make below theirs."""
 
 CLIENT: Final = "client"
@@ -47,7 +47,8 @@ CLIENT: Final = "client"
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        help="intake, consumer, routing, history, chain, latency, isolation, growth; without: all"
+        help="intake, consumer, routing, history, chain, latency, isolation, growth, start; "
+        "without: all"
     ),
 ]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)

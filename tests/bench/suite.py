@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.topics import provision_topics
-from tests.bench import chain, consumer, growth, history, intake, isolation, latency, routing
+from tests.bench import (
+    chain,
+    consumer,
+    growth,
+    history,
+    intake,
+    isolation,
+    latency,
+    routing,
+    start,
+)
 from tests.bench.servers import Platform
 from tests.bench.telling import Told
 from tests.support.platform import embedded
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     *("intake", "consumer", "routing", "history"),
-    *("chain", "latency", "isolation", "growth"),
+    *("chain", "latency", "isolation", "growth", "start"),
 )
 """The benches, in the order in which they run."""
 
@@ -90,6 +100,9 @@ def run_all(
         with stack(folder / "grown") as site:
             plan_of = growth.QUICK if quick else growth.Plan()
             keep("growth", growth.run(site, plan_of, Told("growth", say)))
+    if "start" in names:
+        told = Told("start", say)
+        keep("start", start.run(folder / "start", start.QUICK if quick else start.Plan(), told))
     return found
 
 

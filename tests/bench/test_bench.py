@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench import chain, consumer, growth, history, intake, isolation, latency, routing
+from tests.bench import (
+    chain,
+    consumer,
+    growth,
+    history,
+    intake,
+    isolation,
+    latency,
+    routing,
+    start,
+)
 from tests.bench.filling import broken, superuser
 from tests.bench.servers import Platform
 from tests.bench.suite import NAMES, run_all, stack
@@ -69,6 +79,11 @@ def test_providers_hear_of_reports_by_stream_and_webhook(bench_stack: Stack) -> 
 def test_rules_and_webhooks_fail_beside_others(bench_stack: Stack, tmp_path: Path) -> None:
     told = Told("isolation")
     seen(isolation.run(bench_stack, tmp_path, isolation.SMOKE, told), 14)
+
+
+@pytest.mark.long
+def test_a_stack_starts_twice_and_rests(tmp_path: Path) -> None:
+    seen(start.run(tmp_path / "start", start.SMOKE, Told("start")), 3)
 
 
 @pytest.mark.long
