@@ -152,7 +152,9 @@ if __name__ == "__main__":
     import asyncio
 
     one = os.environ.get("DATABASE_OWNER_URL", "")
-    owners = {name: os.environ.get(f"{name.upper()}_OWNER_URL", one) for name in sys.argv[1:]}
+    owners = {
+        name: os.environ.get(f"DATABASE_OWNER_URL_{name.upper()}", one) for name in sys.argv[1:]
+    }
     if not owners or not all(owners.values()):
         sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE …")
     asyncio.run(upgrade_each(owners))

@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.local.home import ROOT
@@ -19,9 +23,10 @@ from deploy.local.jars import cache_folder, fetch_jars
 from deploy.local.kafka import EmbeddedKafka, image_of, reserve_brokers
 from deploy.local.keys import make_kafka_passwords
 from deploy.local.ports import Ports
+from deploy.local.progress import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 WRITE_WITHIN: Final = 120.0
 """Seconds that a broker may take to write the image when it ends."""
@@ -56,12 +61,27 @@ async def make_image(jars: Sequence[Path]) -> Path:
 
 
 def main() -> None:
-    """Make the image; say in a line why there is none."""
-    try:
-        jars = fetch_jars(cache_folder(ROOT / ".pashe" / "cache"), lambda *_: None)
-        asyncio.run(make_image(jars))
-    except StackError as error:
-        print(f"pashe: Kafka will start more slowly: {error}", file=sys.stderr)
+    """Fetch the jars and make the image, and show how it goes; say in a line why there is none."""
+    with Screen(Console()) as screen:
+
+        def told(there: int, total: int) -> None:
+            screen.handle({"event": "amount", "step": "jars", "done": there, "total": total})
+
+        try:
+            with _step(screen, "jars", "Kafka's jars"):
+                jars = fetch_jars(cache_folder(ROOT / ".pashe" / "cache"), told)
+            with _step(screen, "image", "Kafka, made ready to start fast"):
+                asyncio.run(make_image(jars))
+        except StackError as error:
+            print(f"pashe: Kafka will start more slowly: {error}", file=sys.stderr)
+
+
+@contextmanager
+def _step(screen: Screen, name: str, text: str) -> Iterator[None]:
+    start = time.monotonic()
+    screen.handle({"event": "begin", "step": name, "text": text})
+    yield
+    screen.handle({"event": "end", "step": name, "seconds": time.monotonic() - start})
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def migrate_env(names: Iterable[str], admin: str, passwords: Mapping[str, str]) 
     """Return the environment of that command: the address of each schema's owner."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
     return inherited | {
-        f"{name.upper()}_OWNER_URL": service_urls(admin, name, passwords)["DATABASE_OWNER_URL"]
+        f"DATABASE_OWNER_URL_{name.upper()}": service_urls(admin, name, passwords)[
+            "DATABASE_OWNER_URL"
+        ]
         for name in names
     }
