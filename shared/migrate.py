@@ -151,10 +151,8 @@ async def upgrade_each(owners: Mapping[str, str]) -> None:
 if __name__ == "__main__":
     import asyncio
 
-    one = os.environ.get("DATABASE_OWNER_URL", "")
-    owners = {
-        name: os.environ.get(f"DATABASE_OWNER_URL_{name.upper()}", one) for name in sys.argv[1:]
-    }
+    env, url = os.environ, "DATABASE_OWNER_URL"  # of one service; of several: …_INTAKE and so on
+    owners = {name: env.get(f"{url}_{name.upper()}") or env.get(url, "") for name in sys.argv[1:]}
     if not owners or not all(owners.values()):
         sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE …")
     asyncio.run(upgrade_each(owners))

@@ -122,9 +122,6 @@ def migrate_command(names: Iterable[str]) -> list[str]:
 def migrate_env(names: Iterable[str], admin: str, passwords: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of that command: the address of each schema's owner."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-    return inherited | {
-        f"DATABASE_OWNER_URL_{name.upper()}": service_urls(admin, name, passwords)[
-            "DATABASE_OWNER_URL"
-        ]
-        for name in names
-    }
+    owner = "DATABASE_OWNER_URL"
+    urls = {name: service_urls(admin, name, passwords)[owner] for name in names}
+    return inherited | {f"{owner}_{name.upper()}": url for name, url in urls.items()}

@@ -1,4 +1,4 @@
-"""What a start does once instead of often: signing in at Kafka, and telling a migration its owners."""
+"""What a start does once instead of often: signing in at Kafka, migrating every schema."""
 
 from __future__ import annotations
 
