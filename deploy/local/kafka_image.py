@@ -1,8 +1,8 @@
 """An image of Kafka's classes as they are once loaded: with it a broker starts in half the time.
 
 `python -m deploy.local.kafka_image` makes it, once for each Java and each set of jars: it starts a
-broker of its own, which leaves the image (JEP 483, 514) when it ends. `make set-up` calls it. Without an
-image Kafka starts all the same; Java itself passes over one that does not fit.
+broker of its own, which leaves the image (JEP 483, 514) when it ends. `make set-up` calls it.
+Without an image Kafka starts all the same; Java itself passes over one that does not fit.
 """
 
 from __future__ import annotations
