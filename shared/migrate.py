@@ -145,14 +145,22 @@ async def upgrade(service: str, owner_url: str) -> None:
 async def upgrade_each(owners: Mapping[str, str]) -> None:
     """Bring the schemas of several services to the newest revision, by their owners' addresses."""
     for service, owner_url in owners.items():
-        await upgrade(service, owner_url)
+        try:
+            await upgrade(service, owner_url)
+        except Exception as error:
+            error.add_note(f"while migrating {service}")
+            raise
 
 
 if __name__ == "__main__":
     import asyncio
 
-    env, url = os.environ, "DATABASE_OWNER_URL"  # of one service; of several: …_INTAKE and so on
-    owners = {name: env.get(f"{url}_{name.upper()}") or env.get(url, "") for name in sys.argv[1:]}
+    env, url, names = os.environ, "DATABASE_OWNER_URL", sys.argv[1:]
+    only = env.get(url, "") if len(names) == 1 else ""  # each schema has an owner of its own
+    owners = {name: env.get(f"{url}_{name.upper()}") or only for name in names}
     if not owners or not all(owners.values()):
-        sys.exit("usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE …")
+        sys.exit(
+            "usage: DATABASE_OWNER_URL=postgresql://… python -m shared.migrate SERVICE; "
+            "of several, DATABASE_OWNER_URL_INTAKE and so on"
+        )
     asyncio.run(upgrade_each(owners))

@@ -2,12 +2,14 @@
 
 `python -m deploy.local.kafka_image` makes it, once for each Java and each set of jars: it starts a
 broker of its own, which leaves the image (JEP 483, 514) when it ends. `make set-up` calls it.
-Without an image Kafka starts all the same; Java itself passes over one that does not fit.
+Without an image Kafka starts all the same; Java itself passes over one that does not fit or is
+damaged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -56,6 +58,8 @@ async def make_image(jars: Sequence[Path]) -> Path:
             ports.close()
         if not draft.exists():
             raise StackError("Java left no image of Kafka's classes")
+        with draft.open("rb") as whole:
+            os.fsync(whole.fileno())
         draft.replace(image)
     return image
 

@@ -16,13 +16,18 @@ from deploy.local.kafka_image import make_image
 from deploy.local.ports import Ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
-def jars(tmp_path: Path) -> list[Path]:
-    """Kafka's jars in a cache of this test's own."""
-    fetched = fetch_jars(cache_folder(tmp_path / "other"), lambda _there, _total: None)
+def fetched(tmp_path: Path) -> list[Path]:
+    """Kafka's jars in the cache that stacks share."""
+    return fetch_jars(cache_folder(tmp_path / "other"), lambda _there, _total: None)
+
+
+@pytest.fixture
+def jars(fetched: list[Path], tmp_path: Path) -> list[Path]:
+    """The same in a cache of this test's own."""
     folder = tmp_path / "cache" / "jars"
     folder.mkdir(parents=True)
     own = [folder / jar.name for jar in fetched]
@@ -61,8 +66,19 @@ def maps_of(image: Path) -> list[str]:
     return found
 
 
-def test_a_file_that_is_no_image_is_passed_over(jars: list[Path], tmp_path: Path) -> None:
-    image_of(jars).write_bytes(os.urandom(1 << 20))
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "no image": lambda _: os.urandom(1 << 20),
+    "cut off": lambda whole: whole[: len(whole) // 2],
+    "zeros near its beginning": lambda whole: whole[: 1 << 20] + bytes(1 << 20) + whole[2 << 20 :],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_image_that_was_damaged_is_passed_over(
+    damage: str, fetched: list[Path], jars: list[Path], tmp_path: Path
+) -> None:
+    whole = asyncio.run(make_image(fetched)).read_bytes()
+    image_of(jars).write_bytes(DAMAGE[damage](whole))
     with running(tmp_path / "kafka", jars) as command:
         assert f"-XX:AOTCache={image_of(jars)}" in command
 

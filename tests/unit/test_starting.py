@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from aiokafka.conn import ScramAuthenticator
 
 from deploy.local.keys import ROLES, SERVICES
 from deploy.local.services import migrate_command, migrate_env, service_env
 from shared import kafka
 from shared.kafka import KafkaLogin
+from shared.migrate import upgrade_each
 
 
 def salted(password: str, salt: bytes) -> bytes:
@@ -62,13 +64,21 @@ def test_a_migration_learns_each_owner_and_a_service_none() -> None:
 
 
 def test_a_migration_without_an_owner_says_how_it_is_called() -> None:
-    for words in ([], ["intake"]):
+    one = {"DATABASE_OWNER_URL": "postgresql://intake_owner@127.0.0.1:9/pashe"}
+    for words, env in (([], one), (["intake"], {}), (["intake", "audit"], one)):
         done = subprocess.run(
             [sys.executable, "-m", "shared.migrate", *words],
-            env={},
+            env=env,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 1
         assert done.stderr.startswith("usage: DATABASE_OWNER_URL=")
+
+
+async def test_a_migration_that_fails_says_whose_it_was() -> None:
+    nowhere = "postgresql://audit_owner:a@127.0.0.1:9/pashe"
+    with pytest.raises(OSError, match="9") as failed:
+        await upgrade_each({"audit": nowhere})
+    assert failed.value.__notes__ == ["while migrating audit"]
