@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from services.audit.merkle import HASH_SIZE
 from services.audit.nodes import LogDamaged, read_nodes
-from services.audit.tiles import HEIGHT, WIDTH, Tile, tile_of
+from services.audit.tiles import HEIGHT, WIDTH, tile_of
 from shared.lean import direct, fetch
 
 if TYPE_CHECKING:
@@ -85,12 +85,13 @@ class Known:
         apart: list[Place] = []
         unread: dict[Place, list[Place]] = {}
         for tile, wanted in _by_tile(places).items():
-            if not Tile(*tile).within(size):  # not full yet
+            level, index = tile
+            if (index + 1) * WIDTH > size >> level * HEIGHT:  # not full yet
                 kept = {place: self._alone.find(place) for place in wanted}
                 found |= {place: hashed for place, hashed in kept.items() if hashed is not None}
                 apart += [place for place, hashed in kept.items() if hashed is None]
             elif (hashes := self._tiles.find(tile)) is not None:
-                found |= {place: _cut(hashes, tile, place) for place in wanted}
+                found |= _cut(hashes, tile, wanted)
             else:
                 unread[tile] = wanted
         if unread or apart:
@@ -114,7 +115,7 @@ class Known:
             if len(hashes) != _HASHES * HASH_SIZE:
                 raise LogDamaged("hashes of the tree are missing")
             self._tiles.keep(tile, hashes)
-            found |= {place: _cut(hashes, tile, place) for place in wanted}
+            found |= _cut(hashes, tile, wanted)
         if passing or apart:
             found |= await read_nodes(conn, [*passing, *apart])
             for place in apart:
@@ -148,8 +149,12 @@ def _by_tile(places: Iterable[Place]) -> dict[Place, list[Place]]:
     return found
 
 
-def _cut(hashes: bytes, tile: Place, place: Place) -> bytes:
-    """Return one hash of a full tile: they stand level by level, the lowest first."""
-    up = place[0] - tile[0] * HEIGHT
-    at = 2 * WIDTH - (2 * WIDTH >> up) + place[1] - (tile[1] * WIDTH >> up)
-    return hashes[at * HASH_SIZE : (at + 1) * HASH_SIZE]
+def _cut(hashes: bytes, tile: Place, wanted: Iterable[Place]) -> dict[Place, bytes]:
+    """Return hashes of a full tile: they stand level by level, the lowest first."""
+    lowest = tile[0] * HEIGHT
+    found = {}
+    for place in wanted:
+        beside = WIDTH >> place[0] - lowest
+        at = (2 * (WIDTH - beside) + place[1] % beside) * HASH_SIZE
+        found[place] = hashes[at : at + HASH_SIZE]
+    return found

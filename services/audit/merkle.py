@@ -66,7 +66,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def join(hashes: Sequence[bytes]) -> bytes:
     """Join perfect subtrees that stand beside one another, left first, into one hash."""
     found = hashes[-1]
-    for left in reversed(hashes[:-1]):
+    for left in hashes[-2::-1]:
         found = node_hash(left, found)
     return found
 
@@ -76,7 +76,8 @@ def extend(tree: Range, leaves: Sequence[bytes]) -> tuple[Range, list[Row]]:
 
     Level by level, so that 2,000 leaves cost 2,000 hashes and hardly more.
     """
-    pending = dict(zip(levels_of(tree.size), tree.hashes, strict=True))
+    whole = cover((0, tree.size))
+    pending = {level: h for (level, _), h in zip(whole, tree.hashes, strict=True)}
     made: list[Row] = []
     kept: list[bytes] = []
     row, first, level = list(leaves), tree.size, 0
@@ -95,11 +96,6 @@ def extend(tree: Range, leaves: Sequence[bytes]) -> tuple[Range, list[Row]]:
     return Range(tree.size + len(leaves), tuple(reversed(kept))), made
 
 
-def levels_of(size: int) -> list[int]:
-    """Return the levels of the perfect subtrees of a tree of this size, left (largest) first."""
-    return [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
-
-
 def cover(span: Span) -> list[Place]:
     """Return the perfect subtrees, left first, of a subtree that stands in some tree.
 
@@ -107,7 +103,8 @@ def cover(span: Span) -> list[Place]:
     """
     first, end = span
     places = []
-    for level in levels_of(end - first):
+    while first < end:
+        level = (end - first).bit_length() - 1
         places.append((level, first >> level))
         first += 1 << level
     return places

@@ -145,8 +145,8 @@ def decode_bundle(raw: bytes, width: int) -> list[bytes]:
 
 def tile_of(place: Place) -> tuple[int, int]:
     """Return the level of the hash tile that a perfect subtree stands in, and its number there."""
-    level, up = divmod(place[0], HEIGHT)
-    return level, place[1] << up >> HEIGHT
+    level = place[0] // HEIGHT
+    return level, place[1] >> (level + 1) * HEIGHT - place[0]
 
 
 def read_places(size: int, fetch: Callable[[Tile], bytes]) -> Callable[[Place], bytes]:

@@ -60,10 +60,10 @@ class Look:
         await self._zoomed(page, name, public=public)
         if not plain:
             await self._adapted(page, name)
+        await page.evaluate(AXE)
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
             await page.evaluate("scrollTo(0, 0)")
-            await page.evaluate(AXE)
             found = await page.evaluate(sights.AXE, theme != THEMES[0])  # then its colours differ
             found += await page.evaluate(sights.PALE)
             assert not found, f"{name}, {theme}: {found}"

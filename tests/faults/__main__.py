@@ -26,9 +26,10 @@ from tests.faults.rigs import RIGS
 from tests.faults.rows import Row, markdown, plain, said, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Container, Sequence
 
     from tests.faults.compared import Rival
+    from tests.faults.listed import Proved
     from tests.faults.scene import Named
 
 
@@ -43,9 +44,7 @@ async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
     for rig in RIGS:
         ours = [fault for fault in faults if fault.rig == rig]
         may = [fault for fault in ours if not fault.root or os.geteuid() == 0]
-        async for row in campaign(rig, home, may, seed):
-            rows.append(row)
-            print(said(row), flush=True)
+        rows += await show(campaign(rig, home, may, seed))
         for fault in ours:
             if fault not in may:
                 rows.append(Row(fault=fault.name, rig=RIGS[rig], error="not tried: needs root"))
@@ -53,13 +52,31 @@ async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
     return rows
 
 
-async def compare(home: Path, rivals: Sequence[Rival], seed: int) -> list[Row]:
-    """Run the baselines beside ours."""
-    rows: list[Row] = []
-    async for row in baselines(home / "lab", rivals, seed):
-        rows.append(row)
+async def show(rows: AsyncIterator[Row]) -> list[Row]:
+    """Say each row as it comes; return all."""
+    kept = []
+    async for row in rows:
+        kept.append(row)
         print(said(row), flush=True)
-    return rows
+    return kept
+
+
+async def beside(
+    home: Path, rivals: Sequence[Rival], proved: Sequence[Proved], seed: int
+) -> list[Row]:
+    """Run the baselines beside ours, then the tests that show a fault of their own."""
+    return await show(baselines(home / "lab", rivals, seed)) + await show(prove(proved))
+
+
+async def run_all(home: Path, names: Container[str], seed: int) -> list[Row]:
+    """Run what is named in two lanes: a struck stack mostly waits for what comes back."""
+    faults = [fault for fault in FAULTS if fault.name in names]
+    rivals = [rival for rival in RIVALS if rival.name in names]
+    proved = [one for one in PROVED if one.name in names]
+    async with asyncio.TaskGroup() as lanes:
+        struck = lanes.create_task(strike(home, faults, seed))
+        others = lanes.create_task(beside(home, rivals, proved, seed))
+    return struck.result() + others.result()
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -79,11 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, too
     started = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="pashe-faults-"))
-    rows = asyncio.run(strike(home, [f for f in FAULTS if f.name in names], seed))
-    rows += asyncio.run(compare(home, [r for r in RIVALS if r.name in names], seed))
-    for row in prove([one for one in PROVED if one.name in names]):
-        rows.append(row)
-        print(said(row), flush=True)
+    rows = asyncio.run(run_all(home, names, seed))
     told.out.mkdir(parents=True, exist_ok=True)
     (told.out / "faults.json").write_bytes(to_json(rows))
     head = f"Seed {seed}, {time.monotonic() - started:.0f} s.\n\n"

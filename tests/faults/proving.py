@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
 import sys
 import tempfile
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -13,7 +15,7 @@ from tests.faults.rows import Row
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.faults.listed import Proved
 
@@ -21,22 +23,15 @@ WITHIN = 4800.0
 """Seconds for all of them; the drill and the rolling release may take half an hour each."""
 
 
-def prove(tests: Sequence[Proved]) -> Iterator[Row]:
+async def prove(tests: Sequence[Proved]) -> AsyncIterator[Row]:
     """Yield a row for each test; one that did not run is an error, as one that failed."""
     if not tests:
         return
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--junitxml={report}", *(t.test for t in tests)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=WITHIN,
-            check=False,
-        )
-        found = outcomes(report.read_text()) if report.is_file() else {}
+        words = ("-m", "pytest", f"--junitxml={report}", *(t.test for t in tests))
+        code, said = await _run(sys.executable, *words)
+        found = outcomes(await asyncio.to_thread(report.read_text)) if report.is_file() else {}
     for test in tests:
         path, _, name = test.test.partition("::")
         cases = [case for case in found.get(path, []) if case[0].partition("[")[0] == name]
@@ -48,8 +43,21 @@ def prove(tests: Sequence[Proved]) -> Iterator[Row]:
             seconds=sum(seconds for _, _, seconds in cases),
             error="" if passed else f"FAILED: {test.test}",
         )
-    if done.returncode:
-        print(done.stdout[-4000:])
+    if code:
+        print(said[-4000:])
+
+
+async def _run(*words: str) -> tuple[int | None, str]:
+    """Run to its end, and not beyond ours; return its code and what it said."""
+    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=PIPE, stderr=STDOUT)
+    try:
+        async with asyncio.timeout(WITHIN):
+            said, _ = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):  # told to end, pytest takes down what it started
+            process.terminate()
+        code = await process.wait()
+    return code, said.decode("utf-8", "replace")
 
 
 def outcomes(report: str) -> dict[str, list[tuple[str, bool, float]]]:

@@ -1,16 +1,20 @@
 """`python -m tests.fuzz.run [SECONDS [SEED [NAME …]]]`: each reader as long, at most `MOST`.
 
+As many readers at once as there are cores.
+
 Prints how many inputs each read and refused. The first that a reader neither reads nor refuses, or
 takes over `SLOW` seconds of processor time for, ends with the seed that gives it again.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +92,19 @@ def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     failed = 0
-    for name in sys.argv[3:] or READERS:
-        tally = fuzz(name, seed, seconds=seconds)
-        failed += bool(tally.wrong)
-        print(
-            f"{name:13} {tally.inputs:9,} inputs, {tally.read:9,} read, {tally.refused:9,} refused,"
-            f" slowest {tally.slowest * 1000:6.1f} ms  {tally.wrong or 'no crash, no hang'}",
-            flush=True,
-        )
+    with ProcessPoolExecutor(os.cpu_count()) as cores:
+        names = {
+            cores.submit(fuzz, name, seed, MOST, seconds): name for name in sys.argv[3:] or READERS
+        }
+        for done in as_completed(names):
+            name, tally = names[done], done.result()
+            failed += bool(tally.wrong)
+            print(
+                f"{name:13} {tally.inputs:9,} inputs, {tally.read:9,} read,"
+                f" {tally.refused:9,} refused, slowest {tally.slowest * 1000:6.1f} ms "
+                f" {tally.wrong or 'no crash, no hang'}",
+                flush=True,
+            )
     return 1 if failed else 0
 
 

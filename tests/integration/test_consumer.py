@@ -384,6 +384,7 @@ async def test_a_consumer_that_nobody_waits_for_takes_what_comes_close_together_
             await lab.send(lab.record(subject, sequence))
         await eventually(lambda: _has(lab, subject, list(range(1, 13))), 10)
         took = time.monotonic() - began
-    assert handler.batches[0] > 1, "the first did not wait for others"
-    assert len(handler.batches) <= took / pace + 1, "a batch came before its time"
+    assert max(handler.batches) > 1, "none waited for others"
+    # A fetch that waits already may end just behind the first.
+    assert len(handler.batches) <= took / pace + 2, "a batch came before its time"
     assert sum(handler.batches) == 12
