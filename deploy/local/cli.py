@@ -133,7 +133,7 @@ def up(
 
 def _links(home: Home, origin: str, *, stays: bool) -> None:
     console.print(f"\n[bold]Pashe is up at {origin}[/bold]")
-    found = control.find_status(home) or {"parts": []}
+    found = control.find_parts(home) or {"parts": []}
     for name in (part["name"] for part in found["parts"] if part["name"] in SERVICES):
         console.print(f"  {name:<13} {origin}/{name}/v1/openapi.json", soft_wrap=True)
     console.print(f"  {'sign-in':<13} {origin}/sign-in (`pashe sign-in ROLE` prints a link)")
@@ -253,15 +253,7 @@ def _run_demo(home: Home) -> int:
     def bearer(role: Role, org: str | None) -> str:
         return make_token(seed, role, org=org)
 
-    return asyncio.run(run(_origin_of(home), bearer, console))
-
-
-def _origin_of(home: Home) -> str:
-    found = control.find_status(home)
-    if found is None:
-        message = "the stack is not up: start it with `pashe up`"
-        raise StackError(message)
-    return str(found["origin"])
+    return asyncio.run(run(control.find_origin(home), bearer, console))
 
 
 def main() -> None:

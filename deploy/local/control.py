@@ -88,6 +88,26 @@ def find_status(home: Home) -> dict[str, Any] | None:
     return ask(state, "status") if state else None
 
 
+def find_parts(home: Home) -> dict[str, Any] | None:
+    """Return the same without lag, unsent and parked, which take most of its time."""
+    state = find_state(home)
+    return ask(state, "parts") if state else None
+
+
+def find_origin(home: Home) -> str:
+    """Return the origin of the stack that is up.
+
+    Raises:
+        StackError: none is.
+
+    """
+    found = find_parts(home)
+    if found is None:
+        message = "the stack is not up: start it with `pashe up`"
+        raise StackError(message)
+    return str(found["origin"])
+
+
 def reap_leftovers(home: Home) -> list[str]:
     """End what a killed supervisor left, by pid and start time; return the names. Holds the lock.
 

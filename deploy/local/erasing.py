@@ -87,7 +87,9 @@ def erase(
     """
     whom = {"subject": subject.value}
     path = f"/intake/v1/cases/{case}/erase"
-    with httpx.Client(base_url=_origin(), headers=_bearer(token_file), timeout=30) as http:
+    with httpx.Client(
+        base_url=control.find_origin(find_home()), headers=_bearer(token_file), timeout=30
+    ) as http:
         shown = _answer(http.get(path, params={**whom, "shared": str(shared).lower()}))
         if dry_run or shown["status"] == "erased":
             _show(shown)
@@ -110,14 +112,6 @@ def erase(
             )
             raise typer.Exit(WAITS)
         _show(_answer(http.get(path, params=whom)))
-
-
-def _origin() -> str:
-    found = control.find_status(find_home())
-    if found is None:
-        message = "the stack is not up: start it with `pashe up`"
-        raise StackError(message)
-    return str(found["origin"])
 
 
 def _bearer(token_file: Path | None) -> dict[str, str]:

@@ -51,7 +51,7 @@ def export_statistics(
     table: Annotated[str | None, typer.Option(help="One table alone, as district")] = None,
 ) -> None:
     """Write the published tables of a quarter. Anybody may: nobody can be found in them."""
-    with httpx.Client(base_url=_origin(), timeout=60) as http:
+    with httpx.Client(base_url=control.find_origin(find_home()), timeout=60) as http:
         if quarter == "list" or file is None:
             for each in _good(http.get("/audit/v1/figures")).json()["items"]:
                 typer.echo(each["quarter"])
@@ -128,14 +128,6 @@ def _keep(file: Path, content: bytes) -> None:
         raise StackError(message) from None
 
 
-def _origin() -> str:
-    found = control.find_status(find_home())
-    if found is None:
-        message = "the stack is not up: start it with `pashe up`"
-        raise StackError(message)
-    return str(found["origin"])
-
-
 def _signed_in(token_file: Path | None) -> httpx.Client:
     try:
         kept = token_file.read_text() if token_file else os.environ.get("PASHE_TOKEN", "")
@@ -145,7 +137,9 @@ def _signed_in(token_file: Path | None) -> httpx.Client:
         message = "who are you? Put your own token into PASHE_TOKEN, or name --token-file"
         raise StackError(message)
     return httpx.Client(
-        base_url=_origin(), headers={"Authorization": f"Bearer {kept.strip()}"}, timeout=60
+        base_url=control.find_origin(find_home()),
+        headers={"Authorization": f"Bearer {kept.strip()}"},
+        timeout=60,
     )
 
 

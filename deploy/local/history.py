@@ -28,14 +28,6 @@ def _folder(home: Home) -> Path:
     return home.path / "verify"
 
 
-def _origin(home: Home) -> str:
-    found = control.find_status(home)
-    if found is None:
-        message = "the stack is not up: start it with `pashe up`"
-        raise StackError(message)
-    return str(found["origin"])
-
-
 def _run(module: str, words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", module, *words], check=False)
     raise typer.Exit(done.returncode)
@@ -53,7 +45,7 @@ def verify(
     """Check the whole history against what was seen last time; or a proof file, offline."""
     home = find_home()
     if file is None:
-        words = ["--url", url or _origin(home), "--state", str(_folder(home))]
+        words = ["--url", url or control.find_origin(home), "--state", str(_folder(home))]
         _run("services.audit.verify", words)
         return
     keys = keys or _folder(home) / KEYS
@@ -79,7 +71,7 @@ def proof(
     from shared.vocabulary import Role  # noqa: PLC0415  (likewise)
 
     home = find_home()
-    origin, out = _origin(home), out or Path(f"proof-{case}.json")
+    origin, out = control.find_origin(home), out or Path(f"proof-{case}.json")
     if out.exists():
         message = f"{out} exists already: nothing is overwritten"
         raise StackError(message)

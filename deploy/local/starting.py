@@ -123,7 +123,7 @@ def _wait_for_other(home: Home, options: Sequence[str]) -> str:
         raise StackError(message)
     end = time.monotonic() + ANOTHER_WITHIN
     while time.monotonic() < end:
-        status = control.find_status(home)
+        status = control.find_parts(home)
         if status is not None and status["phase"] == "up":
             return str(status["origin"])
         if (handle := take_lock(home)) is not None:

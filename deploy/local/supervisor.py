@@ -94,28 +94,31 @@ class Supervisor:
         if word == "stop":
             self.ended.set()
             return {"phase": "stopping"}
+        if word == "parts":
+            return await self.parts()
         if word == "status":
             return await self.status()
         return {"phase": self.phase}
 
-    async def status(self) -> dict[str, Any]:
-        """Return what `status --json` prints; takes little more than a second at most."""
-        kafka = self.stack.kafka if self.phase == "up" else None
-        shown, lag, outbox, parked = await asyncio.gather(
-            asyncio.gather(*(part.status() for part in self.stack.parts)),
-            figures.find_lag(kafka.admin if kafka else None),
-            figures.find_outbox(self.stack.admin_url),
-            figures.find_parked(self.stack.admin_url),
-        )
+    async def parts(self) -> dict[str, Any]:
+        """Return what runs where; a probe of each part, and no more."""
         return {
             "origin": self.stack.state.origin if self.stack.state else None,
             "phase": self.phase,
             "supervisor": os.getpid(),
-            "parts": shown,
-            "lag": lag,
-            "outbox": outbox,
-            "parked": parked,
+            "parts": await asyncio.gather(*(part.status() for part in self.stack.parts)),
         }
+
+    async def status(self) -> dict[str, Any]:
+        """Return what `status --json` prints; takes little more than a second at most."""
+        kafka = self.stack.kafka if self.phase == "up" else None
+        found, lag, outbox, parked = await asyncio.gather(
+            self.parts(),
+            figures.find_lag(kafka.admin if kafka else None),
+            figures.find_outbox(self.stack.admin_url),
+            figures.find_parked(self.stack.admin_url),
+        )
+        return {**found, "lag": lag, "outbox": outbox, "parked": parked}
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

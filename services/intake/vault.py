@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 from typing import TYPE_CHECKING, Final, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.intake.blind import NO_MARKS, Marks
 from services.intake.keys.ring import Ring
+from shared.clock import new_event_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ class Vault:
         marks: Marks = NO_MARKS,
     ) -> Subject:
         """Make a subject with a fresh data key and seal each field (any JSON value) under it."""
-        subject_id = uuid4()
+        subject_id = new_event_id()  # stays inside: rows of one time lie side by side
         drawn = os.urandom(KEY + NONCE * len(fields))  # one call of the system for all
         key = drawn[:KEY]
         box = AESGCM(key)

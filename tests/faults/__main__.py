@@ -28,8 +28,6 @@ from tests.faults.rows import Row, markdown, plain, said, to_json
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container, Sequence
 
-    from tests.faults.compared import Rival
-    from tests.faults.listed import Proved
     from tests.faults.scene import Named
 
 
@@ -61,22 +59,15 @@ async def show(rows: AsyncIterator[Row]) -> list[Row]:
     return kept
 
 
-async def beside(
-    home: Path, rivals: Sequence[Rival], proved: Sequence[Proved], seed: int
-) -> list[Row]:
-    """Run the baselines beside ours, then the tests that show a fault of their own."""
-    return await show(baselines(home / "lab", rivals, seed)) + await show(prove(proved))
-
-
 async def run_all(home: Path, names: Container[str], seed: int) -> list[Row]:
-    """Run what is named in two lanes: a struck stack mostly waits for what comes back."""
-    faults = [fault for fault in FAULTS if fault.name in names]
+    """Strike what is named; then the baselines beside ours, and meanwhile the tests."""
+    rows = await strike(home, [fault for fault in FAULTS if fault.name in names], seed)
     rivals = [rival for rival in RIVALS if rival.name in names]
     proved = [one for one in PROVED if one.name in names]
     async with asyncio.TaskGroup() as lanes:
-        struck = lanes.create_task(strike(home, faults, seed))
-        others = lanes.create_task(beside(home, rivals, proved, seed))
-    return struck.result() + others.result()
+        compared = lanes.create_task(show(baselines(home / "lab", rivals, seed)))
+        others = lanes.create_task(show(prove(proved)))
+    return rows + compared.result() + others.result()
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RATE = 8.0
 """Attempts a second."""
 
-LEAD, TAIL = 2.0, 2.0
+LEAD, TAIL = 1.0, 1.0
 """Seconds of load before the first strike and after the last."""
 
 PATIENCE = 900.0

@@ -66,19 +66,22 @@ def maps_of(image: Path) -> list[str]:
     return found
 
 
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "no image": lambda _: os.urandom(1 << 20),
-    "cut off": lambda whole: whole[: len(whole) // 2],
-    "zeros near its beginning": lambda whole: whole[: 1 << 20] + bytes(1 << 20) + whole[2 << 20 :],
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: os.urandom(1 << 20), id="no image", marks=pytest.mark.slow),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="cut off", marks=pytest.mark.slow),
+        pytest.param(
+            lambda whole: whole[: 1 << 20] + bytes(1 << 20) + whole[2 << 20 :],
+            id="zeros near its beginning",
+        ),
+    ],
+)
 def test_an_image_that_was_damaged_is_passed_over(
-    damage: str, fetched: list[Path], jars: list[Path], tmp_path: Path
+    damage: Callable[[bytes], bytes], fetched: list[Path], jars: list[Path], tmp_path: Path
 ) -> None:
     whole = asyncio.run(make_image(fetched)).read_bytes()
-    image_of(jars).write_bytes(DAMAGE[damage](whole))
+    image_of(jars).write_bytes(damage(whole))
     with running(tmp_path / "kafka", jars) as command:
         assert f"-XX:AOTCache={image_of(jars)}" in command
 

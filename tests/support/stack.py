@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 import psutil
 
-from deploy.local.control import find_status
+from deploy.local.control import find_parts, find_status
 from deploy.local.home import Home, find_state
 from deploy.local.keys import KAFKA_ADMIN
 from shared.access import make_token
@@ -125,7 +125,8 @@ class Stack:
 
     def part(self, name: str) -> dict[str, Any]:
         """Return one part of the status: name, pid, port, ready; `kafka` is the first broker."""
-        parts: list[dict[str, Any]] = self.status()["parts"]
+        found = find_parts(Home(self.home)) or {}
+        parts: list[dict[str, Any]] = found.get("parts") or self.status()["parts"]
         for part in parts:
             if part["name"] == name or (name == "kafka" and part["name"].startswith(name)):
                 return part
