@@ -101,11 +101,11 @@ def find_origin(home: Home) -> str:
         StackError: none is.
 
     """
-    found = find_parts(home)
-    if found is None:
+    state = find_state(home)
+    if state is None or ask(state, "phase") is None:
         message = "the stack is not up: start it with `pashe up`"
         raise StackError(message)
-    return str(found["origin"])
+    return state.origin
 
 
 def reap_leftovers(home: Home) -> list[str]:

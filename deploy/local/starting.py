@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.local import control
 from deploy.local.errors import StackError
-from deploy.local.home import ROOT, make_home, take_lock
+from deploy.local.home import ROOT, find_state, make_home, take_lock
 from deploy.local.process import describe_exit, size_of, spawn, tail_of
 from deploy.local.progress import Screen
 
@@ -123,9 +123,9 @@ def _wait_for_other(home: Home, options: Sequence[str]) -> str:
         raise StackError(message)
     end = time.monotonic() + ANOTHER_WITHIN
     while time.monotonic() < end:
-        status = control.find_parts(home)
-        if status is not None and status["phase"] == "up":
-            return str(status["origin"])
+        state = find_state(home)
+        if state is not None and control.ask(state, "phase") == {"phase": "up"}:
+            return state.origin
         if (handle := take_lock(home)) is not None:
             os.close(handle)
             message = "another `pashe up` ended before its stack was ready: try again"

@@ -130,6 +130,7 @@ class Stack:
     def part(self, name: str) -> dict[str, Any]:
         """Return one part of the status: name, pid, port, ready; `kafka` is the first broker."""
         found = find_parts(Home(self.home)) or {}
+        # An older release knows no such question.
         parts: list[dict[str, Any]] = found.get("parts") or self.status()["parts"]
         for part in parts:
             if part["name"] == name or (name == "kafka" and part["name"].startswith(name)):
