@@ -268,9 +268,9 @@ async def read_planted(stack: Stack, planted: Collection[Place]) -> set[int]:
 
 
 async def unsent(stack: Stack) -> int:
-    """Return how many events wait in the outboxes."""
-    query = "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL"
-    return sum([(await rows(stack, s, query))[0]["n"] for s in SERVICES])
+    """Return how many events wait in the outboxes, but for those that reading has just made."""
+    query = "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND topic <> $1"
+    return sum([(await rows(stack, s, query, READS))[0]["n"] for s in SERVICES])
 
 
 async def movement(stack: Stack, planted: int = 0) -> tuple[int, int]:
