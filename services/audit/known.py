@@ -9,8 +9,9 @@ that was changed in the database since deceives nobody. Whoever checks the log r
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
+from services.audit import merkle
 from services.audit.merkle import HASH_SIZE
 from services.audit.nodes import LogDamaged, read_nodes
 from services.audit.tiles import HEIGHT, WIDTH, tile_of
@@ -73,27 +74,51 @@ class Known:
         self._tiles: _Kept[bytes] = _Kept(TILES)
         self._alone: _Kept[bytes] = _Kept(ALONE)
         self._once: _Kept[bool] = _Kept(ONCE)
+        self._cut_off: _Kept[bytes] = _Kept(ALONE)
 
-    async def read(self, places: Iterable[Place], size: int) -> dict[Place, bytes]:
-        """Return the hashes of perfect subtrees of the tree at a size that it has, or had.
+    async def read(self, places: Sequence[Place], size: int) -> list[bytes]:
+        """Return the hashes of subtrees of the tree at a size that it has, or had, as asked for.
+
+        The last of its level need not be perfect: it ends where the tree does.
 
         Raises:
             LogDamaged: one is missing.
 
         """
+        found = [self._find(place, size) for place in places]
+        if None not in found:
+            return cast("list[bytes]", found)
+        covers = {place: merkle.cover(merkle.span_of(place, size)) for place in places}
+        read = await self._read({part for cover in covers.values() for part in cover}, size)
+        joined = {place: merkle.join([read[part] for part in covers[place]]) for place in places}
+        for (level, index), hashed in joined.items():
+            if (index + 1) << level > size:
+                self._cut_off.keep((size, level), hashed)
+        return [joined[place] for place in places]
+
+    def _find(self, place: Place, size: int) -> bytes | None:
+        """Return what is kept of a subtree, None if nothing is."""
+        level, index = place
+        if (index + 1) << level > size:
+            return self._cut_off.find((size, level))
+        tile = tile_of(place)
+        hashes = self._tiles.find(tile)
+        return self._alone.find(place) if hashes is None else _cut(hashes, tile, place)
+
+    async def _read(self, places: Iterable[Place], size: int) -> dict[Place, bytes]:
+        """Return the hashes of perfect subtrees; read what is not kept, all at once."""
         found: dict[Place, bytes] = {}
         apart: list[Place] = []
         unread: dict[Place, list[Place]] = {}
-        for tile, wanted in _by_tile(places).items():
-            level, index = tile
-            if (index + 1) * WIDTH > size >> level * HEIGHT:  # not full yet
-                kept = {place: self._alone.find(place) for place in wanted}
-                found |= {place: hashed for place, hashed in kept.items() if hashed is not None}
-                apart += [place for place, hashed in kept.items() if hashed is None]
-            elif (hashes := self._tiles.find(tile)) is not None:
-                found |= _cut(hashes, tile, wanted)
+        for place in places:
+            tile = tile_of(place)
+            hashed = self._find(place, size)
+            if hashed is not None:
+                found[place] = hashed
+            elif (tile[1] + 1) * WIDTH > size >> tile[0] * HEIGHT:  # not full yet
+                apart.append(place)
             else:
-                unread[tile] = wanted
+                unread.setdefault(tile, []).append(place)
         if unread or apart:
             async with direct(self._engine) as conn:
                 found |= await self._load(conn, unread, apart)
@@ -115,7 +140,7 @@ class Known:
             if len(hashes) != _HASHES * HASH_SIZE:
                 raise LogDamaged("hashes of the tree are missing")
             self._tiles.keep(tile, hashes)
-            found |= _cut(hashes, tile, wanted)
+            found |= {place: _cut(hashes, tile, place) for place in wanted}
         if passing or apart:
             found |= await read_nodes(conn, [*passing, *apart])
             for place in apart:
@@ -142,19 +167,8 @@ class _Kept(Generic[T]):
             self._held.popitem(last=False)
 
 
-def _by_tile(places: Iterable[Place]) -> dict[Place, list[Place]]:
-    found: dict[Place, list[Place]] = {}
-    for place in places:
-        found.setdefault(tile_of(place), []).append(place)
-    return found
-
-
-def _cut(hashes: bytes, tile: Place, wanted: Iterable[Place]) -> dict[Place, bytes]:
-    """Return hashes of a full tile: they stand level by level, the lowest first."""
-    lowest = tile[0] * HEIGHT
-    found = {}
-    for place in wanted:
-        beside = WIDTH >> place[0] - lowest
-        at = (2 * (WIDTH - beside) + place[1] % beside) * HASH_SIZE
-        found[place] = hashes[at : at + HASH_SIZE]
-    return found
+def _cut(hashes: bytes, tile: Place, place: Place) -> bytes:
+    """Return a hash of a full tile: they stand level by level, the lowest first."""
+    beside = WIDTH >> place[0] - tile[0] * HEIGHT
+    at = (2 * (WIDTH - beside) + place[1] % beside) * HASH_SIZE
+    return hashes[at : at + HASH_SIZE]

@@ -115,8 +115,21 @@ def _split(size: int) -> int:
     return 1 << ((size - 1).bit_length() - 1)
 
 
-def inclusion_spans(index: int, size: int) -> list[Span]:
+def span_of(place: Place, size: int) -> Span:
+    """Return the leaves of a subtree; the last of its level ends where the tree does."""
+    level, index = place
+    return index << level, min((index + 1) << level, size)
+
+
+def top_of(size: int) -> Place:
+    """Return the whole of a tree that has leaves, as a subtree."""
+    return (size - 1).bit_length(), 0
+
+
+def inclusion_path(index: int, size: int) -> list[Place]:
     """Return the subtrees of an inclusion proof, lowest first (RFC 9162, 2.1.3.1).
+
+    The last of its level need not be perfect: see `span_of`.
 
     Raises:
         ValueError: there is no such leaf in a tree of this size.
@@ -125,17 +138,18 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
     if not 0 <= index < size:
         message = f"no leaf {index} in a tree of {size}"
         raise ValueError(message)
-    first, end = 0, size
-    spans: list[Span] = []
-    while end - first > 1:
-        middle = first + _split(end - first)
-        if index < middle:
-            spans.append((middle, end))
-            end = middle
-        else:
-            spans.append((first, middle))
-            first = middle
-    return spans[::-1]
+    places, last, level = [], size - 1, 0
+    while last:
+        beside = index ^ 1
+        if beside <= last:
+            places.append((level, beside))
+        index, last, level = index >> 1, last >> 1, level + 1
+    return places
+
+
+def inclusion_spans(index: int, size: int) -> list[Span]:
+    """Return the same subtrees as `inclusion_path`, each by its leaves."""
+    return [span_of(place, size) for place in inclusion_path(index, size)]
 
 
 def consistency_spans(old: int, new: int) -> list[Span]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from services.audit import merkle, nodes, tiles
 from services.audit.known import Known
-from services.audit.merkle import Range
 from shared.errors import NotFound, Unavailable
 from shared.lean import direct
 
@@ -59,16 +57,15 @@ class Proofs:
         size = told.size if size is None else size
         if not 0 <= index < size <= told.size:
             raise NotFound
-        covers = [merkle.cover(span) for span in merkle.inclusion_spans(index, size)]
-        found = await self._known.read([(0, index), *chain.from_iterable(covers)], size)
-        leaf = found[0, index]
-        hashes = [merkle.join([found[place] for place in cover]) for cover in covers]
+        path = merkle.inclusion_path(index, size)
+        places = [(0, index), *path, merkle.top_of(size)]
+        leaf, *hashes, root = await self._known.read(places, size)
         return {
             "index": index,
             "size": size,
             "leaf_hash": leaf.hex(),
             "hashes": [h.hex() for h in hashes],
-            "root": merkle.root_from_inclusion(index, size, leaf, hashes).hex(),
+            "root": root.hex(),
             "checkpoint": told.note,
         }
 
@@ -84,13 +81,9 @@ class Proofs:
         if not 0 <= old <= new <= told.size:
             raise NotFound
         spans = merkle.consistency_spans(old, new)
-        trees = [merkle.cover((0, size)) for size in (old, new)]
-        places = chain.from_iterable([*map(merkle.cover, spans), *trees])
-        found = await self._known.read(set(places), new)
-        roots = [
-            Range(size, tuple(found[place] for place in tree)).root
-            for size, tree in zip((old, new), trees, strict=True)
-        ]
+        places = list({place for span in spans for place in merkle.cover(span)})
+        found = dict(zip(places, await self._known.read(places, new), strict=True))
+        roots = [await self._root(size) for size in (old, new)]
         return {
             "from": old,
             "to": new,
@@ -99,6 +92,12 @@ class Proofs:
             "root": roots[1].hex(),
             "checkpoint": told.note,
         }
+
+    async def _root(self, size: int) -> bytes:
+        if not size:
+            return merkle.EMPTY_ROOT
+        (root,) = await self._known.read([merkle.top_of(size)], size)
+        return root
 
     async def tile(self, tile: Tile) -> bytes:
         """Return the bytes of a hash tile or entry bundle.
