@@ -53,6 +53,9 @@ UNHURRIED: Final = 0.25
 LONGEST_PAUSE: Final = 3.0
 """Seconds between two tries while the world is down."""
 
+LEAVE_WITHIN: Final = 5.0
+"""Seconds that a consumer which could not join may take to leave."""
+
 LOOK_TIMEOUT: Final = 1.0
 """Seconds to wait for the client to tell its positions."""
 
@@ -158,6 +161,21 @@ class DurableConsumer(Generic[S]):
         subscriber(self.handle)
         subscriber.get_msg = self._poll  # type: ignore[method-assign]  # its own sleeps
         self._subscriber = subscriber
+
+    async def join(self) -> None:
+        """Join the group and read from now on; after `attach`, and once the broker is connected.
+
+        Raises:
+            Exception: Kafka is away or refuses; it can be tried again.
+
+        """
+        try:
+            await self._subscriber.start()
+        except Exception:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(LEAVE_WITHIN):
+                    await self._subscriber.stop()
+            raise
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:  # noqa: ANN401  (FastStream's)
         return KafkaAckableMessage(

@@ -1,8 +1,8 @@
 """The life of a service process: HTTP first, Kafka when it is there, and a stop in order.
 
-`broker.start()` raises while Kafka is down, and a process deployed during an outage must still take
-reports: the broker is started by a supervised task that tries for ever (DECISIONS 16). Stop order:
-HTTP, what the service adds (group commit), consumers, relay.
+A process deployed while Kafka is down must still take reports: a task of its own lets the consumers
+join, and tries for ever (DECISIONS 16). Stop order: HTTP, what the service adds (group commit),
+consumers, relay.
 """
 
 from __future__ import annotations
@@ -67,6 +67,9 @@ LOOK: Final = 5.0
 TURN: Final = 0.5
 """Seconds between looks at how late the event loop turns."""
 
+TELL_EVERY: Final = 3.0
+"""Seconds between two words about a Kafka that is not there."""
+
 CHECK: Final = "--check"
 CHECK_WITHIN: Final = 300.0
 """Seconds for `--check`, which may have many erasures to go through."""
@@ -104,6 +107,7 @@ class Service:
     kafka_answers: bool = True
     refusal: str = ""
     taps: list[Tap] = field(default_factory=list)
+    _tell_at: float = 0.0
     _own: list[asyncio.Task[None]] = field(default_factory=list)
     _flow: list[asyncio.Task[None]] = field(default_factory=list)
     _relay: list[asyncio.Task[None]] = field(default_factory=list)
@@ -159,10 +163,10 @@ class Service:
             signal.raise_signal(signal.SIGTERM)
             return
         self._own = [asyncio.create_task(_forever(task), name="own") for task in self.tasks]
+        self._own.append(asyncio.create_task(self._join_all(), name="joining"))
         self.taps = make_taps(self.settings.kafka, self.consumers)
         self._flow += [asyncio.create_task(tap.run(), name="tap") for tap in self.taps]
         self._flow += [
-            asyncio.create_task(self._broker_for_ever(), name="broker"),
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
             asyncio.create_task(_forever(self._read_figures), name="figures"),
@@ -208,30 +212,48 @@ class Service:
                 said = True
             await asyncio.sleep(0.3)
 
-    async def _broker_for_ever(self) -> None:
-        """Start the consumers once Kafka answers; until then try again, for ever."""
+    async def _join_all(self) -> None:
+        """Let every consumer join its group once Kafka answers, each by itself.
+
+        One after another, as the broker starts them, the last of thirty would wait for all others'
+        joins, and for what the first have begun to work off; one that cannot join would hold all.
+        """
         for consumer in self.consumers:
             consumer.attach(self.broker, self.settings.replica)
+        await self._try(self._connect)
+        await asyncio.gather(*(self._try(consumer.join) for consumer in self.consumers))
+        self.kafka_up = True
+        telemetry.KAFKA_UP.set(1)
+        _log.info("kafka-joined", consumers=len(self.consumers))
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do what needs Kafka, again and again until it is done."""
         pause = 0.2
         while True:
             try:
-                await self.broker.start()
+                await step()
             except Exception as error:  # noqa: BLE001  (Kafka may come later)
-                await self._tell_why(error)
                 telemetry.KAFKA_UP.set(0)
-                with contextlib.suppress(Exception):
-                    async with asyncio.timeout(5):
-                        await self.broker.stop()
+                await self._tell_why(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 3.0)
             else:
-                self.kafka_up = True
-                telemetry.KAFKA_UP.set(1)
-                _log.info("kafka-joined", consumers=len(self.consumers))
                 return
 
+    async def _connect(self) -> None:
+        try:
+            await self.broker.connect()
+        except Exception:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(5):
+                    await self.broker.stop()
+            raise
+
     async def _tell_why(self, error: Exception) -> None:
-        """Say that Kafka is not there, or that it is and does not let us in."""
+        """Say that Kafka is not there, or that it is and does not let us in; not for each again."""
+        if (at := asyncio.get_running_loop().time()) < self._tell_at:
+            return
+        self._tell_at = at + TELL_EVERY
         if why := await find_refusal(self.settings.kafka):
             _log.error("kafka-refuses", why=why)
         else:
@@ -253,8 +275,6 @@ class Service:
         still: _Marks = {}
         while True:
             await asyncio.sleep(LOOK)
-            if not self.kafka_up:
-                continue
             ends = await asked.find(places)
             self.kafka_answers = ends is not None
             telemetry.KAFKA_UP.set(self.kafka_answers)

@@ -109,7 +109,7 @@ async def _sides(stack: AsyncExitStack, platform: Platform, folder: Path, plan: 
         given = {"kind": "told", "seconds": plan.seconds, "connections": plan.connections}
         return Job(url=server.url, **{**given, **more})  # type: ignore[arg-type]
 
-    away = await stack.enter_async_context(_ours(platform, folder, keys, ports, NOWHERE))
+    away = await stack.enter_async_context(_ours(platform, folder, keys, ports, NOWHERE, "web"))
     naive_database = await stack.enter_async_context(fresh_database(platform.admin))
     url = naive_database.admin.replace("postgresql://", "postgresql+asyncpg://", 1)
     naive = await stack.enter_async_context(
@@ -127,7 +127,7 @@ async def _sides(stack: AsyncExitStack, platform: Platform, folder: Path, plan: 
     ]
     if plan.relayed:
         at_work = await stack.enter_async_context(
-            _ours(platform, folder, keys, ports, platform.kafka)
+            _ours(platform, folder, keys, ports, platform.kafka, "")
         )
         sides.append(Side("intake at work", at_work[0], job(at_work[0]), at_work[1]))
     return sides
@@ -135,7 +135,7 @@ async def _sides(stack: AsyncExitStack, platform: Platform, folder: Path, plan: 
 
 @asynccontextmanager
 async def _ours(
-    platform: Platform, folder: Path, keys: Path, ports: Ports, kafka: str
+    platform: Platform, folder: Path, keys: Path, ports: Ports, kafka: str, channels: str
 ) -> AsyncIterator[tuple[Server, str]]:
     """Run intake on a database of its own; give the server and the database's address."""
     port = ports.reserve()
@@ -150,6 +150,7 @@ async def _ours(
             origin=f"http://127.0.0.1:{port}",
         )
         env |= {"OTEL_TRACES_SAMPLER_ARG": "0.01", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
+        env |= {"INTAKE_CHANNELS": channels}
         log = folder / f"intake-{port}.log"
         async with serving("services.intake.main", port, env, log, "/ready") as server:
             yield server, database.admin

@@ -138,6 +138,18 @@ async def test_a_missing_topic_is_waited_for_and_then_read(lab: Lab, tmp_path: P
         await eventually(lambda: _more(lab, 1), 15, "the flow after the topic came")
 
 
+async def test_a_consumer_that_cannot_join_holds_no_other(lab: Lab, tmp_path: Path) -> None:
+    port, elsewhere = free_port(), f"{lab.topic}-elsewhere"
+    with child_of(lab, tmp_path / "log", port, LAB_ELSEWHERE=elsewhere) as child:
+        await eventually(lambda: ready(port), START)
+        await lab.send(lab.record(str(uuid4()), 1))
+        await eventually(lambda: _more(lab, 1), 15, "the flow of the other")
+        assert (await ready(port))["kafka"] is False, "one has not joined"
+        assert "kafka-joined" not in child.said()
+        await lab.make_topic(elsewhere)
+        await eventually(lambda: _kafka_is_up(port), 15, "its own joining")
+
+
 @pytest.mark.slow
 async def test_a_record_that_kills_three_processes_is_parked_and_its_neighbours_live(
     lab: Lab, tmp_path: Path

@@ -172,9 +172,9 @@ class Lab:
 
     # --- Topics and records ------------------------------------------------------------------
 
-    async def make_topic(self) -> None:
+    async def make_topic(self, name: str = "") -> None:
         async with _kafka_admin(self.kafka) as admin:
-            await admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)])
+            await admin.create_topics([NewTopic(name or self.topic, PARTITIONS, 1)])
 
     async def drop_topic(self) -> None:
         async with _kafka_admin(self.kafka) as admin:
@@ -429,13 +429,21 @@ def _new_batch(producer: Any) -> Any:
 
 
 def main() -> None:
-    """Run the lab as a service process: `LAB_CONSUMER` names its group, `LAB_RELAY=1` relays."""
+    """Run the lab as a service process: `LAB_CONSUMER` names its group, `LAB_RELAY=1` relays.
+
+    `LAB_ELSEWHERE` names a topic that another consumer reads, which comes before that one.
+    """
     schema, topic = os.environ["LAB_SCHEMA"], os.environ["LAB_TOPIC"]
     known = {"revisions_of": lambda _: Revisions(REVISION, frozenset({REVISION}))}
     vars(runtime).update(known)  # the lab has no Alembic scripts
     service = runtime.make_service(schema, owns=(topic,) if os.environ.get("LAB_RELAY") else ())
+    process = f"{service.settings.replica}:{os.getpid()}"
+    if elsewhere := os.environ.get("LAB_ELSEWHERE"):
+        name = f"{schema}.elsewhere"
+        recorder = Recorder(name, process=process)
+        service.consumers.append(DurableConsumer(name, (elsewhere,), recorder, service.flow))
     if group := os.environ.get("LAB_CONSUMER"):
-        recorder = Recorder(group, process=f"{service.settings.replica}:{os.getpid()}")
+        recorder = Recorder(group, process=process)
         service.consumers.append(
             DurableConsumer(group, (topic,), recorder, service.flow, guards=True)
         )
