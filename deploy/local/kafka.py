@@ -153,6 +153,7 @@ class EmbeddedKafka:
             *FLAGS,
             *([f"-XX:AOTCache={self._image}", *CHECKED] if self._image.exists() else []),
             f"-Djava.io.tmpdir={broker.folder / 'tmp'}",  # /tmp may forbid native libraries
+            f"-XX:ErrorFile={broker.folder / 'crash-%p.log'}",  # else of the folder it runs in: /
             f"-Dlog4j2.configurationFile={_LOG4J}",
             f"-Dkafka.logs.dir={broker.folder}",
             "-cp",

@@ -74,7 +74,7 @@ class Known:
         self._tiles: _Kept[bytes] = _Kept(TILES)
         self._alone: _Kept[bytes] = _Kept(ALONE)
         self._once: _Kept[bool] = _Kept(ONCE)
-        self._cut_off: _Kept[bytes] = _Kept(ALONE)
+        self._cut_off: _Kept[bytes] = _Kept(ALONE)  # by size and level
 
     async def read(self, places: Sequence[Place], size: int) -> list[bytes]:
         """Return the hashes of subtrees of the tree at a size that it has, or had, as asked for.
@@ -85,16 +85,17 @@ class Known:
             LogDamaged: one is missing.
 
         """
-        found = [self._find(place, size) for place in places]
-        if None not in found:
-            return cast("list[bytes]", found)
-        covers = {place: merkle.cover(merkle.span_of(place, size)) for place in places}
-        read = await self._read({part for cover in covers.values() for part in cover}, size)
-        joined = {place: merkle.join([read[part] for part in covers[place]]) for place in places}
-        for (level, index), hashed in joined.items():
-            if (index + 1) << level > size:
-                self._cut_off.keep((size, level), hashed)
-        return [joined[place] for place in places]
+        found = {place: self._find(place, size) for place in places}
+        missing = [place for place, hashed in found.items() if hashed is None]
+        if missing:
+            covers = {place: merkle.cover(merkle.span_of(place, size)) for place in missing}
+            read = await self._read({part for cover in covers.values() for part in cover}, size)
+            for (level, index), cover in covers.items():
+                joined = merkle.join([read[part] for part in cover])
+                found[level, index] = joined
+                if (index + 1) << level > size:
+                    self._cut_off.keep((size, level), joined)
+        return cast("list[bytes]", [found[place] for place in places])
 
     def _find(self, place: Place, size: int) -> bytes | None:
         """Return what is kept of a subtree, None if nothing is."""
