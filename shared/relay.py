@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from shared import telemetry
 from shared.clock import now
@@ -48,6 +48,10 @@ ROWS_A_SHARD: Final = 400
 SEND_TIMEOUT: Final = 8.0
 """Seconds until a batch without acknowledgement counts as unknown and is sent again."""
 
+UNANSWERED: Final = 10.0
+"""Seconds without any answer for a shard, from the first try that had none, until the producer is
+given up for a new one: a client library can come to wait for what never comes."""
+
 POLL: Final = 0.5
 """Seconds between looks at the table when nobody notified."""
 
@@ -59,6 +63,9 @@ MARK_ROWS: Final = 400
 
 GLANCE: Final = 400
 """New rows of all shards that are read at once; if there are more, each shard is asked."""
+
+LEAVE_WITHIN: Final = 2.0
+"""Seconds that a producer may take to end."""
 
 BEAT: Final = 1.0
 """Seconds between signs of life of a holder."""
@@ -106,6 +113,10 @@ GROUP BY r.pid
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+class Unanswered(KafkaError):  # type: ignore[misc]  # noqa: N818  (it says what is wrong)
+    """The producer has not been told anything for too long, not even that it was refused."""
+
+
 class Relay:
     """Relays the outbox of one service; run as many replicas as you like, one works a shard."""
 
@@ -128,6 +139,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._owned: set[Shard] = set()
         self._busy: dict[Shard, asyncio.Task[None]] = {}
+        self._unanswered: dict[Shard, float] = {}
         self._acked: list[Record] = []
         self._mark_at = 0.0
         self._held: set[int] = set()
@@ -196,6 +208,7 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self._busy.values(), return_exceptions=True)
         self._busy.clear()
+        self._unanswered.clear()
         self._acked.clear()
         self._held.clear()
         self._missed.clear()
@@ -205,9 +218,7 @@ class Relay:
             TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError
         ):
             await conn.close(timeout=1)
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(2):
-                await producer.stop()
+        await _give_up(producer)
 
     async def _relay(self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer) -> None:
         """Read only when there may be something: told so, shards finished late, or after `POLL`."""
@@ -279,10 +290,11 @@ class Relay:
         self, conn: asyncpg.Connection[Any], producer: AIOKafkaProducer
     ) -> None:
         for shard, task in list(self._busy.items()):
-            if task.done() and task.exception() is not None:
-                self._log.warning("relay-batch-refused", error=telemetry.describe(task.exception()))  # type: ignore[arg-type]
+            if task.done() and (error := task.exception()) is not None:
+                self._log.warning("relay-batch-refused", error=telemetry.describe(error))
                 telemetry.RELAY_FAILURES.inc()
                 del self._busy[shard]
+                self._judge(shard, error)
         self._missed |= self._busy.keys()
         idle = self._owned - self._busy.keys()
         if not idle:
@@ -298,6 +310,20 @@ class Relay:
             self._busy[shard] = asyncio.create_task(self._send(producer, shard, batch))
             if len(batch) == ROWS_A_SHARD:
                 self._missed.add(shard)
+
+    def _judge(self, shard: Shard, error: BaseException) -> None:
+        """Note since when nobody answers for a shard; a refusal is an answer.
+
+        Raises:
+            Unanswered: for too long.
+
+        """
+        if not isinstance(error, TimeoutError | KafkaTimeoutError):
+            self._unanswered.pop(shard, None)
+            return
+        at = asyncio.get_running_loop().time()
+        if at - self._unanswered.setdefault(shard, at) > UNANSWERED:
+            raise Unanswered
 
     async def _read(self, conn: asyncpg.Connection[Any], idle: Sequence[Shard]) -> list[Record]:
         """Read new rows in order of shard and id: of all shards, or of each if that is too much."""
@@ -337,6 +363,7 @@ class Relay:
             self._held.difference_update(row["id"] for row in rows)
             self._wake_up()
             raise
+        self._unanswered.pop(shard, None)
         self._held.difference_update(row["id"] for row in rows[fit:])
         telemetry.RELAY_SENT.labels(label_of(topic)).inc(fit)
         telemetry.RELAY_DELAY.observe(max(0.0, time.time() - rows[0]["created_at"].timestamp()))
@@ -348,6 +375,22 @@ class Relay:
             self._missed.discard(shard)
             self._look = True
         self._wake.set()
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """End a producer, politely if it can: what it holds is read from the table again."""
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(LEAVE_WITHIN):
+            await producer.stop()
+            return
+    sender = producer._sender.sender_task  # noqa: SLF001  (else it would send what it holds later)
+    while sender is not None and not sender.done():  # its first cancel waits for what never comes
+        sender.cancel()
+        await asyncio.wait([sender], timeout=0.2)
+    producer._message_accumulator.fail_all(Unanswered())  # noqa: SLF001  (what waits for it)
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(LEAVE_WITHIN):
+            await producer.client.close()
 
 
 def _headers(row: Record) -> list[tuple[str, bytes]]:

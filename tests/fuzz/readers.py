@@ -41,6 +41,7 @@ from services.intake.exchange.htcds import Header
 from services.intake.exchange.htcds import fields as htcds_fields
 from services.intake.exchange.rows import Refused
 from services.intake.exchange.tables import cells_of, delimiter_of, records_of, text_of
+from services.intake.learning.service import _completion, _rows
 from services.intake.reading import read
 from services.intake.report import ExternalRef, Reporter, ReportIn
 from services.intake.talk import body as talk_body
@@ -445,6 +446,14 @@ def read_path(said: str) -> object:
     return tiles.parse_path(said)
 
 
+COMPLETIONS = "subject,module,passed_on\r\nme,safeguarding,2026-05-04\r\n"
+
+
+def read_completions(made: Any) -> None:
+    for row in _rows(made):
+        _completion(row, date(2026, 5, 5), "by")
+
+
 READERS: dict[str, Reader] = {
     "sms": Reader(as_text(*MESSAGES), read_sms),
     "gateway": Reader(spoiled(*FORMS), read_gateway, (Problem,)),
@@ -468,6 +477,8 @@ READERS: dict[str, Reader] = {
     "report": Reader(as_json(REPORT), read_report, (Problem,)),
     "body": Reader(spoiled(json.dumps(REPORT), '{"a":"\\u0000"}', "[[1]]"), parse_json, (Problem,)),
     "whatsapp": Reader(as_json(WHATSAPP), read_whatsapp, (Problem,)),
+    "completions": Reader(as_text(COMPLETIONS, COMPLETIONS.replace("me", '"m""e"')),
+                          read_completions, (Problem,)),
     "fhir": Reader(make_task, read_task, (Problem,)),
     "events": Reader(make_record, read_record, (RecordInvalid, NewerVersion)),
     "checkpoint": Reader(spoiled(*NOTES), read_note, (checkpoint.NoteInvalid,)),

@@ -17,6 +17,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from shared import relay as relaying
 from shared import telemetry
 from shared.events import decode
 from shared.kafka import PARTITIONS, KafkaLogin, partition_of
@@ -118,6 +119,33 @@ async def test_a_refused_batch_is_not_overtaken_by_the_next(lab: Lab) -> None:
     await eventually(lambda: all_sent(lab), what="an empty outbox")
     await end(relay)
     assert await logged(lab) == {subject: [1, 2]}
+
+
+async def test_a_producer_that_is_never_told_anything_is_given_up(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AIOKafkaProducer] = []
+
+    class Kept(AIOKafkaProducer):  # type: ignore[misc]
+        def __init__(self, **words: Any) -> None:
+            super().__init__(**words)
+            made.append(self)
+
+    monkeypatch.setattr(relaying, "AIOKafkaProducer", Kept)
+    monkeypatch.setattr(relaying, "UNANSWERED", 1.0)
+    subject = str(uuid4())
+    relay = relay_of(lab)
+    await lab.append(lab.draft(subject))
+    await eventually(lambda: all_sent(lab), what="the first")
+    (stuck,) = made
+    # As if a request to each broker waited for ever: no batch is handed out any more.
+    stuck._sender._in_flight |= {broker.nodeId for broker in stuck.client.cluster.brokers()}
+    await lab.append(lab.draft(subject), lab.draft(subject))
+    await eventually(lambda: all_sent(lab), 45, "the rest, by another producer")
+    assert len(made) == 2
+    await eventually(stuck._sender.sender_task.done, 10, "the end of the first")
+    await end(relay)
+    assert await logged(lab) == {subject: [1, 2, 3]}
 
 
 @pytest.mark.parametrize("idempotence", [False, True])

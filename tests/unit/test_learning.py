@@ -183,7 +183,16 @@ def test_a_completion_of_elsewhere_is_taken_or_says_why_not(line: str, found: ob
     assert _completion(row, TODAY, "by") == found
 
 
-@pytest.mark.parametrize("text", ["", "a,b,c\n", "subject;module;passed_on\n"])
+def test_a_table_is_read_whatever_ends_its_lines() -> None:
+    for end in ("\n", "\r\n", "\r"):
+        text = end.join(["subject,module,passed_on", "me,safeguarding,2026-05-04", ""])
+        assert [row["subject"] for row in _rows(text)] == ["me"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a,b,c\n", "subject;module;passed_on\n", "subject\r,module,passed_on\n", "x" * 200_000],
+)
 def test_a_table_without_its_columns_is_refused(text: str) -> None:
     with pytest.raises(InvalidBody):
         _rows(text)

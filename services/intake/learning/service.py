@@ -118,14 +118,15 @@ class Learning:
 
 
 def _rows(text: str) -> list[dict[str, str | None]]:
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")))
-    if not set(_COLUMNS) <= set(reader.fieldnames or ()):
-        named = [{"field": "header", "rule": "missing-column"}]
-        raise InvalidBody("the first line must name " + ", ".join(_COLUMNS), errors=named)
+    lines = io.StringIO(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"), newline="")
+    reader = csv.DictReader(lines)
     try:
-        rows = list(reader)
+        heads, rows = set(reader.fieldnames or ()), list(reader)
     except csv.Error:
         raise InvalidBody("the table is not readable as CSV") from None
+    if not set(_COLUMNS) <= heads:
+        named = [{"field": "header", "rule": "missing-column"}]
+        raise InvalidBody("the first line must name " + ", ".join(_COLUMNS), errors=named)
     if len(rows) > MOST_LINES:
         message = f"at most {MOST_LINES} lines at once"
         raise InvalidBody(message)
