@@ -26,8 +26,8 @@ MOST = 1_000_000
 SLOW = 2.0
 """Seconds of processor time that one input may take."""
 
-HANGS = 60
-"""Seconds after which one input is taken to hang."""
+HANGS, WAITS = 60, 600
+"""Seconds of processor time, and on the clock, after which one input is taken to hang."""
 
 
 @dataclass
@@ -57,11 +57,12 @@ def one(reader: Reader, seed: str) -> bool:
 def fuzz(name: str, seed: int, inputs: int = MOST, seconds: float = 1e9) -> Tally:
     """Give a reader odd inputs, the n-th from seed, name and n."""
     reader, tally, until = READERS[name], Tally(), time.monotonic() + seconds
-    before = signal.signal(signal.SIGALRM, _hang)
+    before = [(number, signal.signal(number, _hang)) for number in (signal.SIGPROF, signal.SIGALRM)]
     try:
         for n in range(inputs):
             if n % 64 == 0:
-                signal.alarm(HANGS)
+                signal.setitimer(signal.ITIMER_PROF, HANGS)
+                signal.alarm(WAITS)
                 if time.monotonic() > until:
                     break
             began = time.process_time()
@@ -79,8 +80,10 @@ def fuzz(name: str, seed: int, inputs: int = MOST, seconds: float = 1e9) -> Tall
         where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
         tally.wrong = f"{seed}/{name}/{tally.inputs}: {error!r:.200} at {where}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
     return tally
 
 
