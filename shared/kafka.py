@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.conn import ScramAuthenticator, collect_hosts, create_conn
+from aiokafka.conn import (
+    AIOKafkaConnection,
+    CloseReason,
+    ScramAuthenticator,
+    collect_hosts,
+    create_conn,
+)
 from aiokafka.errors import (
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -68,6 +75,29 @@ def _salt_once(self: ScramAuthenticator, salt: bytes, iterations: int) -> None:
 
 
 ScramAuthenticator.create_salted_password = _salt_once
+
+_send_open = AIOKafkaConnection.send
+
+
+def _send(self: AIOKafkaConnection, request: Any, expect_response: Any = True) -> Any:  # noqa: ANN401, FBT002
+    """Refuse to write to a transport that is closing, as to one that is closed.
+
+    For two turns of the loop after a reset the connection does not know of it. uvloop raises a
+    RuntimeError then where asyncio is silent; nothing in aiokafka expects one, and it ends the task
+    that keeps a client's metadata: its producer waits for ever.
+
+    Raises:
+        KafkaConnectionError: the transport is closing.
+
+    """
+    if self._writer is not None and self._writer.is_closing():
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        message = f"Connection to {self.host}:{self.port} is closing"
+        raise KafkaConnectionError(message)
+    return _send_open(self, request, expect_response)
+
+
+AIOKafkaConnection.send = _send
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""A connection to Kafka that is reset, on the event loop that services run on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+import shared.kafka  # noqa: F401  (it mends the connection)
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that ends a connection at once, as a killed process does with unread bytes."""
+
+
+async def connect(address: tuple[str, int]) -> AIOKafkaConnection:
+    """Make a connection as `create_conn` does, to somebody who does not speak."""
+    loop = asyncio.get_running_loop()
+    conn = AIOKafkaConnection(*address, request_timeout_ms=5000)
+    conn._closed_fut = loop.create_future()
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = AIOKafkaProtocol(conn._closed_fut, reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: protocol, *address)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    conn._reader, conn._writer, conn._protocol = reader, writer, protocol
+    conn._read_task = conn._create_reader_task()
+    conn._versions = {MetadataRequest.API_KEY: (0, 5)}
+    return conn
+
+
+def test_a_request_on_a_connection_that_was_reset_just_now_is_an_error_of_kafka() -> None:
+    async def ask_until_it_knows() -> int:
+        refused = 0
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            conn = await connect(server.getsockname())
+            peer, _ = server.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+            async with asyncio.timeout(10):
+                while conn._writer is not None:  # uvloop knows for two turns what it does not
+                    if conn._writer.is_closing():
+                        with pytest.raises(KafkaConnectionError):
+                            conn.send(MetadataRequest(["a"]))
+                        refused += 1
+                    await asyncio.sleep(0)
+        return refused
+
+    assert uvloop.run(ask_until_it_knows()) > 0
