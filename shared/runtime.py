@@ -167,7 +167,6 @@ class Service:
         self.taps = make_taps(self.settings.kafka, self.consumers)
         self._flow += [asyncio.create_task(tap.run(), name="tap") for tap in self.taps]
         self._flow += [
-            asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._keep_house(), name="house"),
             asyncio.create_task(_forever(self._read_figures), name="figures"),
         ]
@@ -176,7 +175,10 @@ class Service:
             self._flow.append(asyncio.create_task(loop.run(), name="timers"))
         if self.consumers:
             replayer = Replayer(self.flow, self.consumers, self.waker.wake)
-            self._flow.append(asyncio.create_task(replayer.run(), name="replayer"))
+            self._flow += [
+                asyncio.create_task(replayer.run(), name="replayer"),
+                asyncio.create_task(_forever(self._watch), name="watch"),
+            ]
         self._relay = [asyncio.create_task(self.waker.run(), name="waker")]
         if self.owns:
             sender = Relay(
@@ -262,8 +264,6 @@ class Service:
     async def _watch(self) -> None:
         """Measure lag, and end the process when a consumer stands still before waiting records."""
         topics = sorted({topic for consumer in self.consumers for topic in consumer.topics})
-        if not topics:
-            return
         places = [TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)]
         asked = Ends(self.settings.kafka)
         try:

@@ -1,8 +1,9 @@
 """Durable intake against the app that one writes first, on one PostgreSQL, by one client.
 
-Ours is the real service process over HTTP: validation, encryption of what names somebody, receipt,
-group commit, outbox. The peer is `tests.bench.naive`. Neither relays in the first row: ours has no
-Kafka to reach, as in an outage. In the second, its relay and its opener of cases work beside it.
+Ours is the real process over HTTP: validation, encryption of what names somebody, receipt, group
+commit, outbox. The peer is `tests.bench.naive`. Neither relays in the first rows: ours is the web
+channel's own process there, as it is rolled out, and has no Kafka to reach, as in an outage. In the
+last it is the whole service, whose relay and opener of cases work beside it.
 """
 
 from __future__ import annotations
