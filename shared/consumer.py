@@ -171,11 +171,19 @@ class DurableConsumer(Generic[S]):
         """
         try:
             await self._subscriber.start()
-        except Exception:
+        except Exception as error:
+            if not self.held:
+                self._log.error("consumer-cannot-join", error, consumer=self.name)
+            self._hold_up(held=True)
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(LEAVE_WITHIN):
                     await self._subscriber.stop()
             raise
+        self._hold_up(held=False)
+
+    def _hold_up(self, *, held: bool) -> None:
+        self.held = held
+        telemetry.CONSUMER_HELD.labels(self.name).set(held)
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:  # noqa: ANN401  (FastStream's)
         return KafkaAckableMessage(
@@ -302,8 +310,7 @@ class DurableConsumer(Generic[S]):
         """Wait while the world is down. False: give the batch back (stopping, or held too long)."""
         if not self.held:
             self._log.error("consumer-held", error, consumer=self.name)
-        self.held = True
-        telemetry.CONSUMER_HELD.labels(self.name).set(1)
+        self._hold_up(held=True)
         self._pause = min(max(self._pause * 2, 0.05), LONGEST_PAUSE)
         try:
             async with asyncio.timeout(self._pause):

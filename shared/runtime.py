@@ -225,7 +225,6 @@ class Service:
         await self._try(self._connect)
         await asyncio.gather(*(self._try(consumer.join) for consumer in self.consumers))
         self.kafka_up = True
-        telemetry.KAFKA_UP.set(1)
         _log.info("kafka-joined", consumers=len(self.consumers))
 
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -235,7 +234,6 @@ class Service:
             try:
                 await step()
             except Exception as error:  # noqa: BLE001  (Kafka may come later)
-                telemetry.KAFKA_UP.set(0)
                 await self._tell_why(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 3.0)
@@ -246,10 +244,12 @@ class Service:
         try:
             await self.broker.connect()
         except Exception:
+            telemetry.KAFKA_UP.set(0)
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(5):
                     await self.broker.stop()
             raise
+        telemetry.KAFKA_UP.set(1)
 
     async def _tell_why(self, error: Exception) -> None:
         """Say that Kafka is not there, or that it is and does not let us in; not for each again."""

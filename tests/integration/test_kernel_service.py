@@ -144,10 +144,18 @@ async def test_a_consumer_that_cannot_join_holds_no_other(lab: Lab, tmp_path: Pa
         await eventually(lambda: ready(port), START)
         await lab.send(lab.record(str(uuid4()), 1))
         await eventually(lambda: _more(lab, 1), 15, "the flow of the other")
-        assert (await ready(port))["kafka"] is False, "one has not joined"
+        await eventually(lambda: _held(port), START, "what its alert is made of")
+        assert await _held(port) == [f"{lab.schema}.elsewhere"]
+        assert not await _kafka_is_up(port), "one has not joined"
         assert "kafka-joined" not in child.said()
         await lab.make_topic(elsewhere)
         await eventually(lambda: _kafka_is_up(port), 15, "its own joining")
+        assert await _held(port) == []
+
+
+async def _held(port: int) -> list[str]:
+    held: list[str] = (await ready(port)).get("held", [])
+    return held
 
 
 @pytest.mark.slow
