@@ -8,6 +8,7 @@ takes over `SLOW` seconds of processor time for, ends with the seed that gives i
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -95,6 +96,7 @@ def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     failed = 0
+    logging.disable()  # what a reader tells of odd inputs; those of the pool inherit it
     with ProcessPoolExecutor(os.cpu_count()) as cores:
         names = {
             cores.submit(fuzz, name, seed, MOST, seconds): name for name in sys.argv[3:] or READERS
