@@ -136,7 +136,7 @@ def test_parts_open_whole_in_order_and_under_their_own_key_and_name_alone() -> N
         (one, "attachment:b", parts),
         (one, "attachment:a", parts[:1]),
         (one, "attachment:a", parts[::-1]),
-        (one, "attachment:a", [parts[0], parts[1][:-1] + b"x"]),
+        (one, "attachment:a", [parts[0], bytes([parts[1][0] ^ 1]) + parts[1][1:]]),
         (one, "attachment:a", []),
     ):
         with pytest.raises(VaultError):
