@@ -85,6 +85,9 @@ class AuditConsumer:
     def attach(self, broker: KafkaBroker, replica: str) -> None:
         """Stay off the service's broker: only the holder of the lock reads, with one of its own."""
 
+    async def join(self) -> None:
+        """Do nothing: the holder of the lock joins when it reads."""
+
     def paused(self) -> set[TopicPartition]:
         """Return the partitions that wait for a newer version: none, every version is recorded."""
         return set()
