@@ -88,6 +88,9 @@ class AuditConsumer:
     async def join(self) -> None:
         """Do nothing: the holder of the lock joins when it reads."""
 
+    async def commit(self) -> None:
+        """Do nothing: what was appended is acknowledged with each batch."""
+
     def paused(self) -> set[TopicPartition]:
         """Return the partitions that wait for a newer version: none, every version is recorded."""
         return set()
