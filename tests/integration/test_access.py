@@ -17,7 +17,7 @@ import pytest
 from shared.access import PROVIDERS, service_token
 from shared.vocabulary import Role
 from tests.support.matrix import NOBODY, read_endpoints
-from tests.support.wait import eventually
+from tests.support.wait import eventually, eventually_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,6 +145,9 @@ def test_a_partner_and_a_committee_member_see_their_own_reports_alone(
     assert http.get(f"/intake/v1/cases/{case_id}", headers=mine).status_code == 200
     assert http.get(f"/intake/v1/cases/{case_id}", headers=other).status_code == 404
     assert http.get("/intake/v1/cases", headers=other).json()["items"] == []
-    assert [c["case_id"] for c in http.get("/intake/v1/cases", headers=mine).json()["items"]] == [
-        case_id
-    ]
+
+    def listed() -> bool:
+        items = http.get("/intake/v1/cases", headers=mine).json()["items"]
+        return [c["case_id"] for c in items] == [case_id]
+
+    eventually_now(listed, what="a case below every open transaction")

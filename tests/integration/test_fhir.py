@@ -96,10 +96,8 @@ async def test_a_system_that_speaks_fhir_only_serves_a_referral_to_its_end(
     over = system.put(task, status="in-progress")
     assert (over.status_code, over.json()["issue"][0]["code"]) == (409, "business-rule")
 
-    query = {"case_id": referral["case_id"]}
-    (ours,) = callers.http.get("/referral/v1/referrals", params=query, headers=callers.desk).json()[
-        "items"
-    ]
+    path = f"/referral/v1/referrals/{referral['referral_id']}"
+    ours = callers.http.get(path, headers=callers.desk).json()
     assert (ours["state"], ours["delivered"]["how_much"]) == ("delivered", "all")
 
 

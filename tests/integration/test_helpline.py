@@ -43,7 +43,10 @@ class Room:
         return answer.json()
 
     def stored(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Return a call as the desk's list of submissions has it."""
+        """Return a call as the desk's list of submissions has it.
+
+        The list leaves out what is newer than any transaction still open, so a call may be late.
+        """
         after = None
         while True:
             query = {"channel": "helpline", "limit": 200, **({"after": after} if after else {})}
@@ -105,7 +108,7 @@ async def test_a_call_is_stored_from_the_first_ring_and_saved_as_it_is_typed(roo
     call = room.take(open=True, number=number)
     assert call["state"] == "open"
     assert "receipt" not in call
-    assert room.stored(call)["state"] == "call"
+    await room.reaches(call, "call")
     saved = room.save(call, open=True, revision=2, number=number, report={"narrative": "ek meye"})
     assert saved.status_code == 200
     old = room.save(call, open=True, revision=1, report={"narrative": ""})

@@ -89,7 +89,7 @@ async def test_a_committee_member_reports_a_neighbour_who_is_the_own_brother(des
         answer = desk.http.get("/intake/v1/cases", params={"limit": 200}, headers=member)
         return one, len(answer.json()["items"])
 
-    assert sees() == (200, 1)
+    await eventually(lambda: sees() == (200, 1), what="a case below every open transaction")
     triaged = desk.done(case_id, "triage", {"excluded": [who], "conflict": True})
     assert triaged["facts"]["excluded"] == [who]
     assert sees() == (404, 0)

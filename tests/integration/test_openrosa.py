@@ -203,8 +203,12 @@ async def test_what_the_engine_made_is_sent_in_parts_and_again_and_is_one_report
     assert [p["age"]["min"] for p in one["report"]["persons"]] == [14, 14]
     case = await member.case(one)
     assert (case["channel"], case["upazila"], case["sex"]) == ("openrosa", "BD30260038", "female")
-    own = member.http.get("/intake/v1/cases", headers=member.bearer).json()["items"]
-    assert {item["case_id"] for item in own} == {str(case_id) for case_id in one["case_ids"]}
+
+    def listed() -> bool:
+        own = member.http.get("/intake/v1/cases", headers=member.bearer).json()["items"]
+        return {item["case_id"] for item in own} == {str(case_id) for case_id in one["case_ids"]}
+
+    await eventually(listed, what="cases below every open transaction")
     path = f"/intake/v1/cases/{one['case_ids'][0]}/attachments"
     shown = member.http.get(path, headers=member.desk).json()["items"]
     assert {item["kind"] for item in shown} == {"image", "audio"}
