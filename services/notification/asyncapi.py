@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from inspect import cleandoc
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -216,6 +217,7 @@ def _schemas() -> dict[str, Any]:
         [WebhookMessage, TopicEvent, StreamEntry], ref_template="#/components/schemas/{name}"
     )
     for part in parts.values():
+        part["description"] = cleandoc(part["description"])  # what Python 3.13 does by itself
         if "type" in part["properties"]:
             part["properties"]["type"]["examples"] = sorted(REFERRAL_TYPES)
     return dict(sorted(parts.items()))
