@@ -180,7 +180,7 @@ async def find_unseen(login: KafkaLogin, topics: Iterable[str]) -> frozenset[str
 
 
 async def find_refusal(login: KafkaLogin) -> str:
-    """Say in one line that Kafka answers but does not let us in; empty when it is not there.
+    """Say in one line that something answers but does not let us in; empty when nothing does.
 
     A client says of both only that it is "unable to bootstrap". The password is never said.
     """
@@ -193,6 +193,8 @@ async def find_refusal(login: KafkaLogin) -> str:
             return f"Kafka refuses user {login.username}: KAFKA_USERNAME or KAFKA_PASSWORD is wrong"
         except (KafkaError, OSError, TimeoutError):
             continue
+        except Exception:  # noqa: BLE001  (aiokafka does not expect such an answer)
+            return f"what answers on port {port} does not speak as Kafka does"
         try:
             await conn.send(MetadataRequest([]))
         except (KafkaError, OSError, TimeoutError):

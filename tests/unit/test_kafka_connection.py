@@ -12,7 +12,7 @@ from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-import shared.kafka  # noqa: F401  (it mends the connection)
+from shared.kafka import KafkaLogin, find_refusal  # it mends the connection, too
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that ends a connection at once, as a killed process does with unread bytes."""
@@ -51,3 +51,17 @@ def test_a_request_on_a_connection_that_was_reset_just_now_is_an_error_of_kafka(
         return refused
 
     assert uvloop.run(ask_until_it_knows()) > 0
+
+
+async def test_what_answers_and_is_no_kafka_is_told_and_no_surprise() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.read(1000)
+        writer.write(struct.pack(">i", 16) + asked[8:12] + b"\xff" * 12)  # its number, and junk
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        told = await find_refusal(KafkaLogin(f"127.0.0.1:{port}", "somebody", "example"))
+    assert told == f"what answers on port {port} does not speak as Kafka does"
