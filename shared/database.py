@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
-from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.access_rules import Scope
 from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
-from shared.lean import is_unsure, make_lean
+from shared.lean import make_lean, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from sqlalchemy.engine import ExceptionContext
 
 CONNECT_TIMEOUT: Final = 3.0
 """Seconds to open a connection."""
@@ -72,6 +69,7 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
         max_overflow=0,
         pool_timeout=wait,
         pool_recycle=1800,
+        pool_reset_on_return=None,  # a lean connection ends what it began
         pool_use_lifo=True,  # the connection used last is the one whose plans and caches are warm
         hide_parameters=True,
         connect_args={
@@ -88,15 +86,7 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
             "statement_cache_size": STATEMENTS,
         },
     )
-    event.listen(engine.sync_engine, "handle_error", _close_what_is_unsure)
     return make_lean(engine)
-
-
-def _close_what_is_unsure(context: ExceptionContext) -> None:
-    """Close a connection whose statement, COMMIT or ROLLBACK nobody waited for to the end."""
-    if context.original_exception is not None and is_unsure(context.original_exception):
-        context.is_disconnect = True
-        context.invalidate_pool_on_disconnect = False
 
 
 _REACH: Final = text(

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
-
 from shared import inbox, telemetry
 from shared.batch import Batch, Handler, place_of, take_apart
 from shared.clock import now
@@ -21,6 +19,7 @@ from shared.course import Course, in_order
 from shared.database import Blame, blame, sqlstate_of
 from shared.errors import RecordInvalid
 from shared.inbox import Parking
+from shared.lean import text
 from shared.outbox import APPENDED, Stamp
 from shared.telemetry import Log
 from shared.vocabulary import Urgency

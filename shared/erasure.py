@@ -12,9 +12,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from shared.clock import now
+from shared.lean import text
 from shared.timers import Timer, TimerKind, schedule_many
 
 if TYPE_CHECKING:

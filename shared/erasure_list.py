@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
 from shared.errors import SettingsError
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -11,11 +11,11 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from shared.clock import time_of
 from shared.errors import RecordInvalid
 from shared.events import NewerVersion, decode
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from shared import events
 from shared.kafka import label_of, place_of
+from shared.lean import text
 from shared.telemetry import EVENTS_DECIDED, current_traceparent, sampled
 from shared.vocabulary import Urgency
 
@@ -234,8 +233,7 @@ class Waker:
 
     async def _notify(self) -> None:
         with contextlib.suppress(Exception):  # the others find the rows anyway
-            async with self._engine.connect() as conn:  # one round trip instead of three
-                await conn.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._engine.connect() as conn:
                 await conn.execute(_NOTIFY, {"channel": self._channel, "here": _HERE})
 
 

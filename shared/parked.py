@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiokafka import ConsumerRecord
-from sqlalchemy import text
 
 from shared import inbox, telemetry
 from shared.database import Blame, blame
 from shared.errors import RecordInvalid
 from shared.events import Draft, EventParked
+from shared.lean import text
 from shared.outbox import Stamp
 from shared.telemetry import Log
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from aiokafka import TopicPartition
-from sqlalchemy import text
 
 from shared import idempotency, telemetry
 from shared.access import TokenReader
@@ -33,6 +32,7 @@ from shared.errors import SettingsError
 from shared.issuers import Issuers
 from shared.issuers_file import read_issuers
 from shared.kafka import PARTITIONS, find_refusal, label_of
+from shared.lean import text
 from shared.logs import guard_process
 from shared.migrate import Revisions, revisions_of
 from shared.outbox import Outbox, Waker

@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from shared import telemetry
 from shared.clock import AHEAD, new_event_id, now
 from shared.database import Blame, blame
+from shared.lean import text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:

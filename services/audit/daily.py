@@ -10,11 +10,10 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.audit import nodes
 from shared.clock import DHAKA, now
 from shared.errors import NotFound
+from shared.lean import text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from services.audit import merkle
 from services.audit.merkle import HASH_SIZE
 from services.audit.nodes import LogDamaged, read_nodes
 from services.audit.tiles import HEIGHT, WIDTH, tile_of
-from shared.lean import direct, fetch
+from shared.lean import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,7 +121,7 @@ class Known:
             else:
                 unread.setdefault(tile, []).append(place)
         if unread or apart:
-            async with direct(self._engine) as conn:
+            async with self._engine.connect() as conn:
                 found |= await self._load(conn, unread, apart)
         return found
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.audit.flags import ALARMS, Flag
+from shared.lean import text
 from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_

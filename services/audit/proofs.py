@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from services.audit import merkle, nodes, tiles
 from services.audit.known import Known
 from shared.errors import NotFound, Unavailable
-from shared.lean import direct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,7 @@ class Proofs:
             Unavailable: nothing has been signed yet.
 
         """
-        async with direct(self._engine) as conn:
+        async with self._engine.connect() as conn:
             note = (await nodes.load_published(conn)).note
         if note is None:
             raise Unavailable
@@ -110,7 +109,7 @@ class Proofs:
         least = (start + tile.width) << (tiles.HEIGHT * (tile.level or 0))
         if not tile.within((await self._published(least)).size):
             raise NotFound
-        async with direct(self._engine) as conn:
+        async with self._engine.connect() as conn:
             if tile.level is None:
                 entries = await nodes.list_commitments(conn, start, tile.width)
                 return tiles.encode_bundle(entries)
@@ -124,7 +123,7 @@ class Proofs:
         told = self._told
         if told is None or told.size < least or self._clock() - self._told_at > FRESH:
             asked_at = self._clock()
-            async with direct(self._engine) as conn:
+            async with self._engine.connect() as conn:
                 told = await nodes.load_published(conn)
             if self._told is None or told.origin != self._told.origin:  # begun anew: another log
                 self._known = Known(self._engine)

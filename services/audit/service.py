@@ -17,7 +17,6 @@ from shared import telemetry
 from shared.clock import now
 from shared.database import Blame, blame
 from shared.errors import SettingsError
-from shared.lean import direct
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ class Ledger:
         """
         ids = {e.event_id for e in entries if e.event_id is not None}
         courses = sorted({domain.course_of(e) for e in entries if e.followed is not None})
-        async with direct(self._engine) as conn:
+        async with self._engine.connect() as conn:
             known, heads = await store.look(conn, ids, courses)
             fresh = await self._fresh(conn, cluster, entries, ids, known)
             found = domain.follow(heads, fresh)
@@ -223,7 +222,7 @@ class Ledger:
     async def _write(self, cluster: str, new: store.Appending, found: domain.Following) -> bool:
         """Append; False if it is not our turn. Gaps that open or close do so with the entries."""
         if not (found.gaps or found.late):
-            async with direct(self._engine) as conn:
+            async with self._engine.connect() as conn:
                 return await store.append(conn, cluster, new, self._epoch)
         async with self._engine.begin() as conn:
             await store.load_head(conn, lock=True)  # it begins the transaction; `append` does not

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import text
 
-from shared.lean import fetch
+from shared.lean import fetch, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

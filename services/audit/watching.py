@@ -10,13 +10,12 @@ from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.audit.monitor import Kind, Monitor, Row, State
 from services.audit.nodes import LogDamaged
 from services.audit.proofs import Proofs
 from shared import telemetry
 from shared.errors import NotFound, Unavailable
+from shared.lean import text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:

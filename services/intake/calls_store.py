@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.domain import Submission
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.consent.of_age import ask_at_18
 from services.intake.erasure.retention import keep_to_it
 from shared.clock import now
+from shared.lean import text
 from shared.timers import Timer, TimerKind, schedule
 
 if TYPE_CHECKING:

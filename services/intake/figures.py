@@ -11,11 +11,10 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.intake.casework.rules import rules_on
 from shared import telemetry
 from shared.clock import now
+from shared.lean import text
 from shared.metrics import set_known
 from shared.timers import Timer, TimerKind, schedule
 from shared.vocabulary import Urgency

@@ -11,7 +11,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.pages.desk.names import TASKS
+from shared.lean import text
 from shared.metrics import total
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.domain import Submission
 from services.intake.vault import SealedField, Subject
 from shared.events import CaseFacts
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,7 +123,7 @@ async def save_opened(
     await conn.execute(
         text(
             "UPDATE submissions s SET state = CASE WHEN t.n > 0 THEN 'opened' ELSE 'no_case' END,"
-            " reading = CAST(t.reading AS jsonb) FROM unnest(CAST(:ids AS uuid[]),"
+            " reading = CAST(t.reading AS jsonb) FROM unnest((SELECT CAST(:ids AS uuid[])),"
             " CAST(:readings AS text[]), CAST(:counts AS integer[])) AS t (id, reading, n)"
             " WHERE s.submission_id = t.id"
         ),

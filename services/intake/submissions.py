@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
-from sqlalchemy import text
 
 from shared.database import sqlstate_of
 from shared.idempotency import Key, find_answer
-from shared.lean import driver_of
+from shared.lean import fetch, server_of, text
 from shared.outbox import APPENDED, Stamp
 
 if TYPE_CHECKING:
@@ -155,10 +154,9 @@ class SubmissionStore:
         """
         columns = self._columns(group)
         async with self._engine.connect() as conn:
-            driver = await driver_of(conn)
-            pid = driver.get_server_pid()
+            pid = await server_of(conn)
             try:
-                rows = await driver.fetch(_INSERT, *columns)
+                rows = await fetch(conn, _INSERT, *columns)
             except Exception as error:
                 if _rolled_back(error):
                     raise
@@ -172,8 +170,7 @@ class SubmissionStore:
 
     async def insert_in(self, conn: AsyncConnection, group: Sequence[Prepared]) -> set[UUID]:
         """Store a group inside the caller's transaction, which has begun; return which are new."""
-        driver = await driver_of(conn)
-        new = {row[0] for row in await driver.fetch(_INSERT, *self._columns(group))}
+        new = {row[0] for row in await fetch(conn, _INSERT, *self._columns(group))}
         conn.info[APPENDED] = True
         self._outbox.count(p.draft for p in group if p.draft and p.submission_id in new)
         return new

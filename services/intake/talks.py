@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.awareness import subscribers
 from services.intake.conversation import ANSWER_WITHIN, QUESTIONS, REPLY_WITHIN
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

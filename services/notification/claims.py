@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.notification.domain import (
     Head,
     NoticeId,
@@ -20,6 +18,7 @@ from services.notification.domain import (
     SubscriptionId,
 )
 from services.notification.feed import ENTRY_COLUMNS, entry_from
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

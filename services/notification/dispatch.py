@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.notification import claims, outcomes, store
 from services.notification.domain import (
     SLOW,
@@ -29,6 +27,7 @@ from services.notification.domain import (
 from services.notification.facts import disabled_draft, notice_draft
 from services.notification.verdicts import Verdict, judge
 from shared import telemetry
+from shared.lean import text
 from shared.outbox import Stamp
 from shared.telemetry import Log
 

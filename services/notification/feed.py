@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.notification.domain import Entry, ProviderId, Standing, Subscription, SubscriptionId
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,7 +96,7 @@ _ADVANCE: Final = text(
     "  FROM feed_heads h LEFT JOIN LATERAL"
     "   (SELECT feed_seq, row_number() OVER (ORDER BY feed_seq) AS rank FROM feed"
     "    WHERE organisation = h.organisation AND feed_seq > h.complete) f ON true"
-    "  WHERE h.organisation = ANY(CAST(:o AS text[]))"
+    "  WHERE h.organisation = ANY(CAST((SELECT CAST(:o AS text[])) AS text[]))"
     "  GROUP BY h.organisation, h.complete, h.seen) x"
     " WHERE h.organisation = x.organisation"
 )

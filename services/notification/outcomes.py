@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.notification.domain import Entry, NoticeId, Standing, SubscriptionId
 from services.notification.feed import ENTRY_COLUMNS, entry_from
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime

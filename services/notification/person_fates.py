@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.notification.person_store import COLUMNS, PersonNotice, notice_from
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

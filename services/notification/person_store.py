@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.notification.domain import NoticeId, NoticeState
 from services.notification.policy import Recipient
 from shared.erasure import blank_events, schedule_blanking
 from shared.erasure_list import CASE
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

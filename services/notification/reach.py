@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
 from shared.clock import now
 from shared.erasure import ERASED, schedule_blanking
 from shared.errors import RecordInvalid
 from shared.events import DATA_TYPES, CaseFacts
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import text
 
 from shared.erasure import blank_events, schedule_blanking
 from shared.erasure_list import CASE
 from shared.events import CaseFacts
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection

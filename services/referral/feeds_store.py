@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

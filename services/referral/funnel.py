@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.referral.referral import LIVE
 from shared import telemetry
+from shared.lean import text
 from shared.vocabulary import Need, ReferralState, Urgency
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
-
 from services.referral.store import json_text, plain
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

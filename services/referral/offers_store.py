@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.referral.eligibility import Offer, Record
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -139,8 +139,8 @@ async def move_places(
         return
     await conn.execute(
         text(
-            "WITH t AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:places AS integer[]),"
-            " CAST(:loads AS integer[])) AS t (id, places, loads)),"
+            "WITH t AS (SELECT * FROM unnest((SELECT CAST(:ids AS text[])),"
+            " CAST(:places AS integer[]), CAST(:loads AS integer[])) AS t (id, places, loads)),"
             " held AS (SELECT o.offer_id FROM offers o JOIN t ON t.id = o.offer_id"
             " ORDER BY o.offer_id FOR UPDATE OF o)"
             " UPDATE offers o SET open_referrals = greatest(0, o.open_referrals + t.loads),"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
+from shared.lean import text
 from shared.operations.figures import Block, Figure, Row
 from shared.pages.words import N_
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import text as sql
+
+from shared.lean import text as sql
 
 if TYPE_CHECKING:
     from datetime import datetime

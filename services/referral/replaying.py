@@ -17,11 +17,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from sqlalchemy import text
 
 from services.referral.explaining import decide_again
 from services.referral.store import plain
 from shared.database import transaction
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping

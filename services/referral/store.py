@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.referral.referral import Referral
 from services.referral.silence import DUE
 from services.referral.world import Case
 from shared.events import CaseFacts
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,7 +89,7 @@ async def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
         text(
             "UPDATE cases c SET sequence = t.sequence, status = t.status,"
             " facts = CAST(t.facts AS jsonb), withdrawn = t.withdrawn, changed_at = now()"
-            " FROM unnest(CAST(:ids AS uuid[]), CAST(:sequences AS bigint[]),"
+            " FROM unnest((SELECT CAST(:ids AS uuid[])), CAST(:sequences AS bigint[]),"
             " CAST(:status AS text[]), CAST(:facts AS text[]), CAST(:withdrawn AS boolean[]))"
             " AS t (id, sequence, status, facts, withdrawn)"
             " WHERE c.case_id = t.id AND c.sequence < t.sequence"

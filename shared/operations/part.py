@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy import text
 from starlette.responses import Response  # noqa: TC002  (FastAPI reads the annotation)
 
 from shared import telemetry
 from shared.access import Caller, require
 from shared.clock import now
 from shared.errors import NotFound, Unavailable
+from shared.lean import text
 from shared.metrics import total
 from shared.operations.names import PARKED
 from shared.pages.forms import read_form

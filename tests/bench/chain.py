@@ -78,7 +78,7 @@ async def measure(stack: Stack, plan: Plan, told: Told) -> list[Figure]:
         seed=time.time_ns() % 1_000_000,
         places=plan.places,
         need=plan.need,
-        headers=site.partner(),
+        headers=site.partner,
         window=plan.window,
         audit=site.urls["audit"],
         entries=each,

@@ -187,7 +187,7 @@ async def send(
 ) -> Sent:
     """Send reports of one need at an even rate, whatever the answers do; note each acceptance."""
     sent = Sent()
-    headers = site.partner()
+    headers = site.partner
     free: asyncio.Queue[Wire] = asyncio.Queue()
     opened = [await Wire.open(site.urls["intake"]) for _ in range(wires)]
     for wire in opened:

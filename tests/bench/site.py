@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -54,7 +55,7 @@ def referral_of(case_id: str, need: str) -> str:
     return str(uuid5(UUID(case_id), f"{need}/1"))
 
 
-@dataclass(slots=True)
+@dataclass
 class Site:
     """A stack; `urls` go past the proxy unless `origin` is asked for."""
 
@@ -75,8 +76,9 @@ class Site:
     def bearer(self, role: Role, org: str | None = None) -> dict[str, str]:
         return self.stack.bearer(role, org)
 
+    @cached_property
     def partner(self) -> dict[str, str]:
-        """Return the headers of the partner that reports."""
+        """The headers of the partner that reports: a system keeps its token."""
         return self.bearer(Role.PARTNER, PARTNER)
 
     async def get(self, service: str, path: str, role: Role) -> bytes:
@@ -104,7 +106,7 @@ class Site:
             WireError: it was not taken.
 
         """
-        answer = await ask(self.urls["intake"], post(PATH, self.partner(), body))
+        answer = await ask(self.urls["intake"], post(PATH, self.partner, body))
         if answer.status != 201:
             message = f"the report was not taken: {answer.status} {answer.body[:300]!r}"
             raise WireError(message)

@@ -226,11 +226,10 @@ async def _relayed(lab: Lab, rival: Rival, dice: random.Random) -> tuple[list[st
         async def write() -> None:
             while not killing.done() or len(wanted) < EVENTS:
                 chosen = sorted(dice.sample(subjects, dice.choice((1, 1, 2, 3))))
-                async with lab.engine.connect() as conn:
+                async with lab.engine.begin() as conn:
                     drafts = [(lab.draft(s), Stamp(AT, "service:lab")) for s in chosen]
                     appended = await lab.outbox.append(conn, drafts)
                     await asyncio.sleep(dice.random() * 0.1)
-                    await conn.commit()
                 wanted.extend(str(event_id) for event_id, _ in appended)
                 await asyncio.sleep(dice.random() * (0.2 if len(wanted) < EVENTS else 4))
 

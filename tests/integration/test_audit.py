@@ -45,7 +45,6 @@ from shared.database import make_engine
 from shared.errors import NotFound, SettingsError
 from shared.events import CASES, STREAMS, CaseFacts, Draft, encode, headers_of
 from shared.kafka import PARTITIONS, partition_of
-from shared.lean import direct
 from shared.migrate import upgrade
 from shared.outbox import Outbox
 from shared.signing import Signer
@@ -612,7 +611,7 @@ async def test_hashes_that_are_kept_are_those_of_the_tree(
     async with our_log(ground.server, tmp_path) as log:
         await log.begin()
         await log.load(size)
-        async with direct(log.web) as conn:
+        async with log.web.connect() as conn:
             entries = await nodes.list_commitments(conn, 0, size)
         leaves = [merkle.leaf_hash(entry) for entry in entries]
         sizes = (1, 255, 256, 257, 512, 65_535, 65_536, 65_537, size)

@@ -97,15 +97,65 @@ async def test_a_transaction_ends_as_it_should(lab: Lab) -> None:
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await _put_two(lab)
     assert blame(refused.value) is Blame.RECORD
-    async with lab.engine.connect() as conn:
-        await put(conn, "forgotten")
-    async with lab.engine.connect() as conn:
+    async with lab.engine.begin() as conn:
         await put(conn, "kept")
-        await conn.commit()
-    async with lab.engine.connect() as conn:
+    async with lab.engine.begin() as conn:
         await put(conn, "taken back")
         await conn.rollback()
-    assert [effect.subject for effect in await lab.effects()] == ["kept"]
+    async with lab.engine.connect() as conn:
+        await put(conn, "alone")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await put(conn, "bad", note="refuse")
+        await put(conn, "alone, too")
+    async with lab.engine.begin() as conn:
+        pass
+    found = [effect.subject for effect in await lab.effects()]
+    assert found == ["kept", "alone", "alone, too"]
+
+
+async def test_a_commit_after_a_failure_that_somebody_hid_is_no_commit(lab: Lab) -> None:
+    """PostgreSQL answers such a COMMIT with ROLLBACK, and no error."""
+
+    async def hide() -> None:
+        async with lab.engine.begin() as conn:
+            await put(conn, "before")
+            with contextlib.suppress(asyncpg.CheckViolationError):
+                await put(conn, "bad", note="refuse")
+
+    with pytest.raises(asyncpg.InFailedSQLTransactionError) as lost:
+        await hide()
+    assert blame(lost.value) is Blame.WORLD
+    async with lab.engine.begin() as conn:
+        await put(conn, "after")
+    assert [effect.subject for effect in await lab.effects()] == ["after"]
+
+
+async def test_a_list_of_values_is_a_statement_for_each(lab: Lab) -> None:
+    each = [{"id": uuid4(), "note": None, "subjects": [name]} for name in ("a", "b")]
+    async with lab.engine.begin() as conn:
+        assert (await conn.execute(_PUT, each)).rowcount == 2
+    assert [effect.subject for effect in await lab.effects()] == ["a", "b"]
+
+
+async def test_rows_come_by_and_by(lab: Lab) -> None:
+    async with lab.engine.begin() as conn, conn.stream(_TWO, {"upto": 500}) as rows:
+        assert [row.n async for row in rows] == [*range(1, 501)]
+
+
+async def test_what_was_lost_while_it_lay_idle_is_replaced(lab: Lab) -> None:
+    """Nobody is told of a connection that the server ended, and that nobody used."""
+    engine = make_engine(lab.url(), size=2, name="lab idle")
+    async with engine.connect() as one, engine.connect() as other:
+        lent: list[Any] = [await conn.get_raw_connection() for conn in (one, other)]
+        drivers = [each.driver_connection for each in lent]
+    pids = [driver.get_server_pid() for driver in drivers]
+    await lab.fetch("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS t (pid)", pids)
+    await eventually(lambda: all(driver.is_closed() for driver in drivers), what="their ends")
+    async with engine.begin() as one, engine.begin() as other:
+        await put(one, "one")
+        await put(other, "other")
+    await engine.dispose()
+    assert {effect.subject for effect in await lab.effects()} == {"one", "other"}
 
 
 async def test_a_connection_that_was_cut_is_not_used_again(lab: Lab) -> None:
@@ -155,7 +205,7 @@ async def test_a_connection_that_was_not_waited_for_to_the_end_is_used_no_more(
             await put(conn, "first")
 
         async def held() -> None:
-            async with engine.connect() as conn:
+            async with engine.begin() as conn:
                 if where == "BEGIN":
                     cut.hole()
                 await put(conn, "held")
@@ -188,13 +238,16 @@ async def test_a_client_that_freezes_before_a_statement_keeps_no_lock(
     """Its session is not idle for PostgreSQL, and no statement runs."""
     monkeypatch.setattr(database, "LONGEST_TRANSACTION", "1s")
     engine = database.make_engine(lab.url(), size=1, name="frozen")
+
+    async def freeze() -> None:
+        async with engine.begin() as conn:
+            await conn.execute(text("SELECT pg_advisory_xact_lock(77)"))
+            driver: Any = (await conn.get_raw_connection()).driver_connection
+            await driver.prepare("SELECT $1::integer")
+            await eventually(driver.is_closed, 20, "the end of its session")
+
     try:
-        with contextlib.suppress(DBAPIError):  # the rollback comes too late
-            async with engine.connect() as conn:
-                await conn.execute(text("SELECT pg_advisory_xact_lock(77)"))
-                driver = (await conn.get_raw_connection()).driver_connection
-                assert driver is not None
-                await driver.prepare("SELECT $1::integer")
-                await eventually(driver.is_closed, 20, "the end of its session")
+        with pytest.raises(asyncpg.InterfaceError):  # the commit comes too late
+            await freeze()
     finally:
         await engine.dispose()

@@ -72,7 +72,7 @@ async def test_twenty_writers_with_random_commit_times_lose_and_invert_nothing(l
         written = 0
         for _ in range(count):
             chosen = sorted(dice.sample(subjects, dice.choice((1, 1, 2, 3))))
-            async with lab.engine.connect() as conn:
+            async with lab.engine.begin() as conn:
                 appended = await lab.outbox.append(
                     conn, [(lab.draft(s), Stamp(AT, "service:lab")) for s in chosen]
                 )

@@ -319,9 +319,6 @@ class Connection:
     async def scalar(self, statement: Any, values: Mapping[str, Any] | None = None) -> Any:
         return (await self.execute(statement, values)).scalar()
 
-    async def execution_options(self, **_: Any) -> None:
-        return None
-
     async def commit(self) -> None:
         await self.session.commit()
 

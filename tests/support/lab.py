@@ -30,6 +30,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared import runtime
 from shared.clock import new_event_id
@@ -270,7 +271,7 @@ class Lab:
         """Read as the flow role, on a connection of its own: never by a proxy."""
         async with self.engine.connect() as conn:
             found = await conn.exec_driver_sql(sql, values)
-            return list(found.all()) if found.returns_rows else []
+            return list(found.all())
 
     async def effects(self, consumer: str | None = None) -> list[Effect]:
         rows = await self.fetch(
@@ -387,7 +388,8 @@ async def make_lab(admin: str, kafka: str, folder: Path) -> AsyncIterator[Lab]:
 
 
 async def _make_tables(lab: Lab) -> None:
-    owner = make_engine(lab.url("owner"), size=1, name="lab owner")
+    url = lab.url("owner").replace("postgresql://", "postgresql+asyncpg://", 1)
+    owner = create_async_engine(url)  # SQLAlchemy's own, for what migrates
 
     def kernel(conn: Any) -> None:
         conn.exec_driver_sql("CREATE TABLE alembic_version (version_num text PRIMARY KEY)")

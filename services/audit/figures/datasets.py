@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.audit.figures import store
 from services.audit.figures.dataset import Dataset, Record, TooFew, protect, record_of
@@ -15,6 +14,7 @@ from services.audit.figures.periods import is_due, quarters_of
 from shared.clock import new_event_id
 from shared.errors import Conflict, Forbidden, NotFound, Problem
 from shared.events import ACCESSES, Draft, HistoryRead
+from shared.lean import text
 from shared.outbox import Stamp
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Datasets:
 
     async def _make(self, year: int, at: datetime) -> None:
         """Make a year's dataset, once: made again it would differ by who came or was erased."""
-        async with self._flow.connect() as conn:
+        async with self._flow.begin() as conn:
             if await conn.scalar(_KEPT, {"year": year}) is not None:
                 return
             persons = [

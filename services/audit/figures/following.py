@@ -95,7 +95,7 @@ class Figures:
 
     async def count_quarter(self, quarter: date) -> Counted:
         """Count a quarter from its persons."""
-        async with self._flow.connect() as conn:
+        async with self._flow.begin() as conn:  # rows that come by and by need a transaction
             persons = [person async for person in store.read_persons(conn, quarter)]
         return await asyncio.to_thread(count, persons)
 

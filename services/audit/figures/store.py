@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
-
 from services.audit.figures.periods import quarter_of
 from services.audit.figures.person import Person, decode_person, encode_person
 from services.audit.flags import NOT_FOLLOWED
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence

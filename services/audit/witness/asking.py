@@ -7,13 +7,12 @@ import base64
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import httpx
-from sqlalchemy import text
 
 from services.audit import merkle, nodes
 from services.audit.checkpoint import NoteInvalid, parse_checkpoint, parse_note, verify_note
 from services.audit.witness.rules import SIZE_TYPE
 from shared import telemetry
-from shared.lean import direct
+from shared.lean import text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class Asking:
         done, pause, name = "", EVERY, witness.key.name
         while True:
             try:
-                async with direct(self._engine) as conn:
+                async with self._engine.connect() as conn:
                     note = (await nodes.load_published(conn)).signed
                 if note is not None and note != done:
                     await self._ask(client, witness, note)
@@ -134,7 +133,7 @@ class Asking:
 
     async def _prove(self, old: int, new: int) -> str:
         spans = merkle.consistency_spans(old, new)
-        async with direct(self._engine) as conn:
+        async with self._engine.connect() as conn:
             places = [place for span in spans for place in merkle.cover(span)]
             found = await nodes.read_nodes(conn, places)
         steps = merkle.prove(spans, found.__getitem__)

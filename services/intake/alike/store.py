@@ -6,12 +6,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.alike.blocks import NEAR
 from services.intake.alike.comparing import CROWD
 from services.intake.alike.features import Features, features_of, phones, words
 from services.intake.blind import ROUGH
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

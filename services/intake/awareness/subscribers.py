@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -9,11 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import text
-
 from services.intake.casework.course import bare
 from services.intake.casework.rules import rules_on
 from shared.errors import Conflict
+from shared.lean import text
 from shared.vocabulary import Role, Urgency
 
 if TYPE_CHECKING:

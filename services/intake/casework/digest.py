@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.casework.course import bare
 from services.intake.casework.roster import roster_at
 from services.intake.casework.rules import rules_on
 from services.intake.casework.tasks import SUPERVISOR
 from shared.clock import DHAKA, now
 from shared.events import CASES, DigestFacts, Draft
+from shared.lean import text
 from shared.outbox import Stamp
 from shared.timers import TimerKind, schedule
 

@@ -11,8 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.intake import store as cases
 from services.intake.casework.course import bare, is_excluded, must_be_open
 from services.intake.casework.desk import carry_out
@@ -22,6 +20,7 @@ from services.intake.reach import matter
 from services.intake.reporters.store import mark_seen
 from shared.access_rules import Verb, decide, owner_of
 from shared.errors import Conflict, NotFound
+from shared.lean import text
 from shared.vocabulary import Urgency
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

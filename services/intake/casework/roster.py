@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime

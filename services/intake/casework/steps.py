@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.casework.rules import is_night
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

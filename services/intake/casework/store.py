@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.intake.casework.review import Attempt, Closing
 from services.intake.casework.tasks import CONTACT_BOUNCED, SAFEGUARDING
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

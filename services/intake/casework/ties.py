@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake import store as cases
 from services.intake.casework.course import bare, is_excluded, told
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
+from shared.lean import text
 from shared.outbox import Stamp
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import ASK_AT_18, Orders, Task
 from services.intake.consent.record import OVERRIDES, TRUSTED_ADULT
 from services.intake.store import lock_facts
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

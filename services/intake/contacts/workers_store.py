@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from services.intake.casework.review import Attempt
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.intake import store as cases
 from services.intake.blind import blind_of
 from services.intake.data_read import readings
@@ -23,6 +21,7 @@ from shared.access_rules import Verb, decide, scope_of
 from shared.database import set_reach
 from shared.errors import InvalidBody, NotFound
 from shared.events import DataRead
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.intake.keys.rotation import EPOCH, GRACE
 from shared import telemetry
 from shared.erasure_list import Line, append_lines, list_path
+from shared.lean import text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:

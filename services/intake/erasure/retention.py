@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.intake.casework.desk import carry_out
 from services.intake.casework.tasks import SUPERVISOR, Orders, Task
 from services.intake.erasure import store
@@ -18,6 +16,7 @@ from services.intake.erasure.rules import Proposal
 from services.intake.store import find_case
 from shared import telemetry
 from shared.erasure_list import CASE, Line
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

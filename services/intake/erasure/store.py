@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.awareness import subscribers
 from services.intake.erasure.rules import Proposal
 from services.intake.media.store import forget_attachments
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -11,12 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
-
 from services.intake.keys.providers import new_key
 from shared import telemetry
 from shared.clock import now
 from shared.errors import SettingsError
+from shared.lean import text
 from shared.telemetry import Log
 from shared.timers import Timer, TimerKind, schedule
 

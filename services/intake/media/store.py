@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.intake.vault import Subject
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import text
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

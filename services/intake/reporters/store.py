@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from services.intake.figures import count_stage
 from services.intake.vault import SealedField, Subject
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

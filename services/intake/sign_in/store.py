@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
+from shared.lean import text
 from shared.sessions import mark_of
 
 if TYPE_CHECKING:

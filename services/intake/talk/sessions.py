@@ -15,7 +15,8 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import text
+
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.teams.rules import Worker
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -12,11 +12,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
-
 from services.referral.exchange.fhir import state_codes
 from services.referral.store import referral_in
 from shared.errors import InvalidBody, NotFound
+from shared.lean import text
 from shared.paging import decode_cursor
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from shared.errors import Conflict, NotFound
+from shared.lean import text
 
 if TYPE_CHECKING:
     from datetime import datetime

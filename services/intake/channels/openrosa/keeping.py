@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from services.intake.channels.openrosa.answers import report_of
 from services.intake.channels.openrosa.form import load_form
 from services.intake.channels.openrosa.instances import UnreadableInstanceError, read_instance
@@ -19,6 +17,7 @@ from services.intake.reporters.service import Reporters
 from shared import telemetry
 from shared.clock import now
 from shared.errors import Conflict, Problem, TooLarge
+from shared.lean import text
 from shared.vocabulary import Channel
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.channels.openrosa.digest import Digest
 from shared.access import Caller, caller_of
 from shared.errors import Conflict, NotFound
+from shared.lean import text
 from shared.vocabulary import Role
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from sqlalchemy import text
-
 from services.intake.contacts.workers_store import is_worker
 from services.intake.conversation import (
     ASKS,
@@ -28,6 +26,7 @@ from services.intake.reporters.asking import Asking
 from services.intake.talk.definition import load_definition
 from shared import telemetry
 from shared.clock import day_of, now
+from shared.lean import text
 from shared.sms import Refused, Sent, parse_mobile
 from shared.telemetry import Log
 from shared.text import PhoneInvalid

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 
 from services.intake.casework.focal import is_focal, seeing_harm
 from services.intake.casework.rules import rules_on
 from shared.access_rules import Verb, scope_of
 from shared.database import transaction
+from shared.lean import text
 from shared.paging import decode_cursor, encode_cursor
 
 if TYPE_CHECKING:

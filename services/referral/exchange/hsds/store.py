@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from services.referral.exchange.hsds.fields import HIDDEN
+from shared.lean import text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
