@@ -201,7 +201,7 @@ MEANINGS: dict[str, Meaning] = KERNEL | {
     str(store._SAVE.text).strip(): save_referrals,
     "SELECT body FROM referrals WHERE referral_id = :id": find_referral,
     "SELECT n.need, n.area_pcode AS area": candidates,
-    "WITH t AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:places": move_places,
+    "WITH t AS (SELECT * FROM unnest((SELECT CAST(:ids AS text[])), CAST(:places": move_places,
     "INSERT INTO feeds AS f": take_numbers,
     "INSERT INTO feed_entries": save_entries,
     "INSERT INTO explanations": save_explanations,
