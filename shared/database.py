@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared.access_rules import Scope
 from shared.errors import Problem, RecordInvalid, SettingsError, Unavailable
-from shared.lean import make_lean, text
+from shared.lean import LeanEngine, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ def make_engine(url: str, *, size: int, name: str, wait: float = CONNECT_TIMEOUT
             "statement_cache_size": STATEMENTS,
         },
     )
-    return make_lean(engine)
+    return LeanEngine(engine.sync_engine)
 
 
 _REACH: Final = text(

@@ -324,8 +324,8 @@ def is_unsure(error: BaseException) -> bool:
     """Say whether after this nobody knows what a connection is doing: it must be closed.
 
     Whoever stops waiting for an answer (a time-out, a cancel) does not know whether the server
-    began a transaction, ended it, or still will. asyncpg takes the next one on that connection for
-    a savepoint inside the first, and nothing of it is ever committed though every call says so.
+    began a transaction, ended it, or still will: what comes next on that connection could be part
+    of one that nobody knows of.
     """
     return isinstance(error, TimeoutError) or not isinstance(error, Exception)
 
@@ -334,11 +334,6 @@ def _count(status: str) -> int:
     """Return how many rows a status such as `UPDATE 3` tells of; 0 if it tells of none."""
     last = status.rpartition(" ")[2]
     return int(last) if last.isdigit() else 0
-
-
-def make_lean(engine: AsyncEngine) -> AsyncEngine:
-    """Return an engine whose connections are lean."""
-    return LeanEngine(engine.sync_engine)
 
 
 class LeanEngine(AsyncEngine):
