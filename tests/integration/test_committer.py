@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,12 +15,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from services.intake.committer import LOOK_UP, MAX_QUEUE, Committer
+from services.intake.committer import LOOK_UP, MAX_QUEUE, Committer, Later
 from services.intake.preparing import prepare
 from services.intake.report import ReportIn
 from services.intake.submissions import SubmissionStore
 from shared.database import make_engine
-from shared.errors import IdempotencyConflict, Unavailable
+from shared.errors import IdempotencyConflict, InvalidBody, Unavailable
 from shared.idempotency import Key
 from tests.support.cut import Cut
 from tests.support.room import Room, open_room
@@ -48,7 +49,7 @@ class Counter:
             report, channel="web", caller=None, vault=room.vault, secrets=room.secrets, key=key
         )
 
-    async def together(self, *group: Prepared) -> list[bytes | BaseException]:
+    async def together(self, *group: Prepared | Later) -> list[bytes | BaseException]:
         """Commit submissions as one group."""
         waiting = [asyncio.create_task(self.committer.commit(one)) for one in group]
         await asyncio.sleep(0)  # all of them are in the queue before the committer turns
@@ -139,6 +140,54 @@ async def test_what_was_stored_is_answered_though_the_connection_was_lost(
     assert await counter.together(lost) == [lost.answer]
     assert counter.cut.swallowed == 1
     assert await counter.stored(lost) == [True]
+
+
+async def test_who_left_before_the_outcome_was_known_costs_nobody_else_an_answer(
+    counter: Counter,
+) -> None:
+    before, left, lost = counter.prepare(), counter.prepare(), counter.prepare()
+    assert await counter.together(before) == [before.answer]
+    counter.cut.swallow_commits(1, lost.submission_id.bytes)
+    leaving, staying = (asyncio.create_task(counter.committer.commit(one)) for one in (left, lost))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    running = asyncio.create_task(counter.committer.run())
+    try:
+        assert await staying == lost.answer
+    finally:
+        running.cancel()
+        await asyncio.gather(leaving, running, return_exceptions=True)
+    assert counter.cut.swallowed == 1
+    assert await counter.stored(left, lost) == [True, True]
+
+
+async def test_what_is_made_ready_with_its_commit_is_made_once_where_it_was_asked_for(
+    counter: Counter,
+) -> None:
+    asked: ContextVar[str] = ContextVar("asked")
+    made: list[tuple[str, Prepared]] = []
+
+    def make() -> Prepared:
+        made.append((asked.get(), counter.prepare()))
+        return made[-1][1]
+
+    def fail() -> Prepared:
+        raise InvalidBody("invented")
+
+    group: list[Prepared | Later] = [counter.prepare()]
+    for name in ("a", "b"):
+        asked.set(name)
+        group.append(Later(make, 1000))
+    group.append(Later(fail, 1000))
+    group.append(replace(counter.prepare(), message_id="no text of PostgreSQL: \x00"))
+    first, *answers, refused, bad = await counter.together(*group)  # each is tried by itself
+    assert first == group[0].answer  # type: ignore[union-attr]
+    assert [name for name, _ in made] == ["a", "b"]
+    assert answers == [one.answer for _, one in made]
+    assert isinstance(refused, InvalidBody)
+    assert isinstance(bad, Exception)
+    assert await counter.together(Later(fail, 1000)) != [None]
+    assert await counter.stored(*(one for _, one in made)) == [True, True]
 
 
 async def test_what_was_not_stored_is_refused_as_soon_as_that_is_sure(counter: Counter) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from services.intake.committer import Later
 from services.intake.preparing import Besides, prepare
 from services.intake.proof_of_work import HEADER
 from services.intake.report import ReportIn
 from shared import telemetry
 from shared.access import any_caller
 from shared.bodies import parse_json, read_bytes, validate
+from shared.clock import now
 from shared.errors import Forbidden, InvalidBody
 from shared.http import direct
 from shared.idempotency import Key
@@ -50,27 +53,29 @@ def _key(request: Request, caller: Caller | None, raw: bytes) -> Key | None:
 
 
 async def accept(
-    desk: Desk, report: ReportIn, caller: Caller | None, key: Key | None, *, behind: bool
+    desk: Desk, report: ReportIn, caller: Caller | None, key: Key | None, *, size: int, behind: bool
 ) -> bytes:
     """Store a report of the web, once for its key; return the JSON answer with its receipt.
+
+    `size` is about how many bytes it has.
 
     Raises:
         Unavailable: nothing was stored; try again. IdempotencyConflict: the key had another body.
 
     """
     channel = report.channel if caller is not None else Channel.WEB
-    answer = await desk.committer.commit(
-        prepare(
-            report,
-            channel=channel,
-            caller=caller,
-            vault=desk.vault,
-            secrets=desk.secrets,
-            key=key,
-            besides=Besides(shown=desk.board.answer),
-        ),
-        behind=behind,
+    make = partial(
+        prepare,
+        report,
+        channel=channel,
+        caller=caller,
+        vault=desk.vault,
+        secrets=desk.secrets,
+        key=key,
+        at=now(),
+        besides=Besides(shown=desk.board.answer),
     )
+    answer = await desk.committer.commit(Later(make, size + 1000), behind=behind)
     telemetry.SUBMISSIONS_STORED.labels(channel, "stored").inc()
     return answer
 
@@ -114,7 +119,7 @@ def make_router(desk: Desk) -> APIRouter:
         raw = await read_bytes(request)
         key = _key(request, caller, raw)
         report = validate(ReportIn, parse_json(raw))
-        answer = await accept(desk, report, caller, key, behind=behind)
+        answer = await accept(desk, report, caller, key, size=len(raw), behind=behind)
         return Response(answer, 201, media_type="application/json")
 
     @router.get("/intake/v1/reports/work", response_model=None)

@@ -132,7 +132,7 @@ def add_telling(router: APIRouter, room: Room) -> None:
         key = Key.of(key_of(told, body), scope="anonymous", body=body)
         # A page without a script does no proof of work: under load it waits its turn.
         behind = desk.work.asked and not desk.work.is_done(work)
-        answer = await accept(desk, report, None, key, behind=behind)
+        answer = await accept(desk, report, None, key, size=len(body), behind=behind)
         made = msgspec.json.decode(answer)
         return pages.show(
             request,
