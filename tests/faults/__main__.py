@@ -41,11 +41,12 @@ async def strike(home: Path, faults: Sequence[Named], seed: int) -> list[Row]:
     rows: list[Row] = []
     for rig in RIGS:
         ours = [fault for fault in faults if fault.rig == rig]
-        may = [fault for fault in ours if not fault.root or os.geteuid() == 0]
+        may = [fault for fault in ours if not fault.lacks]
         rows += await show(campaign(rig, home, may, seed))
         for fault in ours:
             if fault not in may:
-                rows.append(Row(fault=fault.name, rig=RIGS[rig], error="not tried: needs root"))
+                why = f"not tried: {fault.lacks}"
+                rows.append(Row(fault=fault.name, rig=RIGS[rig], error=why))
                 print(said(rows[-1]), flush=True)
     return rows
 

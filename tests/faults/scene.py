@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import signal
 import time
 from contextlib import asynccontextmanager
@@ -135,6 +137,16 @@ class Named:
     strike: Callable[[Scene], Awaitable[None]]
     rig: str = "one"
     root: bool = False
+    tool: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """What is not here and it needs; empty when it can be tried."""
+        if self.root and os.geteuid() != 0:
+            return "needs root"
+        if self.tool and shutil.which(self.tool) is None:
+            return f"needs {self.tool}: apt-get install {self.tool}"
+        return ""
 
 
 LISTED = (

@@ -40,8 +40,7 @@ SHARES = {"one": 6, "wire": 2, "three": 2}
 def drawn(rng: random.Random) -> tuple[str, list[Named]]:
     """Draw a rig and a row of faults for it; the same seed draws the same."""
     rig = rng.choices(list(SHARES), list(SHARES.values()))[0]
-    root = os.geteuid() == 0
-    able = [f for f in FAULTS if f.rig == rig and (root or not f.root)]
+    able = [f for f in FAULTS if f.rig == rig and not f.lacks]
     return rig, rng.choices(able, k=A_STACK)
 
 

@@ -141,12 +141,14 @@ FAULTS = (
         "PostgreSQL black-holed",
         partial(hole_in, part="postgres"),
         root=True,
+        tool="iptables",
     ),
     Named(
         "Kafka's port a black hole (iptables)",
         "brokers killed, frozen, restarted (one)",
         partial(hole_in, part="kafka"),
         root=True,
+        tool="iptables",
     ),
     Named(
         "PostgreSQL black-holed (proxy)",
