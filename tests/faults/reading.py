@@ -277,7 +277,8 @@ async def movement(stack: Stack, planted: int = 0) -> tuple[int, int]:
     """Return how much still waits, and a number that grows with everything that happens.
 
     Waiting are unsent events, events that the history has not taken, submissions without a case,
-    and notices that are not delivered. Of the entries `planted` are no events of an outbox.
+    notices that are not delivered, and those to persons that somebody has taken to send: when he
+    was killed, their leases end later. Of the entries `planted` are no events of an outbox.
     """
     events = entries = waiting = 0
     try:
@@ -291,6 +292,7 @@ async def movement(stack: Stack, planted: int = 0) -> tuple[int, int]:
         for service, query in (
             ("intake", "SELECT count(*) AS n FROM submissions WHERE state = 'received'"),
             ("notification", "SELECT count(*) AS n FROM notices WHERE state = 'waiting'"),
+            ("notification", "SELECT count(*) AS n FROM person_notices WHERE state = 'in_flight'"),
         ):
             waiting += (await rows(stack, service, query))[0]["n"]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StackError):
