@@ -199,6 +199,8 @@ async def find_refusal(login: KafkaLogin) -> str:
             await conn.send(MetadataRequest([]))
         except (KafkaError, OSError, TimeoutError):
             return "" if login.username else _NOBODY  # cut off at the first question
+        except Exception:  # noqa: BLE001  (likewise)
+            return f"what answers on port {port} does not speak as Kafka does"
         finally:
             conn.close()
         return ""

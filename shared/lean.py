@@ -16,7 +16,7 @@ which took more than encoding them all. Here it asks for the containers that the
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
@@ -177,12 +177,16 @@ class LeanConnection(AsyncConnection):
             self._lose()
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End the transaction and give the connection back; what fails with it is lost."""
+        """End the transaction and give the connection back; what fails with it is lost.
+
+        An error stays what it was, whatever comes of the rollback: a cancel is never lost.
+        """
         try:
             if error is None:
                 await self.commit()
-            elif self._lent is not None and not self._driver.is_closed():
-                await self.rollback()
+            else:
+                with suppress(Exception):
+                    await self.rollback()
         finally:
             if self._driver.is_closed() or self._driver.is_in_transaction():
                 self._lose()

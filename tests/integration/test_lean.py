@@ -232,6 +232,33 @@ async def test_a_connection_that_was_not_waited_for_to_the_end_is_used_no_more(
         assert not {"held", "held too"} & found.keys(), "what failed is not committed by another"
 
 
+async def test_a_cancel_outlives_a_rollback_that_fails(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database.COMMAND_TIMEOUT", 1.0)
+    begun = asyncio.Event()
+    async with Cut(*lab.database()) as cut:
+        engine = make_engine(lab.url(port=cut.port), size=1, name="cancelled")
+
+        async def wait() -> None:
+            async with engine.begin() as conn:
+                await put(conn, "cancelled")
+                cut.hole()
+                begun.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(wait())
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await cut.open()
+        async with engine.begin() as conn:
+            await put(conn, "after")
+        await engine.dispose()
+    assert [effect.subject for effect in await lab.effects()] == ["after"]
+
+
 async def test_a_client_that_freezes_before_a_statement_keeps_no_lock(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
