@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 READY := .venv/.ready
 PYTEST := .venv/bin/python -m pytest
-WORKERS := 2
+WORKERS := 3
 SELECTED := not long and not slow
 # Workers must collect the same tests in the same order, so they share the seed of hashes.
 SPREAD := PYTHONHASHSEED=$$$$ $(PYTEST) -n $(WORKERS) --dist loadfile

@@ -16,6 +16,7 @@ which took more than encoding them all. Here it asks for the containers that the
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
@@ -50,6 +51,9 @@ vars(protocol).update(IterableABC=_CONTAINERS, SizedABC=_CONTAINERS)
 KNOWN: Final = 2000
 """Statements whose form is remembered; all of a service are some hundreds."""
 
+
+CLOSE_WITHIN: Final = 2.0
+"""Seconds for a connection that is given up; then it is cut."""
 
 text: Final = lru_cache(KNOWN)(sqlalchemy.text)
 """SQLAlchemy's, once for each statement: to find the names in a long one takes it 60 µs."""
@@ -206,7 +210,10 @@ class LeanConnection(AsyncConnection):
     def _lose(self) -> None:
         lent, self._lent = self._lent, None
         if lent is not None:
-            lent.invalidate()
+            lent.detach()
+            closing = asyncio.ensure_future(_close(self._driver))
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
 
     async def commit(self) -> None:
         """Commit what has begun.
@@ -291,6 +298,19 @@ class LeanConnection(AsyncConnection):
             if is_unsure(error) or self._driver.is_closed():
                 self._lose()
             raise
+
+
+_closing: Final[set[asyncio.Future[None]]] = set()
+"""A loop holds its tasks weakly."""
+
+
+async def _close(driver: asyncpg.Connection[Any]) -> None:
+    """Close a connection; the server is told to stop what nobody waits for any more.
+
+    To cut it would leave the server at it, with its locks, until it wrote to the connection.
+    """
+    with suppress(Exception):
+        await driver.close(timeout=CLOSE_WITHIN)
 
 
 def _given(form: Form, values: Any) -> Sequence[Any]:  # noqa: ANN401  (what `execute` takes)

@@ -174,22 +174,27 @@ async def test_a_connection_that_was_cut_is_not_used_again(lab: Lab) -> None:
     assert [effect.subject for effect in await lab.effects()] == ["one", "two"]
 
 
-async def test_a_statement_that_was_cancelled_leaves_no_transaction_behind(lab: Lab) -> None:
+async def test_a_statement_that_was_cancelled_is_ended_and_leaves_nothing_behind(lab: Lab) -> None:
     engine = make_engine(lab.url(), size=1, name="lab cancelled")
 
     async def sleep() -> None:
         async with engine.begin() as conn:
             await put(conn, "cancelled")
-            await conn.execute(text("SELECT pg_sleep(60)"))
+            await conn.execute(text("SELECT pg_sleep(600)"))
 
     task = asyncio.create_task(sleep())
-    asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'"
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND state = 'active'"
     await eventually(lambda: lab.fetch(asleep), what="the statement")
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
     async with engine.begin() as conn:
         await put(conn, "after")
+
+    async def ended() -> bool:
+        return not await lab.fetch(asleep)
+
+    await eventually(ended, what="the server to end it")
     await engine.dispose()
     assert [effect.subject for effect in await lab.effects()] == ["after"]
 
