@@ -19,6 +19,7 @@ from shared import telemetry
 from shared.batch import Handler, may_want
 from shared.clock import now
 from shared.delivery import Delivery, TakeApart
+from shared.fetching import REST_MS
 from shared.follower import MAX_RECORDS, Follower, position_of
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -150,6 +151,7 @@ class DurableConsumer(Generic[S]):
             ack_policy=AckPolicy.MANUAL,
             max_records=MAX_RECORDS,
             fetch_max_wait_ms=500,
+            consumer_timeout_ms=REST_MS,
             max_partition_fetch_bytes=PART_BYTES,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,

@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError
 
 from shared import telemetry
 from shared.batch import hint_of
-from shared.fetching import keep_sessions
+from shared.fetching import REST_MS, keep_sessions
 from shared.kafka import PARTITIONS
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -152,6 +152,7 @@ class Tap:
             auto_offset_reset="none",  # an offset that is gone is an error: start again at the end
             enable_auto_commit=False,
             fetch_max_wait_ms=500,
+            consumer_timeout_ms=REST_MS,
             request_timeout_ms=10_000,
         )
         try:

@@ -21,7 +21,7 @@ from services.audit.domain import Arrival
 from shared import telemetry
 from shared.broker import make_broker
 from shared.events import STREAMS
-from shared.fetching import keep_sessions
+from shared.fetching import REST_MS, keep_sessions
 from shared.kafka import find_refusal
 from shared.patience import be_patient
 from shared.telemetry import Log
@@ -165,6 +165,7 @@ class AuditConsumer:
             ack_policy=AckPolicy.MANUAL,
             max_records=MAX_RECORDS,
             fetch_max_wait_ms=500,
+            consumer_timeout_ms=REST_MS,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=3_000,
             no_reply=True,
