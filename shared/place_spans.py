@@ -84,7 +84,7 @@ def find_exact(tokens: list[Token], index: NameIndex) -> list[Span]:
             words = [token.word for token in tokens[i : i + size]]
             word = "".join(words) in index.not_places  # such as New Market: a market first
             if hits := _look_up(words, index):
-                weak = word or (size == 1 and index.is_word(words[0]))
+                weak = word or all(map(index.is_word, words))  # "told me her", and Meher
                 spans.append(Span(i, i + size - 1, hits, weak))
                 i += size
                 break

@@ -54,9 +54,11 @@ _COLOURS: Final = """
     ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
   const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((m, n) => n - m);
     return (x + .05) / (y + .05); };
-  const ground = e => { const layers = [];
-    for (; e; e = e.parentElement) layers.unshift(parts(getComputedStyle(e).backgroundColor));
-    return layers.reduce((under, top) => over(top, under), [255, 255, 255]); };
+  const grounds = new Map([[null, [255, 255, 255]]]);
+  const ground = e => {
+    if (!grounds.has(e)) grounds.set(
+      e, over(parts(getComputedStyle(e).backgroundColor), ground(e.parentElement)));
+    return grounds.get(e); };
 """
 
 PALE: Final = f"""() => {{{_SEEN}{_COLOURS}

@@ -12,14 +12,15 @@ import pytest
 from asyncpg.protocol import protocol
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared import database
+from shared import database, lean
 from shared.database import Blame, blame, make_engine
 from tests.support.cut import Cut
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tests.support.lab import Lab
 
@@ -199,6 +200,35 @@ async def test_a_statement_that_was_cancelled_is_ended_and_leaves_nothing_behind
     assert [effect.subject for effect in await lab.effects()] == ["after"]
 
 
+async def test_who_waits_for_a_connection_waits_within_a_bound_or_gets_the_next(lab: Lab) -> None:
+    engine = make_engine(lab.url(), size=1, name="lab dry", wait=0.5)
+    asleep = asyncio.Event()
+
+    async def hold() -> None:
+        async with engine.begin() as conn:
+            await put(conn, "held")
+            asleep.set()
+            await conn.execute(text("SELECT pg_sleep(600)"))
+
+    holder = asyncio.create_task(hold())
+    await asleep.wait()
+    with pytest.raises(PoolTimeoutError) as raised:
+        async with engine.begin():
+            pass
+    assert blame(raised.value) is Blame.WORLD
+    engine.pool._timeout = 60.0  # type: ignore[attr-defined]
+    waiting = asyncio.create_task(_put_one(engine))
+    holder.cancel()
+    await waiting
+    await engine.dispose()
+    assert [effect.subject for effect in await lab.effects()] == ["one"]
+
+
+async def _put_one(engine: AsyncEngine) -> None:
+    async with engine.begin() as conn:
+        await put(conn, "one")
+
+
 @pytest.mark.parametrize("where", ["BEGIN", "a statement", "COMMIT", "ROLLBACK"])
 async def test_a_connection_that_was_not_waited_for_to_the_end_is_used_no_more(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, where: str
@@ -241,6 +271,7 @@ async def test_a_cancel_outlives_a_rollback_that_fails(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.database.COMMAND_TIMEOUT", 1.0)
+    monkeypatch.setattr("shared.lean.CLOSE_WITHIN", 0.5)
     begun = asyncio.Event()
     async with Cut(*lab.database()) as cut:
         engine = make_engine(lab.url(port=cut.port), size=1, name="cancelled")
@@ -257,6 +288,7 @@ async def test_a_cancel_outlives_a_rollback_that_fails(
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
+        await eventually(lambda: not lean._closing, what="the end of what was given up")
         await cut.open()
         async with engine.begin() as conn:
             await put(conn, "after")

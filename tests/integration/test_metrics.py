@@ -165,6 +165,6 @@ async def test_a_scrape_is_answered_while_the_database_hangs(whole_stack: Stack)
                 assert found["pashe_t0_unseen_seconds"].samples
                 return age > 8
 
-            await eventually(old, 40, "an old reading")
+            await eventually(old, 40, "an old reading", every=1.0)
     finally:
         await conn.close()

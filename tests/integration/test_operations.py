@@ -1,4 +1,4 @@
-"""The command line over a stack with one service: what waits, what is sent again, what fails."""
+"""The command line over a running stack: what waits, what is sent again, what fails."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import re
 import signal
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -17,18 +18,11 @@ from tests.support.stack import Stack, StackError
 from tests.support.wait import eventually, eventually_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(300)
 
 INTAKE_ONLY = {"PASHE_SERVICES": "intake"}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("operations") / "home", env=INTAKE_ONLY) as up:
-        yield up
 
 
 def query(stack: Stack, statement: str, *values: object) -> Any:
@@ -56,25 +50,27 @@ def state_of(stack: Stack, record: int) -> Any:
     return query(stack, "SELECT state FROM parked WHERE id = $1", record)
 
 
-def test_a_serving_process_does_not_know_the_owner(stack: Stack) -> None:
-    environment = stack.environment("intake")
+def test_a_serving_process_does_not_know_the_owner(whole_stack: Stack) -> None:
+    environment = whole_stack.environment("intake")
     assert "DATABASE_OWNER_URL" not in environment
     ours = {name for name in environment if name.startswith("PASHE_")}
     assert ours <= {"PASHE_PUBLIC_URL", "PASHE_ISSUERS", "PASHE_SCRIPT_TOKENS"}
 
 
-def test_a_token_from_the_command_line_opens_what_its_role_may_see(stack: Stack) -> None:
-    with stack.client(timeout=10) as client:
+def test_a_token_from_the_command_line_opens_what_its_role_may_see(whole_stack: Stack) -> None:
+    with whole_stack.client(timeout=10) as client:
         assert client.get("/intake/v1/cases").status_code == 401
-        token = stack.pashe("token", "coordinator", "--hours", "1").strip()
+        token = whole_stack.pashe("token", "coordinator", "--hours", "1").strip()
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get("/intake/v1/cases", headers=headers).status_code == 200
 
 
 @pytest.mark.slow
-def test_parked_records_are_listed_shown_replayed_and_dismissed(stack: Stack) -> None:
+def test_parked_records_are_listed_shown_replayed_and_dismissed(whole_stack: Stack) -> None:
+    stack = whole_stack
+    before = stack.status()["parked"]["intake"]
     first, second = park(stack, 41), park(stack, 42)
-    assert eventually_now(lambda: stack.status()["parked"]["intake"] == 2)
+    assert eventually_now(lambda: stack.status()["parked"]["intake"] == before + 2)
     listed = stack.pashe("parked", "list", "intake")
     assert "unreadable" in listed
     assert "secret" not in listed
@@ -89,27 +85,30 @@ def test_parked_records_are_listed_shown_replayed_and_dismissed(stack: Stack) ->
         stack.pashe("parked", "dismiss", "intake", str(second))
     with pytest.raises(StackError, match="no service"):
         stack.pashe("parked", "list", "cases; DROP TABLE")
+    query(stack, "DELETE FROM parked WHERE id = $1", first)  # nobody replays it, nor needs to
 
 
-def test_replay_sends_events_of_the_outbox_once_more(stack: Stack) -> None:
+def test_replay_sends_events_of_the_outbox_once_more(whole_stack: Stack) -> None:
+    since = datetime.now(UTC)
     body = {"channel": "web", "language": "en", "narrative": "A girl is kept in a house."}
-    with stack.client(timeout=10) as client:
-        key = {"Idempotency-Key": "6f1c2a9e-3f50-4c07-9d3b-0d1f3c0a55e1"}
+    with whole_stack.client(timeout=10) as client:
+        key = {"Idempotency-Key": str(uuid4())}
         assert client.post("/intake/v1/reports", json=body, headers=key).status_code == 201
-    sent = "SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL"
-    count = eventually_now(lambda: query(stack, sent), 20, "an event was sent")
-    before = query(stack, "SELECT max(sent_at) FROM outbox")
-    since = (datetime.now(UTC) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S")
-    said = stack.pashe("replay", "intake", "--since", since)
+    sent = "SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL AND created_at >= $1"
+    count = eventually_now(lambda: query(whole_stack, sent, since), 20, "an event was sent")
+    before = query(whole_stack, "SELECT max(sent_at) FROM outbox")
+    said = whole_stack.pashe("replay", "intake", "--since", since.strftime("%Y-%m-%dT%H:%M:%S"))
     assert int(re.findall(r"\d+", said)[0]) >= count
-    again = "SELECT bool_and(sent_at > $1) FROM outbox"
-    assert eventually_now(lambda: query(stack, again, before), 20, "all were sent again")
+    again = "SELECT bool_and(sent_at > $1) FROM outbox WHERE created_at >= $2"
+    assert eventually_now(
+        lambda: query(whole_stack, again, before, since), 20, "all were sent again"
+    )
 
 
-def test_logs_are_listed_and_shown(stack: Stack) -> None:
-    listed = stack.pashe("logs")
+def test_logs_are_listed_and_shown(whole_stack: Stack) -> None:
+    listed = whole_stack.pashe("logs")
     assert all(name in listed for name in ("kafka", "postgres", "intake", "proxy", "supervisor"))
-    assert "service-started" in stack.pashe("logs", "intake")
+    assert "service-started" in whole_stack.pashe("logs", "intake")
 
 
 @pytest.mark.slow

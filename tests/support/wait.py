@@ -9,10 +9,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-EVERY = 0.05
-"""Seconds between two looks."""
+EVERY = 0.25
+"""Seconds between two looks at most."""
+
+FIRST, GROWS = 0.02, 1.4
+"""Seconds between the first two, and how each pause grows: what comes soon is seen soon."""
 
 PATIENCE = 90.0
 """Seconds that any wait lasts at least: it costs nothing where the condition comes, and a busy
@@ -31,7 +34,7 @@ async def eventually(
     """Call `look` (plain or async) until it returns something true, and return that.
 
     An `AssertionError` that it raises counts as not yet. `within` are the seconds that a quiet
-    machine may take; `PATIENCE` is the least.
+    machine may take; `PATIENCE` is the least. `every` are the seconds between two looks at most.
 
     Raises:
         AssertionError: it did not come in time; with the last value or problem, shortly.
@@ -39,6 +42,7 @@ async def eventually(
     """
     within = max(within, PATIENCE)
     until = time.monotonic() + within
+    pauses = _pauses(every)
     while True:
         problem: object = None
         try:
@@ -52,7 +56,7 @@ async def eventually(
             problem = value
         if time.monotonic() > until:
             raise AssertionError(_failure(what, within, problem))
-        await asyncio.sleep(every)
+        await asyncio.sleep(next(pauses))
 
 
 def eventually_now(
@@ -69,6 +73,7 @@ def eventually_now(
     """
     within = max(within, PATIENCE)
     until = time.monotonic() + within
+    pauses = _pauses(every)
     while True:
         problem: object = None
         try:
@@ -79,7 +84,14 @@ def eventually_now(
             problem = error
         if time.monotonic() > until:
             raise AssertionError(_failure(what, within, problem))
-        time.sleep(every)
+        time.sleep(next(pauses))
+
+
+def _pauses(most: float) -> Iterator[float]:
+    pause = FIRST
+    while True:
+        yield min(pause, most)
+        pause = min(pause * GROWS, most)
 
 
 def differences(found: Iterable[Any], wanted: Iterable[Any]) -> str:

@@ -6,10 +6,13 @@ import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from services.intake.reading.words import LEXICON, fold_word, word_pattern
 from shared.vocabulary import Sex
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NEAR_AGE: Final = 3
 _PRONOUNS: Final = {
@@ -26,6 +29,11 @@ _FEW: Final = frozenset(map(fold_word, ("2", "3", "দুই", "তিন", "dui
 _SUBJECTS: Final = frozenset(map(fold_word, ("he", "she", "hes", "shes")))
 _TO_ME: Final = frozenset(
     map(fold_word, ("me", "আমাকে", "আমারে", "আমায়", "amake", "amare", "amk", "amay")),
+)
+_TELLING: Final = frozenset(
+    map(
+        fold_word, ("told", "tell", "tells", "asked", "asks", "showed", "shows", "calls", "called")
+    ),
 )
 _OBJECT_WORDS: Final = (["ke"], ["কে"], ["re"])
 _YEARS: Final = tuple(
@@ -98,7 +106,7 @@ def read_sex(
             [one.sex for one in said if _is_beside(words, one.at, ages)],
             [one.sex for one in said if one.done_to],
             [one.sex for one in said],
-            _list_objects(words) if not said and _ME.isdisjoint(words) else [],
+            _list_objects(words) if not said and not _names(_ME, words) else [],
             _list_subjects(words) if not said else [],
         ]
     return next((some[0] for some in levels if len(set(some)) == 1), None)
@@ -173,9 +181,16 @@ def _list_said(words: list[str], ages: frozenset[int]) -> list[_Said]:
 
 def speaks_of_self(tokens: tuple[str, ...]) -> bool:
     """Tell whether the harm is done to the speaker: "amake", "me", "আমার সাথে"."""
-    return not _TO_ME.isdisjoint(tokens) or any(
+    return _names(_TO_ME, tokens) or any(
         token in _MY and not _WITH.isdisjoint(tokens[i + 1 : i + 2])
         for i, token in enumerate(tokens)
+    )
+
+
+def _names(me: frozenset[str], words: Sequence[str]) -> bool:
+    """Tell whether the speaker is named otherwise than as who was told of it."""
+    return any(
+        word in me and _TELLING.isdisjoint(words[max(i - 1, 0) : i]) for i, word in enumerate(words)
     )
 
 
