@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -142,18 +143,19 @@ class Site:
                     yield line
             after = page.next
 
-    async def settled(self, within: float, every: float = 0.5) -> int:
+    async def settled(self, within: float) -> int:
         """Wait until the log has stood still for a second; return its size."""
-        last = [-1, 0]
+        last, since = -1, 0.0
 
         async def still() -> bool:
-            size = await self.log_size()
-            last[1] = last[1] + 1 if size == last[0] else 0
-            last[0] = size
-            return last[1] * every >= 1
+            nonlocal last, since
+            size, at = await self.log_size(), time.monotonic()
+            if size != last:
+                last, since = size, at
+            return at - since >= 1
 
-        await eventually(still, within, "a log that stands still", every=every)
-        return last[0]
+        await eventually(still, within, "a log that stands still", every=0.5)
+        return last
 
     async def subscribe(self, provider: str, url: str | None, types: list[str]) -> str:
         """Subscribe a webhook of a provider, or its topic; return the subscription's id."""
