@@ -28,7 +28,7 @@ from tests.support.processes import ROOT
 from tests.support.receiver import Received, Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.faults.run import Cast
@@ -127,7 +127,7 @@ class Campaign:
         return new
 
 
-async def campaign(rig: str, home: Path, faults: Sequence[Named], seed: int) -> AsyncIterator[Row]:
+async def campaign(rig: str, home: Path, faults: Sequence[Named], seed: int) -> AsyncGenerator[Row]:
     """Yield the row of each fault as it is judged; a stack that broke is replaced by a new one."""
     waiting, number = list(faults), 0
     while waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import secrets
@@ -87,12 +88,14 @@ async def soak(home: Path, seed: int, until: float, out: Path) -> list[Row]:
     while time.monotonic() < until:
         number += 1
         rig, faults = drawn(rng)
-        async for row in campaign(rig, home / str(number), faults, seed + number):
-            rows.append(row)
-            print(said(row), flush=True)
-            save(out, rows)
-            if time.monotonic() > until:
-                break
+        struck = campaign(rig, home / str(number), faults, seed + number)
+        async with contextlib.aclosing(struck):  # what it started ends here, not with the process
+            async for row in struck:
+                rows.append(row)
+                print(said(row), flush=True)
+                save(out, rows)
+                if time.monotonic() > until:
+                    break
     return rows
 
 
