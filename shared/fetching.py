@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 REST_MS: Final = 2_000
 """Milliseconds after which aiokafka's fetcher looks around where nothing woke it (its own: 200).
 
-Whatever is new wakes it; thirty consumers that look five times a second take a third of all that
-a service takes at rest.
+Whatever is new wakes it; thirty consumers that look five times a second took half of all that
+referral took at rest.
 """
 
 SINCE: Final = 7

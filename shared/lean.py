@@ -291,7 +291,12 @@ class LeanConnection(AsyncConnection):
             self._begun = True
 
     async def _ask(self, call: Callable[..., Awaitable[Any]], *words: Any, **more: Any) -> Any:  # noqa: ANN401
-        """Call asyncpg; lose the connection if nobody knows what it is doing after that."""
+        """Call asyncpg; lose the connection if nobody knows what it is doing after that.
+
+        What was lost takes nothing more: whoever is cancelled does not wait for its end.
+        """
+        if self._lent is None:
+            raise asyncpg.InterfaceError("the connection was given up")
         try:
             return await call(*words, **more)
         except BaseException as error:

@@ -201,7 +201,7 @@ async def test_a_statement_that_was_cancelled_is_ended_and_leaves_nothing_behind
 
 
 async def test_who_waits_for_a_connection_waits_within_a_bound_or_gets_the_next(lab: Lab) -> None:
-    engine = make_engine(lab.url(), size=1, name="lab dry", wait=0.5)
+    engine = make_engine(lab.url(), size=1, name="lab dry", wait=2.0)
     asleep = asyncio.Event()
 
     async def hold() -> None:
@@ -216,8 +216,8 @@ async def test_who_waits_for_a_connection_waits_within_a_bound_or_gets_the_next(
         async with engine.begin():
             pass
     assert blame(raised.value) is Blame.WORLD
-    engine.pool._timeout = 60.0  # type: ignore[attr-defined]
     waiting = asyncio.create_task(_put_one(engine))
+    await asyncio.sleep(0)  # it stands in line
     holder.cancel()
     await waiting
     await engine.dispose()
@@ -294,6 +294,32 @@ async def test_a_cancel_outlives_a_rollback_that_fails(
             await put(conn, "after")
         await engine.dispose()
     assert [effect.subject for effect in await lab.effects()] == ["after"]
+
+
+async def test_who_is_cancelled_in_a_statement_waits_for_no_end_of_the_connection(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.lean.CLOSE_WITHIN", 3.0)
+    async with Cut(*lab.database()) as cut:
+        engine = make_engine(lab.url(port=cut.port), size=1, name="hole")
+        begun = asyncio.Event()
+
+        async def wait() -> None:
+            async with engine.begin() as conn:
+                await put(conn, "cancelled")
+                cut.hole()
+                begun.set()
+                await put(conn, "never answered")
+
+        task = asyncio.create_task(wait())
+        await begun.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert lean._closing, "the black hole held the caller until the connection was cut"
+        await eventually(lambda: not lean._closing, what="the end of what was given up")
+        await engine.dispose()
 
 
 async def test_a_client_that_freezes_before_a_statement_keeps_no_lock(

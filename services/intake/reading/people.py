@@ -30,11 +30,8 @@ _SUBJECTS: Final = frozenset(map(fold_word, ("he", "she", "hes", "shes")))
 _TO_ME: Final = frozenset(
     map(fold_word, ("me", "আমাকে", "আমারে", "আমায়", "amake", "amare", "amk", "amay")),
 )
-_TELLING: Final = frozenset(
-    map(
-        fold_word, ("told", "tell", "tells", "asked", "asks", "showed", "shows", "calls", "called")
-    ),
-)
+_TELLING: Final = frozenset(map(fold_word, ("told", "tell", "tells")))
+_ORDERING: Final = frozenset(map(fold_word, ("to", "not")))
 _OBJECT_WORDS: Final = (["ke"], ["কে"], ["re"])
 _YEARS: Final = tuple(
     map(
@@ -188,9 +185,14 @@ def speaks_of_self(tokens: tuple[str, ...]) -> bool:
 
 
 def _names(me: frozenset[str], words: Sequence[str]) -> bool:
-    """Tell whether the speaker is named otherwise than as who was told of it."""
+    """Tell whether the speaker is named otherwise than as who was told of it ("she told me")."""
     return any(
-        word in me and _TELLING.isdisjoint(words[max(i - 1, 0) : i]) for i, word in enumerate(words)
+        word in me
+        and (
+            _TELLING.isdisjoint(words[max(i - 1, 0) : i])
+            or not _ORDERING.isdisjoint(words[i + 1 : i + 2])
+        )
+        for i, word in enumerate(words)
     )
 
 
