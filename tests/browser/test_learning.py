@@ -71,9 +71,11 @@ async def test_the_room_looks_as_every_page_does(
     await sign_in(context, whole_stack, Role.PROVIDER_WORKER, "example", "w", trained=False)
     await page.goto(f"{whole_stack.origin}/provider")
     await look(page, "learning")
-    await page.get_by_role("link", name="1.").or_(page.locator("main h2 a").first).first.click()
+    async with page.expect_navigation():
+        await page.get_by_role("link", name="1.").or_(page.locator("main h2 a").first).first.click()
     await look(page, "learning-module")
-    await page.get_by_role("button", name="উত্তর দিন").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="উত্তর দিন").click()
     await look(page, "learning-again")
     await context.clear_cookies()
     await sign_in(context, whole_stack, Role.SUPERVISOR, subject="sv")

@@ -38,6 +38,7 @@ async def tell(page: Page, look: Look | None = None, *, words: str = WORDS) -> t
             await look(page, f"public-{name}", public=True)
 
     await page.get_by_role("link", name="আমাদের জানান").click()
+    await page.get_by_label("এই মুহূর্তে না").wait_for()  # the next page, not what is between
     await see("1-now")
     await page.get_by_label("এই মুহূর্তে না").check()
     await go_on(page)
