@@ -248,7 +248,7 @@ class Delivery(Generic[S]):
             await self._handler.flush(conn, state)
         course.absorb(await inbox.void(conn, self.name, course.overtaken))
         await inbox.give_back(conn, self.name, course.returned)
-        await inbox.move_heads(conn, self.name, course.moved)
+        inbox.move_heads(conn, self.name, course.moved)
         if replay:
             for parking in course.parkings:
                 raise RecordInvalid(parking.reason, parking.detail)

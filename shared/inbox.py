@@ -15,7 +15,7 @@ import msgspec
 from shared.clock import time_of
 from shared.errors import RecordInvalid
 from shared.events import NewerVersion, decode
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,13 +111,12 @@ async def give_back(conn: AsyncConnection, consumer: str, ids: Sequence[UUID]) -
         )
 
 
-async def move_heads(
-    conn: AsyncConnection, consumer: str, heads: dict[tuple[str, str], int]
-) -> None:
-    """Store the sequence last handled for each (stream, subject); it never goes back."""
+def move_heads(conn: AsyncConnection, consumer: str, heads: dict[tuple[str, str], int]) -> None:
+    """Store the sequence last handled for each (stream, subject), later; it never goes back."""
     if heads:
         places = sorted(heads)
-        await conn.execute(
+        later(
+            conn,
             text(
                 "INSERT INTO inbox_heads AS h (consumer, stream, subject, sequence)"
                 " SELECT :c, s, j, n FROM unnest(CAST(:s AS text[]), CAST(:j AS text[]),"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared import events
 from shared.kafka import label_of, place_of
-from shared.lean import text
+from shared.lean import later, text
 from shared.telemetry import EVENTS_DECIDED, current_traceparent, sampled
 from shared.vocabulary import Urgency
 
@@ -119,7 +119,7 @@ class Outbox:
             return []
         tails = {} if fresh else await self._heads(conn, [draft for draft, _ in drafts])
         columns = self.encode(drafts, tails)
-        await conn.execute(_INSERT, columns)
+        later(conn, _INSERT, columns)
         conn.info[APPENDED] = True
         self.count(draft for draft, _ in drafts)
         return list(zip(columns["ids"], columns["sequences"], strict=True))  # type: ignore[arg-type]

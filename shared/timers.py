@@ -20,7 +20,7 @@ import msgspec
 from shared import telemetry
 from shared.clock import AHEAD, new_event_id, now
 from shared.database import Blame, blame
-from shared.lean import text
+from shared.lean import later, text
 from shared.telemetry import Log
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ async def schedule_many(
     if not due:
         return
     subjects = sorted(due)
-    await conn.execute(
+    later(
+        conn,
         text(
             "INSERT INTO timers (id, kind, subject, due_at, payload, attempt, set_at)"
             " SELECT id, :kind, subject, due, CAST(payload AS jsonb), :attempt,"

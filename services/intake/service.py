@@ -228,10 +228,10 @@ class Intake:
 
     async def save(self, conn: AsyncConnection, state: Opening, at: datetime) -> None:
         """Store what was decided and its events."""
-        await store.save_opened(conn, state.opened)
+        store.save_opened(conn, state.opened)
         await keep_consents(conn, state.consents)
         await save_talks(conn, state.answers, state.stops, state.replies, at)
-        await store.save_cases(conn, sorted(state.changed.items()))
+        store.save_cases(conn, sorted(state.changed.items()))
         await carry_out(conn, state.orders, by="service:intake.opener", at=at)
         await Pager(self._outbox).look(conn, state.orders, at)
         await self._outbox.append(conn, state.drafts)
@@ -274,7 +274,7 @@ class Intake:
             turned = has_turned(row.facts.age, facts.age, since, at)
             facts, drafts = await look_again(conn, case_id, facts, stamp, turned=turned)
             draft = replace(draft, data=facts)
-        await store.save_cases(conn, [(case_id, facts)])
+        store.save_cases(conn, [(case_id, facts)])
         await mark_seen(conn, case_id, at)
         if row.facts.urgency == Urgency.T0 and not row.facts.test:
             await debrief_later(conn, case_id, caller.actor, at)

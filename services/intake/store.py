@@ -11,7 +11,7 @@ import msgspec
 from services.intake.domain import Submission
 from services.intake.vault import SealedField, Subject
 from shared.events import CaseFacts
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,14 +113,15 @@ async def put_off(conn: AsyncConnection, submission_id: UUID, at: datetime) -> N
     )
 
 
-async def save_opened(
+def save_opened(
     conn: AsyncConnection, opened: Mapping[UUID, tuple[object, list[tuple[UUID, CaseFacts]]]]
 ) -> None:
-    """Store what was opened: per submission its reading (or None) and its cases."""
+    """Store what was opened, later: per submission its reading (or None) and its cases."""
     if not opened:
         return
     cases = [case for _, cases in opened.values() for case in cases]
-    await conn.execute(
+    later(
+        conn,
         text(
             "UPDATE submissions s SET state = CASE WHEN t.n > 0 THEN 'opened' ELSE 'no_case' END,"
             " reading = CAST(t.reading AS jsonb) FROM unnest((SELECT CAST(:ids AS uuid[])),"
@@ -138,11 +139,12 @@ async def save_opened(
     )
     none = [key for key, (_, found) in opened.items() if not found]
     if none:
-        await conn.execute(
+        later(
+            conn,
             text("UPDATE cases SET status = 'no_case' WHERE submission_id = ANY(:ids)"),
             {"ids": none},
         )
-    await save_cases(conn, cases)
+    save_cases(conn, cases)
 
 
 def _plain(reading: object) -> object:
@@ -150,14 +152,15 @@ def _plain(reading: object) -> object:
     return msgspec.to_builtins(plain, enc_hook=str)
 
 
-async def save_cases(conn: AsyncConnection, cases: Sequence[tuple[UUID, CaseFacts]]) -> None:
-    """Store the facts of cases; each gets the next version."""
+def save_cases(conn: AsyncConnection, cases: Sequence[tuple[UUID, CaseFacts]]) -> None:
+    """Store the facts of cases, later; each gets the next version."""
     if not cases:
         return
-    await conn.execute(
+    later(
+        conn,
         text(
             "UPDATE cases c SET facts = CAST(t.facts AS jsonb), status = t.status,"
-            " version = version + 1, changed_at = now() FROM unnest(CAST(:ids AS uuid[]),"
+            " version = version + 1, changed_at = now() FROM unnest((SELECT CAST(:ids AS uuid[])),"
             " CAST(:facts AS text[]), CAST(:status AS text[])) AS t (id, facts, status)"
             " WHERE c.case_id = t.id"
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from services.notification.domain import Entry, ProviderId, Standing, Subscription, SubscriptionId
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,23 +68,21 @@ async def list_subscribers(
     return found
 
 
-_ENTRIES: Final = text(
-    "INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at, arrived_at,"
-    " case_id, referral_id, state, version, test, excluded, traceparent)"
+_ENTER: Final = text(
+    "WITH entered AS (INSERT INTO feed (organisation, feed_seq, event_id, type, happened_at,"
+    " arrived_at, case_id, referral_id, state, version, test, excluded, traceparent)"
     " SELECT o, n, e, y, h, CAST(:at AS timestamptz), c, r, s, v, t, d, p"
     " FROM unnest(CAST(:o AS text[]),"
     " CAST(:n AS bigint[]), CAST(:e AS uuid[]), CAST(:y AS text[]),"
     " CAST(:h AS timestamptz[]), CAST(:c AS uuid[]), CAST(:r AS uuid[]),"
     " CAST(:s AS text[]), CAST(:v AS integer[]), CAST(:t AS boolean[]), CAST(:d AS boolean[]),"
-    " CAST(:p AS text[])) AS x (o, n, e, y, h, c, r, s, v, t, d, p) ORDER BY o, n"
-)
-
-
-_LOCK_HEADS: Final = text(
-    "INSERT INTO feed_heads AS h (organisation) SELECT o FROM unnest(CAST(:o AS text[])) AS x (o)"
+    " CAST(:p AS text[])) AS x (o, n, e, y, h, c, r, s, v, t, d, p) ORDER BY o, n)"
+    " INSERT INTO feed_heads AS h (organisation)"
+    " SELECT DISTINCT o FROM unnest(CAST(:o AS text[])) AS x (o)"
     " ORDER BY o ON CONFLICT (organisation) DO UPDATE SET complete = h.complete"
     " RETURNING organisation, complete"
 )
+"""Adds entries and locks their feeds' heads."""
 
 _ADVANCE: Final = text(
     "UPDATE feed_heads h SET complete = x.complete, seen = x.seen,"
@@ -108,17 +106,8 @@ async def insert_entries(conn: AsyncConnection, entries: Sequence[Entry], at: da
     The feeds' heads are locked in order, so that two batches see one another's entries. Return how
     many entries came after their place was passed over.
     """
-    organisations = sorted({entry.organisation for entry in entries})
-    rows = await conn.execute(_LOCK_HEADS, {"o": organisations})
-    complete = {row.organisation: row.complete for row in rows}
-    await _insert(conn, entries, at)
-    await conn.execute(_ADVANCE, {"o": organisations, "at": at})
-    return sum(entry.feed_seq <= complete[entry.organisation] for entry in entries)
-
-
-async def _insert(conn: AsyncConnection, entries: Sequence[Entry], at: datetime) -> None:
-    await conn.execute(
-        _ENTRIES,
+    rows = await conn.execute(
+        _ENTER,
         {
             "at": at,
             "o": [e.organisation for e in entries],
@@ -135,6 +124,9 @@ async def _insert(conn: AsyncConnection, entries: Sequence[Entry], at: datetime)
             "p": [e.traceparent for e in entries],
         },
     )
+    complete = {row.organisation: row.complete for row in rows}
+    later(conn, _ADVANCE, {"o": sorted(complete), "at": at})
+    return sum(entry.feed_seq <= complete[entry.organisation] for entry in entries)
 
 
 _NOTICES: Final = text(
@@ -169,27 +161,27 @@ async def insert_notices(
 
 
 _CALL_UP: Final = text(
-    "WITH found AS (SELECT id FROM subscriptions"
-    " WHERE organisation = ANY(CAST(:o AS text[]))"
-    " AND (due_at IS NOT NULL OR id = ANY(CAST(:s AS uuid[])))"
-    " ORDER BY id FOR NO KEY UPDATE)"
-    " UPDATE subscriptions s SET due_at ="
+    "UPDATE subscriptions s SET due_at ="
     " CASE WHEN s.failures > 0 THEN coalesce(s.due_at, :at) ELSE least(s.due_at, :at) END"
-    " FROM found WHERE s.id = found.id"
+    " FROM (SELECT id FROM subscriptions"
+    " WHERE organisation = ANY(CAST((SELECT CAST(:o AS text[])) AS text[]))"
+    " AND (due_at IS NOT NULL OR id = ANY(CAST((SELECT CAST(:s AS uuid[])) AS uuid[])))"
+    " ORDER BY id FOR NO KEY UPDATE) found WHERE s.id = found.id"
 )
 
 
-async def call_up(
+def call_up(
     conn: AsyncConnection,
     organisations: Iterable[str],
     subscriptions: Iterable[UUID],
     at: datetime,
 ) -> None:
-    """Make subscriptions due that have something new, or that waited for a gap that is now filled.
+    """Make subscriptions due, later: with something new, or waiting for a gap that is now filled.
 
     One that backs off keeps its time; one that is being served looks again by itself.
     """
-    await conn.execute(
+    later(
+        conn,
         _CALL_UP,
         {"o": sorted(set(organisations)), "s": sorted(set(subscriptions)), "at": at},
     )
@@ -224,7 +216,7 @@ async def pass_over(
     if moved.first() is None:
         return False
     await conn.execute(_ADVANCE, {"o": [organisation], "at": at})
-    await call_up(conn, [organisation], (), at)
+    call_up(conn, [organisation], (), at)
     return True
 
 

@@ -72,10 +72,10 @@ class CaseProjection:
     async def load(self, conn: AsyncConnection, events: Sequence[Event]) -> Taken:
         """Lock the cases with their referrals, and read the offers that may be asked."""
         told = [(case_id, e.data) for e in events if (case_id := _case_id(e)) is not None]
-        await store.begin_cases(conn, dict(told))
+        new = await store.begin_cases(conn, dict(told))
         ids = sorted({case_id for case_id, _ in told})
         needs = {case_id: (self.need,) for case_id in ids if self.need is not None}
-        return Taken(await self._referrals.load(conn, ids, needs, told))
+        return Taken(await self._referrals.load(conn, ids, needs, told, new=new))
 
     def decide(self, state: Taken, event: Event, stamp: Stamp) -> None:
         """Take the event in; a need that no rule of this version knows is skipped and counted."""

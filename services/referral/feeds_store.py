@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,12 +46,13 @@ async def take_numbers(conn: AsyncConnection, wanted: Mapping[str, int]) -> dict
     return {row.provider_id: row.seq - wanted[row.provider_id] + 1 for row in rows}
 
 
-async def save_entries(conn: AsyncConnection, entries: Sequence[Entry]) -> None:
-    """Store entries whose numbers were taken in this transaction."""
+def save_entries(conn: AsyncConnection, entries: Sequence[Entry]) -> None:
+    """Store entries whose numbers were taken in this transaction, later."""
     if not entries:
         return
     names = ("provider_id", "seq", "event_id", "type", "referral_id", "body")
-    await conn.execute(
+    later(
+        conn,
         text(
             "INSERT INTO feed_entries (provider_id, seq, event_id, type, referral_id, body)"
             " SELECT * FROM unnest(CAST(:provider_id AS text[]), CAST(:seq AS bigint[]),"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.referral.store import json_text, plain
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-async def save_explanations(
+def save_explanations(
     conn: AsyncConnection, explanations: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
-    """Store the newest explanation of each referral."""
+    """Store the newest explanation of each referral, later."""
     if not explanations:
         return
     ids = sorted(explanations)
-    await conn.execute(
+    later(
+        conn,
         text(
             "INSERT INTO explanations (referral_id, explanation)"
             " SELECT id, CAST(body AS jsonb) FROM unnest(CAST(:ids AS uuid[]),"

@@ -17,7 +17,7 @@ from services.referral.remarks import Remark, save_remark
 from services.referral.silence import DUE, next_look
 from services.referral.surroundings import look_around
 from services.referral.telling import Step, announce, number
-from services.referral.world import Change, World, areas_to_load
+from services.referral.world import Case, Change, World, areas_to_load
 from shared import telemetry, timers
 from shared.access import PROVIDERS
 from shared.access_rules import Verb, decide, matter_of, scope_of
@@ -74,15 +74,21 @@ class Referrals:
         told: Iterable[tuple[UUID, CaseFacts]] = (),
         offers: Iterable[str] = (),
         *,
+        new: Mapping[UUID, Case] | None = None,
         widen: bool = True,
     ) -> World:
         """Lock these cases with their referrals, and read the offers for these needs of each.
 
-        `told` are further facts that decisions may go by; `offers` further offers to read. Where
-        nobody covers the place, offers of wider areas are read too, if `widen`.
+        `told` are further facts that decisions may go by; `offers` further offers to read; `new`
+        are those of the cases that this transaction made, so that nothing is to be locked of them.
+        Where nobody covers the place, offers of wider areas are read too, if `widen`.
         """
-        world = World(self.rules, cases=await store.lock_cases(conn, cases))
-        world.referrals = await store.lock_referrals(conn, list(world.cases))
+        world = World(self.rules, cases=dict(new or {}))
+        old = set(cases) - world.cases.keys()
+        if old:
+            found = await store.lock_cases(conn, old)
+            world.cases |= found
+            world.referrals = await store.lock_referrals(conn, list(found))
         facts = [(key, case.facts) for key, case in world.cases.items()] + list(told)
         pairs = {
             (need, area)
@@ -128,14 +134,14 @@ class Referrals:
             loads.update(done.loads)
             explanations |= done.explanations
         cases = {done.case.case_id: done.case for done, _ in made if done.case is not None}
-        await store.save_cases(conn, list(cases.values()))
         await offers_store.move_places(conn, places, loads)
         steps = await number(conn, steps)
+        await announce(conn, self.outbox, steps)
+        store.save_cases(conn, list(cases.values()))
         last = {key: referral for done, _ in made for key, referral in done.referrals.items()}
         last |= {step.referral.referral_id: step.referral for step in steps}
-        await store.save_referrals(conn, list(last.values()))
-        await notes_store.save_explanations(conn, explanations)
-        await announce(conn, self.outbox, steps)
+        store.save_referrals(conn, list(last.values()))
+        notes_store.save_explanations(conn, explanations)
         await _set_timers(conn, world, made)
         _count(steps)
 

@@ -15,7 +15,7 @@ from services.referral.referral import Referral
 from services.referral.silence import DUE
 from services.referral.world import Case
 from shared.events import CaseFacts
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -68,24 +68,26 @@ async def find_case(conn: AsyncConnection, case_id: UUID) -> Case | None:
     return None if row is None else _case(row)
 
 
-async def begin_cases(conn: AsyncConnection, facts: Mapping[UUID, CaseFacts]) -> None:
-    """Make a row, of sequence 0, for each case that is new, so that it can be locked."""
-    await conn.execute(
+async def begin_cases(conn: AsyncConnection, facts: Mapping[UUID, CaseFacts]) -> dict[UUID, Case]:
+    """Make a row, of sequence 0, for each case that is new; return those, locked by that."""
+    made = await conn.execute(
         text(
             "INSERT INTO cases (case_id, sequence, status, facts)"
             " SELECT id, 0, 'unknown', CAST(facts AS jsonb)"
             " FROM unnest(CAST(:ids AS uuid[]), CAST(:facts AS text[])) AS t (id, facts)"
-            " ORDER BY id ON CONFLICT DO NOTHING"
+            " ORDER BY id ON CONFLICT DO NOTHING RETURNING case_id"
         ),
         {"ids": sorted(facts), "facts": [json_text(facts[key]) for key in sorted(facts)]},
     )
+    return {key: Case(key, 0, facts[key], withdrawn=False) for key in made.scalars()}
 
 
-async def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
-    """Store cases brought forward; an older sequence never overwrites a newer one."""
+def save_cases(conn: AsyncConnection, cases: Sequence[Case]) -> None:
+    """Store cases brought forward, later; an older sequence never overwrites a newer one."""
     if not cases:
         return
-    await conn.execute(
+    later(
+        conn,
         text(
             "UPDATE cases c SET sequence = t.sequence, status = t.status,"
             " facts = CAST(t.facts AS jsonb), withdrawn = t.withdrawn, changed_at = now()"
@@ -172,8 +174,8 @@ ON CONFLICT (referral_id) DO UPDATE SET urgency = excluded.urgency, state = excl
 """)
 
 
-async def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -> None:
-    """Store referrals, new or changed; each moves to the end of the order of changes."""
+def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -> None:
+    """Store referrals, new or changed, later; each moves to the end of the order of changes."""
     if not referrals:
         return
     names = ["referral_id", "case_id", "need", "urgency", "state", "attempt", "version"]
@@ -181,7 +183,7 @@ async def save_referrals(conn: AsyncConnection, referrals: Sequence[Referral]) -
     columns: dict[str, list[Any]] = {n: [getattr(r, n) for r in referrals] for n in names}
     columns["acknowledged"] = [r.acknowledged_at is not None for r in referrals]
     columns["body"] = [json_text(r) for r in referrals]
-    await conn.execute(_SAVE, columns)
+    later(conn, _SAVE, columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,4 +94,4 @@ async def announce(conn: AsyncConnection, outbox: Outbox, steps: Sequence[Step])
         for (event_id, sequence), step in zip(appended, steps, strict=True)
         if step.numbered
     ]
-    await feeds_store.save_entries(conn, entries)
+    feeds_store.save_entries(conn, entries)

@@ -16,10 +16,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import database, lean
 from shared.database import Blame, blame, make_engine
+from shared.lean import fetch, later, server_of
 from tests.support.cut import Cut
 from tests.support.wait import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from tests.support.lab import Lab
@@ -341,3 +344,125 @@ async def test_a_client_that_freezes_before_a_statement_keeps_no_lock(
             await freeze()
     finally:
         await engine.dispose()
+
+
+_FIRST = text("INSERT INTO first (n, says) SELECT n, :says FROM unnest(CAST(:n AS int[])) AS n")
+_SECOND = text("INSERT INTO second (n, says) SELECT n, :says FROM unnest(CAST(:n AS int[])) AS n")
+_RAISE = text("UPDATE first SET says = says || :more WHERE n = ANY(CAST(:n AS int[]))")
+_BOTH = text(
+    "SELECT (SELECT string_agg(says, ',' ORDER BY id) FROM first) AS first, count(*) FROM second"
+)
+
+
+@pytest.fixture
+async def tables(lab: Lab) -> AsyncIterator[AsyncEngine]:
+    """Tables whose rows are numbered in turn; the second has a reference to the first."""
+    owner = await asyncpg.connect(lab.url("owner"))
+    await owner.execute(
+        "CREATE SEQUENCE turn;"
+        " CREATE TABLE first (id bigint DEFAULT nextval('turn'), n int UNIQUE, says text);"
+        " CREATE TABLE second (id bigint DEFAULT nextval('turn'), says text,"
+        " n int REFERENCES first (n) CHECK (n < 100));"
+        " CREATE TABLE third (id bigint DEFAULT nextval('turn'), n int, says text);"
+        " GRANT ALL ON first, second, third, turn TO PUBLIC"
+    )
+    try:
+        yield lab.engine
+    finally:
+        await owner.execute("DROP TABLE third, second, first; DROP SEQUENCE turn")
+        await owner.close()
+
+
+def _asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what is sent to the server from now on."""
+    sent: list[str] = []
+    ask = asyncpg.Connection.execute
+
+    async def noting(self: Any, sql: str, *values: Any, **more: Any) -> str:
+        sent.append(sql)
+        return str(await ask(self, sql, *values, **more))
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", noting)
+    return sent
+
+
+async def test_what_is_held_goes_in_one_round_trip_before_the_commit(
+    tables: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third = text(
+        "INSERT INTO third (n, says) VALUES (CAST(:n AS int), CAST(:n AS int) || CAST(:says AS text))"
+    )
+    async with tables.connect() as conn:
+        assert tuple((await conn.execute(_BOTH)).one()) == (None, 0)
+    sent = _asked(monkeypatch)
+    async with tables.begin() as conn:
+        later(conn, _FIRST, {"n": [1, 2], "says": "a"})
+        later(conn, _SECOND, {"n": [2], "says": "b"})
+        later(conn, third, {"n": 3, "says": "c"})
+    assert len(sent) == 3  # BEGIN, all of it, COMMIT
+    async with tables.connect() as conn:
+        rows = await fetch(
+            conn,
+            "SELECT n, says FROM (SELECT id, n, says FROM first UNION SELECT id, n, says"
+            " FROM second UNION SELECT id, n, says FROM third) AS every ORDER BY id",
+        )
+    assert [tuple(row) for row in rows] == [(1, "a"), (2, "a"), (2, "b"), (3, "3c")]
+
+
+async def test_what_is_held_is_there_for_whatever_comes_next(tables: AsyncEngine) -> None:
+    async with tables.begin() as conn:
+        later(conn, _FIRST, {"n": [1], "says": "a"})
+        later(conn, _RAISE, {"n": [1], "more": "b"})
+        later(conn, _RAISE, {"n": [1], "more": "c"})
+        later(conn, _SECOND, {"n": [1], "says": "d"})
+        assert tuple((await conn.execute(_BOTH)).one()) == ("abc", 1)
+        later(conn, _FIRST, {"n": [2], "says": "e"})
+        rows = await fetch(conn, "SELECT says FROM first ORDER BY n")
+        assert [row.says for row in rows] == ["abc", "e"]
+    async with tables.connect() as conn:  # no transaction: it goes at the end
+        later(conn, _FIRST, {"n": [3], "says": "f"})
+    async with tables.connect() as conn:
+        assert tuple((await conn.execute(_BOTH)).one()) == ("abc,e,f", 1)
+
+
+async def test_what_is_held_and_refused_takes_the_whole_transaction_back(
+    tables: AsyncEngine,
+) -> None:
+    pids = set()
+
+    async def put_and_hold(number: int) -> None:
+        async with tables.begin() as conn:
+            pids.add(await server_of(conn))
+            await conn.execute(_FIRST, {"n": [1, 100], "says": "a"})
+            later(conn, _SECOND, {"n": [1, number], "says": "b"})
+
+    for number in (100, 7):  # beyond the bound of the table; without what it refers to
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+            await put_and_hold(number)
+        assert blame(refused.value) is Blame.RECORD
+    async with tables.connect() as conn:
+        assert tuple((await conn.execute(_BOTH)).one()) == (None, 0)
+        pids.add(await server_of(conn))
+    assert len(pids) == 1, "the connection is kept"
+
+
+async def test_what_is_held_is_dropped_with_its_transaction(tables: AsyncEngine) -> None:
+    async def hold_and_fail() -> None:
+        async with tables.begin() as conn:
+            later(conn, _FIRST, {"n": [1], "says": "a"})
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await hold_and_fail()
+    async with tables.begin() as conn:
+        later(conn, _FIRST, {"n": [2], "says": "b"})
+        await conn.rollback()
+    async with tables.connect() as conn:
+        assert tuple((await conn.execute(_BOTH)).one()) == (None, 0)
+
+
+async def test_only_what_changes_one_table_can_be_held(tables: AsyncEngine) -> None:
+    for statement in ("SELECT 1", "WITH x AS (SELECT 1) DELETE FROM first", "DROP TABLE first"):
+        with pytest.raises(ValueError, match="held"):
+            async with tables.begin() as conn:
+                later(conn, text(statement), {})

@@ -309,8 +309,18 @@ class Connection:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.info: dict[str, Any] = {}
+        self.held: list[tuple[Any, Mapping[str, Any]]] = []
+
+    def later(self, statement: Any, values: Mapping[str, Any]) -> None:
+        self.held.append((statement, values))
+
+    async def settle(self) -> None:
+        held, self.held = self.held, []
+        for statement, values in held:
+            await self.execute(statement, values)
 
     async def execute(self, statement: Any, values: Mapping[str, Any] | None = None) -> Rows:
+        await self.settle()
         sql = statement.text
         meaning = self.session.database.meaning_of(sql)
         found = await self.session.do(meaning, values or {}, sql.strip()[:40])
@@ -320,9 +330,11 @@ class Connection:
         return (await self.execute(statement, values)).scalar()
 
     async def commit(self) -> None:
+        await self.settle()
         await self.session.commit()
 
     async def rollback(self) -> None:
+        self.held.clear()
         self.session.forget()
 
 

@@ -28,6 +28,7 @@ def put_offer(database: Database, offer: Offer) -> None:
 
 
 async def begin_cases(s: Session, v: Values) -> list[Row]:
+    made = []
     for case_id, facts in lines(v, "ids", "facts"):
         known = s.get("cases", case_id) is not None
         if not known:
@@ -36,7 +37,8 @@ async def begin_cases(s: Session, v: Values) -> list[Row]:
         if not known:
             row = {"case_id": case_id, "sequence": 0, "facts": facts, "withdrawn": False}
             s.put("cases", (case_id,), row)
-    return []
+            made.append(Row(case_id=case_id))
+    return made
 
 
 async def lock_cases(s: Session, v: Values) -> list[Row]:

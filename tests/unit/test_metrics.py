@@ -92,7 +92,7 @@ def test_a_figure_that_was_never_read_is_not_shown_as_nought() -> None:
 
 
 def test_the_age_of_a_reading_grows_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    at = time.monotonic()
+    at = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: at)
     made = metrics.reading("lab of age")
     made.expect()

@@ -169,7 +169,7 @@ class DeskHandler:
         await store.save_attempts(conn, list(state.tracked.values()))
         orders = [(case_id, order, state.facts.get(case_id)) for case_id, order in state.orders]
         await carry_out(conn, orders, by="service:intake.desk", at=self._clock())
-        await cases.save_cases(conn, sorted(state.changed.items()))
+        cases.save_cases(conn, sorted(state.changed.items()))
         if state.unreached:
             await page_now(conn, PAGE_TIMER, state.unreached, self._clock())
         await self._outbox.append(conn, state.drafts)

@@ -68,7 +68,7 @@ class Families:
             await kin_store.add_person(conn, submission_id, subject)
         if made.stays:
             await self._know_more(conn, asked.case_id, submission_id, persons[0])
-        await cases.save_cases(conn, [(asked.case_id, made.facts), *made.new])
+        cases.save_cases(conn, [(asked.case_id, made.facts), *made.new])
         detail = {"cases": [str(key) for key in ids], "persons": len(persons)}
         await self._step(conn, asked, "split", detail)
         stamp = Stamp(asked.at, asked.caller.actor)
@@ -176,7 +176,7 @@ class Families:
         row, facts = await self.stages.lock(conn, asked)
         _, second = await self.stages.lock(conn, replace(asked, case_id=other, version=None))
         made = decide(facts, second)
-        await cases.save_cases(conn, sorted((key, new) for key, new, _ in made))
+        cases.save_cases(conn, sorted((key, new) for key, new, _ in made))
         stamp = Stamp(asked.at, asked.caller.actor)
         await self.stages.outbox.append(conn, [(draft, stamp) for _, _, draft in made])
         await self._step(conn, asked, kind, {"case": str(other)})

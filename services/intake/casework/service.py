@@ -129,7 +129,7 @@ class Casework:
             await carry_out(conn, [(case_id, Orders((task,)), row.facts)], by=caller.actor, at=at)
             return done
         facts, draft = done
-        await cases.save_cases(conn, [(case_id, facts)])
+        cases.save_cases(conn, [(case_id, facts)])
         await self.outbox.append(conn, [(draft, Stamp(at, caller.actor))])
         await due.end(conn, case_id, facts, at)
         await store.drop_proposal(conn, case_id)

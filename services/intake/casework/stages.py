@@ -90,7 +90,7 @@ class Stages:
         done = decide(facts)
         changed = entry.kind in _OVERWRITES or done.facts != facts
         if changed:
-            await cases.save_cases(conn, [(asked.case_id, done.facts)])
+            cases.save_cases(conn, [(asked.case_id, done.facts)])
         step = await self._note(conn, row, asked, entry, changed=changed)
         stamp = Stamp(asked.at, asked.caller.actor)
         await self.outbox.append(conn, [(draft, stamp) for draft in done.drafts])

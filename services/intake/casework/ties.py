@@ -86,7 +86,7 @@ async def add_tie(
         new = msgspec.structs.replace(facts, excluded=named)
         if named == facts.excluded:
             continue
-        await cases.save_cases(conn, [(case_id, new)])
+        cases.save_cases(conn, [(case_id, new)])
         await outbox.append(conn, [(told(case_id, "case-updated", new), Stamp(at, by))])
         await let_go(conn, case_id, new, by, at)
     return tie_id

@@ -144,7 +144,7 @@ class Settling:
                 answered = Answered(now=talk.danger and not before.danger, place=pcode)
                 changes = [(c, take_answer(c, f, answered)) for c, f in facts.items()]
                 changed = [(c, new, draft) for c, done in changes if done for new, draft in [done]]
-                await cases.save_cases(conn, [(c, new) for c, new, _ in changed])
+                cases.save_cases(conn, [(c, new) for c, new, _ in changed])
                 orders = [(c, after_case(draft.type, new), new) for c, new, draft in changed]
                 await carry_out(conn, orders, by=REPORTER, at=at)
                 await Pager(self._service.outbox).look(conn, orders, at)

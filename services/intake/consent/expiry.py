@@ -37,7 +37,7 @@ ACTOR: Final = "service:intake.consent"
 
 async def keep_consents(conn: AsyncConnection, given: Sequence[tuple[UUID, Consent]]) -> None:
     """Store consents, each with the timer of its end if it has one."""
-    await store.add_consents(conn, given)
+    store.add_consents(conn, given)
     due = {
         str(c.consent_id): (c.expires_at, {"case_id": str(case_id)})
         for case_id, c in given
@@ -99,7 +99,7 @@ def make_timer(outbox: Outbox, clock: Callable[[], datetime] = now) -> TimerKind
         left = [c for c in old if c not in over]
         await store.end_consents(conn, [c.consent_id for c in over], "expired", ACTOR, at)
         facts = msgspec.structs.replace(row.facts, consent=state_of(left))
-        await cases.save_cases(conn, [(case_id, facts)])
+        cases.save_cases(conn, [(case_id, facts)])
         if narrows(old, left):
             told = msgspec.structs.replace(facts, reason="expired")
             draft = Draft(CASES, "consent-withdrawn", str(case_id), told, tuple(facts.needs))

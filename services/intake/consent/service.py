@@ -124,7 +124,7 @@ class Consents:
         if said:
             await self._seal(conn, row, known, f"consent:{about}:{wish.decision}", said)
         facts = msgspec.structs.replace(row.facts, consent=state_of(made.left))
-        await cases.save_cases(conn, [(row.case_id, facts)])
+        cases.save_cases(conn, [(row.case_id, facts)])
         if made.left and not by_others(made.left):
             done = Orders(ends=((ASK_AT_18, NO_ONE),))
             await carry_out(conn, [(row.case_id, done, facts)], by=caller.actor, at=at)

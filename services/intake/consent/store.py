@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from services.intake.consent.record import Consent
-from shared.lean import text
+from shared.lean import later, text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -54,27 +56,22 @@ async def list_consents(conn: AsyncConnection, case_id: UUID) -> list[dict[str, 
     return [dict(row._mapping) for row in rows]  # noqa: SLF001
 
 
-async def add_consents(conn: AsyncConnection, given: Sequence[tuple[UUID, Consent]]) -> None:
-    """Store consents of cases as current; one that is stored already stays as it is."""
+def add_consents(conn: AsyncConnection, given: Sequence[tuple[UUID, Consent]]) -> None:
+    """Store consents of cases as current, later; one that is stored already stays as it is."""
     if not given:
         return
-    await conn.execute(
+    rows = [
+        {"case_id": case_id, **{name: getattr(c, name) for name in Consent.__slots__}}
+        for case_id, c in given
+    ]
+    later(
+        conn,
         text(
-            f"INSERT INTO consents (case_id, {_COLUMNS}) VALUES (:case_id, :consent_id,"  # noqa: S608
-            " :given_by, :basis, :given_at, :recorded_by, :purposes, :providers, :fields,"
-            " :share_identity, :explained, :how, :expires_at, :heard_by, :decision_body,"
-            " :instrument) ON CONFLICT (consent_id) DO NOTHING"
+            f"INSERT INTO consents (case_id, {_COLUMNS}) SELECT case_id, {_COLUMNS}"  # noqa: S608
+            " FROM jsonb_populate_recordset(CAST(NULL AS consents), CAST(:rows AS jsonb))"
+            " ON CONFLICT (consent_id) DO NOTHING"
         ),
-        [
-            {
-                "case_id": case_id,
-                **{name: getattr(c, name) for name in Consent.__slots__},
-                "purposes": list(c.purposes),
-                "providers": list(c.providers),
-                "fields": None if c.fields is None else list(c.fields),
-            }
-            for case_id, c in given
-        ],
+        {"rows": msgspec.json.encode(rows).decode()},
     )
 
 

@@ -138,7 +138,7 @@ class Erasures:
         report = without_person(place.report, place.person_ref, last=last)
         await store.cut_report(conn, place, report, last=last)
         facts, draft = erase(case_id, old)
-        await cases.save_cases(conn, [(case_id, facts)])
+        cases.save_cases(conn, [(case_id, facts)])
         orders = after_case(draft.type, facts)
         await carry_out(conn, [(case_id, orders, facts)], by=actor, at=at)
         consents = await store.forget_case(conn, case_id)

@@ -31,7 +31,7 @@ async def stop(reporters: Reporters, conn: AsyncConnection, report: Report, at: 
     known = await cases.lock_facts(conn, report.case_ids)
     changes = [(i, stop_contact(i, f)) for i, f in sorted(known.items())]
     made = [(case_id, *change) for case_id, change in changes if change is not None]
-    await cases.save_cases(conn, [(case_id, facts) for case_id, facts, _ in made])
+    cases.save_cases(conn, [(case_id, facts) for case_id, facts, _ in made])
     orders: list[tuple[UUID, Orders, CaseFacts | None]] = [
         (case_id, after_case(draft.type, facts), facts) for case_id, facts, draft in made
     ]

@@ -100,7 +100,7 @@ class WebhookHandler:
         if state.notices:
             await feed.insert_notices(conn, WEBHOOK, state.notices, at)
         waiting = [n.subscription_id for n in state.notices if n.state is NoticeState.WAITING]
-        await feed.call_up(conn, (e.organisation for e in state.entries), waiting, at)
+        feed.call_up(conn, (e.organisation for e in state.entries), waiting, at)
         await self._outbox.append(conn, state.drafts)
         telemetry.FEED_LATE.inc(late)
         if state.drafts:
