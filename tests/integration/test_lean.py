@@ -390,7 +390,8 @@ async def test_what_is_held_goes_in_one_round_trip_before_the_commit(
     tables: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     third = text(
-        "INSERT INTO third (n, says) VALUES (CAST(:n AS int), CAST(:n AS int) || CAST(:says AS text))"
+        "INSERT INTO third (n, says)"
+        " VALUES (CAST(:n AS int), CAST(:n AS int) || CAST(:says AS text))"
     )
     async with tables.connect() as conn:
         assert tuple((await conn.execute(_BOTH)).one()) == (None, 0)
