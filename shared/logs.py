@@ -44,7 +44,15 @@ _KNOWN: Final = frozenset(
 )
 """Messages of libraries that hold nothing, and say something to whoever runs a stack."""
 
-_QUIET: Final = ("aiokafka", "kafka.client", "faststream", "asyncio", "httpx", "httpcore")
+_QUIET: Final = (
+    "aiohttp",
+    "aiokafka",
+    "kafka.client",
+    "faststream",
+    "asyncio",
+    "httpx",
+    "httpcore",
+)
 
 
 def words_of(record: logging.LogRecord) -> str:

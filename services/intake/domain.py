@@ -38,7 +38,9 @@ _TREAT_WITHIN: Final = timedelta(hours=72)
 _CHILD_BELOW: Final = 18
 _WIDEST_RANGE: Final = 4
 _UPAZILA_LIKE: Final = ("upazila", "thana", "city_corporation")
-_CONVERSATIONS: Final = ("sms", "whatsapp")
+CONVERSATIONS: Final = ("sms", "whatsapp")
+"""Channels on which a text may be a command or the answer to a question."""
+
 _NO_CASE: Final = UUID(int=0)
 _PLACE_ROLES: Final = ("now", "event", "last_seen", "home", "destination")
 
@@ -132,7 +134,7 @@ def open_cases(
     if is_kept_apart(report):
         return []
     commanded = reading is not None and reading.command and not reading.concerns
-    if commanded and submission.channel in _CONVERSATIONS:
+    if commanded and submission.channel in CONVERSATIONS:
         return []
     at_risk = [p for p in report.get("persons", ()) if p.get("role", "at_risk") == "at_risk"]
     people: Sequence[Mapping[str, Any] | None] = at_risk or [None]

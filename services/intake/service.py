@@ -26,7 +26,13 @@ from services.intake.conversation import (
     stop_contact,
     take_answer,
 )
-from services.intake.domain import Submission, consents_of, excluded_of, open_cases
+from services.intake.domain import (
+    CONVERSATIONS,
+    Submission,
+    consents_of,
+    excluded_of,
+    open_cases,
+)
 from services.intake.preparing import submitted
 from services.intake.reach import must
 from services.intake.reading import Reading, read
@@ -93,7 +99,7 @@ def decide_opening(state: Opening, submission_id: UUID, vault: Vault, stamp: Sta
     reading, said = None, ""
     opened: list[tuple[UUID, CaseFacts]] = []
     narrator = waiting.narrator
-    if narrator is not None and not waiting.submission.report.get("concerns"):
+    if narrator is not None:
         said = str(vault.open(narrator, narrator.fields[0]))
         reading = read(said, today=day_of(stamp.at))
     elif waiting.submission.channel == "sms":
@@ -205,7 +211,8 @@ class Intake:
     async def load(self, conn: AsyncConnection, submissions: Sequence[UUID]) -> Opening:
         """Lock submissions that are not open yet, and the cases that their texts may be about."""
         unopened = await store.lock_unopened(conn, submissions)
-        talks = await talks_of(conn, list(unopened))
+        texts = [k for k, one in unopened.items() if one.submission.channel in CONVERSATIONS]
+        talks = await talks_of(conn, texts) if texts else {}
         cases = sorted({case_id for talk in talks.values() for case_id in talk.cases})
         facts = await store.lock_facts(conn, cases) if cases else {}
         calls = [key for key, one in unopened.items() if call_of(one.submission.report)]

@@ -26,7 +26,10 @@ Cursor = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Unopened:
-    """A submission that waits for its cases, with its sealed narrative."""
+    """A submission that waits for its cases.
+
+    `narrator`: who told it, with the sealed narrative, when that alone says what it is about.
+    """
 
     submission: Submission
     traceparent: str | None
@@ -46,22 +49,23 @@ async def lock_unopened(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID
     found = {row.submission_id: row for row in rows}
     if not found:
         return {}
-    narrators = await _narrators(conn, list(found))
-    return {
-        key: Unopened(
-            Submission(
-                row.submission_id,
-                row.channel,
-                tuple(row.case_ids),
-                _json(row.report),
-                row.entitled,
-                row.received_at,
-                row.test,
-            ),
-            row.traceparent,
-            narrators.get(key),
+    waiting = {
+        key: Submission(
+            row.submission_id,
+            row.channel,
+            tuple(row.case_ids),
+            _json(row.report),
+            row.entitled,
+            row.received_at,
+            row.test,
         )
         for key, row in found.items()
+    }
+    told = [key for key, one in waiting.items() if not one.report.get("concerns")]
+    narrators = await _narrators(conn, told) if told else {}
+    return {
+        key: Unopened(one, found[key].traceparent, narrators.get(key))
+        for key, one in waiting.items()
     }
 
 

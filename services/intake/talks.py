@@ -54,15 +54,12 @@ class Talk:
 
 
 async def talks_of(conn: AsyncConnection, submissions: Sequence[UUID]) -> dict[UUID, Talk]:
-    """Return what went before each of these submissions that is a text of a known number."""
-    if not submissions:
-        return {}
+    """Return what went before each of these texts that is of a known number."""
     rows = await conn.execute(
         text(
             "WITH texts AS MATERIALIZED ("
             " SELECT seq, submission_id, sender, received_at, gateway FROM submissions"
-            " WHERE submission_id = ANY(CAST(:ids AS uuid[])) AND sender IS NOT NULL"
-            " AND channel IN ('sms', 'whatsapp')),"
+            " WHERE submission_id = ANY(CAST(:ids AS uuid[])) AND sender IS NOT NULL),"
             " past AS MATERIALIZED (SELECT b.* FROM"
             " (SELECT sender, max(seq) AS last FROM texts GROUP BY sender) w CROSS JOIN LATERAL"
             " (SELECT b.sender, b.seq, b.submission_id, b.case_ids FROM submissions b"

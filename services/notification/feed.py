@@ -140,11 +140,12 @@ _NOTICES: Final = text(
 )
 
 
-async def insert_notices(
+def insert_notices(
     conn: AsyncConnection, notifier: str, notices: Sequence[Notice], at: datetime
 ) -> None:
-    """Add notices; those that are withheld have ended already."""
-    await conn.execute(
+    """Add notices, later; those that are withheld have ended already."""
+    later(
+        conn,
         _NOTICES,
         {
             "notifier": notifier,

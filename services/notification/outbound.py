@@ -15,16 +15,25 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-import httpcore
+import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
-from services.notification.targets import TargetRefused, check_answers, check_url
+from services.notification.targets import (
+    TargetRefused,
+    check_address,
+    check_answers,
+    check_url,
+    is_loopback,
+)
 from services.notification.verdicts import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
     from services.notification.targets import Target
@@ -33,9 +42,6 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE: Final = 4.0
 """Seconds that an idle connection is kept: less than the five that many servers keep theirs."""
-
-MAX_IDLE: Final = 64
-"""Idle connections that are kept."""
 
 DRAIN_BYTES: Final = 16 * 1024
 DRAIN_SECONDS: Final = 1.0
@@ -47,8 +53,8 @@ RESOLVERS: Final = 64
 USER_AGENT: Final = "Pashe-Webhook/1"
 
 
-class _Guard(httpcore.AsyncNetworkBackend):
-    """Connects to checked addresses only."""
+class _Guard(AbstractResolver):
+    """Looks up names, and makes sockets, for checked addresses only."""
 
     def __init__(
         self,
@@ -60,7 +66,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         self._resolve = resolve
         self._allow_loopback = allow_loopback
         self._denied = denied
-        self._wire = httpcore.AnyIOBackend()
+        self.open: Callable[[aiohttp.AddrInfoType], socket.socket] = _socket
 
     async def addresses(self, target: Target) -> list[str]:
         """Return the addresses to connect to, all checked.
@@ -76,37 +82,36 @@ class _Guard(httpcore.AsyncNetworkBackend):
             answers = await self._resolve(target.host, target.port)
         return [str(address) for address in check_answers(target, answers, self._denied)]
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  (httpcore's signature)
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        name = f"[{host}]" if ":" in host else host
-        target = check_url(f"https://{name}:{port}", allow_loopback=self._allow_loopback)
-        error: Exception = httpcore.ConnectError()
-        for address in await self.addresses(target):
-            try:
-                return await self._wire.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
-                error = failed
-        raise error
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        target = check_url(f"https://{host}:{port}", allow_loopback=self._allow_loopback)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=family,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in await self.addresses(target)
+        ]
 
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109  (httpcore's signature)
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        del path, timeout, socket_options
-        raise TargetRefused("host-not-allowed")
+    def socket_for(self, place: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket to one address, which may have been in the URL and never looked up."""
+        address = ip_address(place[4][0])
+        if not (self._allow_loopback and is_loopback(address)):
+            check_address(address, self._denied)
+        return self.open(place)
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _socket(place: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, proto, *_ = place
+    return socket.socket(family, kind, proto)
 
 
 class Outbound:
@@ -130,13 +135,28 @@ class Outbound:
         self._allow_loopback = allow_loopback
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
         self._guard = _Guard(resolve or self._look_up, allow_loopback=allow_loopback, denied=denied)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(),
-            max_connections=connections,
-            max_keepalive_connections=min(MAX_IDLE, connections),
-            keepalive_expiry=KEEP_ALIVE,
-            network_backend=self._guard,
-        )
+        self._tls = tls or httpx.create_ssl_context()
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:  # made inside the loop, as it must be
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=self._tls,
+                    resolver=self._guard,
+                    socket_factory=self._guard.socket_for,
+                    use_dns_cache=False,
+                    happy_eyeballs_delay=None,
+                    limit=self._connections,
+                    keepalive_timeout=KEEP_ALIVE,
+                ),
+                timeout=aiohttp.ClientTimeout(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding"),
+                auto_decompress=False,
+            )
+        return self._session
 
     async def check(self, url: str) -> None:
         """Check a URL and what its name resolves to now.
@@ -167,13 +187,13 @@ class Outbound:
             retry_after = parse_retry_after(told, at)
         except TargetRefused:
             trouble = "target-refused"
-        except (TimeoutError, httpcore.TimeoutException):
+        except TimeoutError:
             trouble = "timeout"
-        except socket.gaierror:
+        except aiohttp.ClientConnectorDNSError:
             trouble = "dns"
-        except (httpcore.NetworkError, OSError) as error:
+        except OSError as error:
             trouble = "tls" if _is_tls(error) else "connection"
-        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, UnicodeError, ValueError):
+        except (aiohttp.ClientError, UnicodeError, ValueError):
             trouble = "protocol"
         return Answer(timedelta(seconds=time.monotonic() - started), status, trouble, retry_after)
 
@@ -181,25 +201,20 @@ class Outbound:
         self, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, str | None]:
         told = {"content-type": "application/json", "user-agent": USER_AGENT, **headers}
-        async with contextlib.AsyncExitStack() as stack:
-            async with asyncio.timeout(self._timeout):
-                response = await stack.enter_async_context(
-                    self._pool.stream(
-                        "POST",
-                        url,
-                        headers=[(name.encode(), value.encode()) for name, value in told.items()],
-                        content=body,
-                    )
-                )
-            wait = next(
-                (value for name, value in response.headers if name.lower() == b"retry-after"), None
+        async with asyncio.timeout(self._timeout):
+            response = await self._open().post(
+                URL(url, encoded=True), headers=told, data=body, allow_redirects=False
             )
+        try:
             await _drain(response)
-            return response.status, wait.decode("latin-1") if wait is not None else None
+        finally:
+            response.close()  # of a body read to its end, the connection has gone back already
+        return response.status, response.headers.get("retry-after")
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.aclose()
+        if self._session is not None:
+            await self._session.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_up(self, host: str, port: int) -> list[str]:
@@ -211,18 +226,18 @@ class Outbound:
 
 
 def _is_tls(error: BaseException | None) -> bool:
-    """Say whether a certificate or the handshake is to blame; httpcore keeps it as the cause."""
+    """Say whether a certificate or the handshake is to blame; it is kept as the cause."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-async def _drain(response: httpcore.Response) -> None:
+async def _drain(response: aiohttp.ClientResponse) -> None:
     """Read a short body away. The status is the answer: what the body does changes nothing."""
     read = 0
-    with contextlib.suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
+    with contextlib.suppress(TimeoutError, OSError, aiohttp.ClientError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            async for part in response.aiter_stream():
+            while part := await response.content.readany():
                 read += len(part)
                 if read > DRAIN_BYTES:
                     return

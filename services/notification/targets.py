@@ -102,7 +102,7 @@ def check_url(url: str, *, allow_loopback: bool = False) -> Target:
         raise TargetRefused("fragment-in-url")
     address = _address(host, bracketed="[" in parts.netloc)
     loopback = allow_loopback and (
-        host == "localhost" or (address is not None and _is_loopback(address))
+        host == "localhost" or (address is not None and is_loopback(address))
     )
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise TargetRefused("https-required")
@@ -117,7 +117,7 @@ def check_url(url: str, *, allow_loopback: bool = False) -> Target:
     return Target(parts.scheme, host, chosen, address, loopback)
 
 
-def _is_loopback(address: Address) -> bool:
+def is_loopback(address: Address) -> bool:
     """Say so of 127.0.0.0/8 and ::1; Python 3.13 says it of an IPv4 inside an IPv6 address, too."""
     return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 

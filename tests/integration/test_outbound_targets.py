@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import httpcore
 import pytest
 
 from services.notification.outbound import Outbound
@@ -25,6 +24,8 @@ from tests.support.stack import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from aiohttp import AddrInfoType
 
 DATA: Final = Path(__file__).resolve().parents[1] / "data" / "targets.toml"
 ROWS: Final[list[tuple[str, list[str], list[str], str]]] = [
@@ -88,18 +89,18 @@ class Names:
         return self.says
 
 
-class Wire(httpcore.AnyIOBackend):
+@dataclass(slots=True)
+class Wire:
     """The real network, but for addresses elsewhere: those are written down and not gone to."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.tried: list[str] = []
+    tried: list[str] = field(default_factory=list)
 
-    async def connect_tcp(self, host: str, *args: Any, **more: Any) -> httpcore.AsyncNetworkStream:
-        self.tried.append(host)
-        if ip_address(host).is_global:
-            raise httpcore.ConnectError
-        return await super().connect_tcp(host, *args, **more)
+    def open(self, place: AddrInfoType) -> socket.socket:
+        address = str(place[4][0])
+        self.tried.append(address)
+        if ip_address(address).is_global:
+            raise OSError
+        return socket.socket(place[0], place[1], place[2])
 
 
 def make(names: Names, *, allow_loopback: bool = False) -> tuple[Outbound, Wire]:
@@ -110,7 +111,7 @@ def make(names: Names, *, allow_loopback: bool = False) -> tuple[Outbound, Wire]
         resolve=names.resolve,
     )
     wire = Wire()
-    outbound._guard._wire = wire
+    outbound._guard.open = wire.open
     return outbound, wire
 
 

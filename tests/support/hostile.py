@@ -75,7 +75,7 @@ TRICKS: Final[dict[str, tuple[str, Callable[[], AsyncIterator[bytes]]]]] = {
     "redirect": ("3xx", lambda: _once(_said(307, "location: http://169.254.169.254/latest/"))),
     "no-body-where-one-was-said": ("2xx", lambda: _once(MUCH % 200, b"{")),
     "body-that-is-no-json": ("2xx", lambda: _once(_said(200, body=b'\xff{"ok":'))),
-    "broken-chunks": ("2xx", lambda: _once(CHUNKED, b"zz\r\nnot hex")),
+    "broken-chunks": ("protocol", lambda: _once(CHUNKED + b"zz\r\nnot hex")),
     "ten-megabytes": ("2xx", lambda: _once(MUCH % 200, *[MEGABYTE] * 10)),
     "body-for-ever": ("2xx", lambda: _for_ever(CHUNKED, b"f4240\r\n" + MEGABYTE + b"\r\n")),
 }

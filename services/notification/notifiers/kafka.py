@@ -95,7 +95,7 @@ class KafkaHandler:
         """Store what was told, with the events for the providers' topics."""
         if not state.notices:
             return
-        await feed.insert_notices(conn, KAFKA, state.notices, self._clock())
+        feed.insert_notices(conn, KAFKA, state.notices, self._clock())
         await self._outbox.append(conn, state.drafts)
         for notice in state.notices:
             telemetry.NOTICES.labels(KAFKA, str(notice.state)).inc()

@@ -98,7 +98,7 @@ class WebhookHandler:
         at = self._clock()
         late = await feed.insert_entries(conn, state.entries, at)
         if state.notices:
-            await feed.insert_notices(conn, WEBHOOK, state.notices, at)
+            feed.insert_notices(conn, WEBHOOK, state.notices, at)
         waiting = [n.subscription_id for n in state.notices if n.state is NoticeState.WAITING]
         feed.call_up(conn, (e.organisation for e in state.entries), waiting, at)
         await self._outbox.append(conn, state.drafts)
