@@ -95,9 +95,8 @@ SELECT DISTINCT topic FROM outbox
 WHERE sent_at IS NULL AND created_at > $2 AND starts_with(topic, $1)
 """
 _MARK = """
-UPDATE outbox o SET sent_at = now()
-FROM unnest($1::bigint[], $2::timestamptz[]) AS d (id, created_at)
-WHERE o.id = d.id AND o.created_at = d.created_at AND o.created_at >= $3 AND o.created_at <= $4
+UPDATE outbox SET sent_at = now()
+WHERE id = ANY ($1::bigint[]) AND created_at >= $2 AND created_at <= $3
 """
 _BEAT = """
 INSERT INTO relays (topic, partition, pid)
@@ -283,7 +282,7 @@ class Relay:
     async def _mark(self, conn: asyncpg.Connection[Any]) -> None:
         rows, self._acked = self._acked, []
         ids, days = [row["id"] for row in rows], [row["created_at"] for row in rows]
-        await conn.execute(_MARK, ids, days, min(days), max(days))
+        await conn.execute(_MARK, ids, min(days), max(days))
         self._held.difference_update(ids)
 
     async def _read_and_send(

@@ -134,7 +134,7 @@ _FOUND: Final = "SELECT id, kind, subject, due_at, payload, attempt FROM timers"
 _DUE: Final = text(
     f"({_FOUND} WHERE due_at <= :now AND kind = ANY(CAST(:kinds AS text[]))"
     f" ORDER BY due_at LIMIT :n) UNION ({_FOUND} WHERE set_at > :later"
-    " AND kind = ANY(CAST(:kinds AS text[])) ORDER BY due_at LIMIT :n) ORDER BY due_at"
+    " AND kind = ANY(CAST(:kinds AS text[])) ORDER BY set_at LIMIT :n) ORDER BY due_at"
 )
 
 

@@ -41,12 +41,12 @@ async def lock_unopened(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID
     rows = await conn.execute(
         text(
             "SELECT submission_id, channel, case_ids, report, entitled, received_at, test,"
-            " traceparent FROM submissions WHERE submission_id = ANY(:ids) AND state = 'received'"
+            " traceparent, state FROM submissions WHERE submission_id = ANY(:ids)"
             " ORDER BY submission_id FOR UPDATE"
         ),
         {"ids": list(ids)},
     )
-    found = {row.submission_id: row for row in rows}
+    found = {row.submission_id: row for row in rows if row.state == "received"}
     if not found:
         return {}
     waiting = {

@@ -467,21 +467,3 @@ async def test_only_what_changes_one_table_can_be_held(tables: AsyncEngine) -> N
         with pytest.raises(ValueError, match="held"):
             async with tables.begin() as conn:
                 later(conn, text(statement), {})
-
-
-async def test_a_plan_made_while_a_table_was_empty_reads_no_grown_one_from_end_to_end(
-    tables: AsyncEngine,
-) -> None:
-    given = text(
-        "UPDATE first SET says = says || :more"
-        " FROM unnest((SELECT CAST(:n AS int[]))) AS t (k) WHERE n = t.k"
-    )
-    kept = "SELECT name, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'UPDATE f%'"
-    async with tables.connect() as conn:
-        for _ in range(8):  # PostgreSQL keeps a plan after five
-            await conn.execute(given, {"n": [1], "more": "b"})
-        await conn.execute(_FIRST, {"n": list(range(5000)), "says": "a"})
-        ((name, uses),) = await fetch(conn, kept)
-        assert uses > 0
-        plan = await fetch(conn, f"EXPLAIN EXECUTE {name} ('b', ARRAY[1, 2])")
-    assert not [line for (line,) in plan if "Seq Scan" in line]
