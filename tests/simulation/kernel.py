@@ -70,9 +70,10 @@ async def read(s: Session, v: Values) -> list[Row]:
 
 
 async def mark(s: Session, v: Values) -> list[Row]:
-    for number, _ in sorted(lines(v, "1", "2")):
+    for number in sorted(v["1"]):
         await s.lock("outbox", number)
-        if (row := s.get("outbox", number)) is not None:
+        row = s.get("outbox", number)
+        if row is not None and v["2"] <= row["created_at"] <= v["3"]:
             s.put("outbox", (number,), row | {"sent_at": s.now})
     return []
 
