@@ -37,20 +37,21 @@ async def _plan(conn: AsyncConnection, statement: str, values: str) -> str:
 async def test_rows_are_looked_up_though_the_table_was_empty_when_the_plan_was_made(
     lab: Lab,
 ) -> None:
-    moved = text(
-        "UPDATE outbox_heads SET sequence = sequence + t.n FROM unnest("
-        "(SELECT CAST(:subjects AS text[])), CAST(:counts AS bigint[])) AS t (s, n)"
-        " WHERE stream = 'kept' AND subject = t.s"
+    changed = text(
+        "UPDATE kept SET says = says || :more"
+        " FROM unnest((SELECT CAST(:n AS int[]))) AS t (k) WHERE n = t.k"
     )
-    async with lab.engine.connect() as conn:
-        for _ in range(MADE):
-            await conn.execute(moved, {"subjects": ["a"], "counts": [1]})
-        await fetch(
-            conn,
-            "INSERT INTO outbox_heads SELECT 'kept', n::text, 1 FROM generate_series(1, $1) AS n",
-            GROWN,
-        )
-        plan = await _plan(conn, "UPDATE outbox_heads", "ARRAY['7'], ARRAY[1]")
+    owner: asyncpg.Connection[Any] = await asyncpg.connect(lab.url("owner"))
+    await owner.execute("CREATE TABLE kept (n int UNIQUE, says text); GRANT ALL ON kept TO PUBLIC")
+    try:
+        async with lab.engine.connect() as conn:
+            for _ in range(MADE):
+                await conn.execute(changed, {"n": [1], "more": "b"})
+            await fetch(conn, "INSERT INTO kept SELECT n, 'a' FROM generate_series(1, $1) n", GROWN)
+            plan = await _plan(conn, "UPDATE kept", "'b', ARRAY[1, 2]")
+    finally:
+        await owner.execute("DROP TABLE kept")
+        await owner.close()
     assert "Seq Scan" not in plan
 
 
